@@ -1,0 +1,141 @@
+//! Pods to nodes, at the least hourly cost.
+//!
+//! [`solve`] reads as the list of its steps: pods that are alike become groups; what can be bought
+//! becomes shapes; terms over zones are dealt out; running nodes are filled; the rest is priced by a
+//! linear program, bought greedily, and improved round by round until the budget ends.
+//!
+//! Pure: no cloud, no Kubernetes client, no clock. The same input and the same number of rounds give
+//! the same solution.
+
+pub mod compile;
+pub mod domains;
+pub mod existing;
+pub mod fill;
+pub mod finish;
+pub mod groups;
+pub mod host_rules;
+pub mod improve;
+pub mod model;
+pub mod nodes;
+pub mod packing;
+pub mod prices;
+pub mod problem;
+pub mod random;
+pub mod shapes;
+pub mod simplex;
+pub mod solution;
+pub mod supply;
+pub mod variants;
+pub mod vector;
+
+pub use improve::Budget;
+pub use problem::{Problem, Settings};
+pub use solution::{PlannedNode, Solution, Unplaced};
+
+use compile::{Compiled, Demand};
+use existing::{Placed, fill_existing};
+use fill::Filler;
+use finish::{Dispenser, add_existing, add_nodes};
+use improve::Search;
+use model::Model;
+use packing::{BuyStyle, Menu, Packing, buy};
+use prices::set_prices;
+use random::Random;
+use supply::Supply;
+
+/// Places the pending pods of a problem.
+pub fn solve(problem: &Problem<'_>, mut budget: Budget<'_>) -> Solution {
+    let mut compiled = Compiled::new(problem);
+    let mut solution = Solution::default();
+    let mut pods = Dispenser::new(&compiled);
+    let (demand, _stuck) = compiled.deal();
+    let (model, placed, mut demand) = use_running_nodes(&mut compiled, &demand);
+    add_existing(&compiled, &model, &placed, &mut pods, &mut solution);
+    // Pods go to the pools with the most weight; what these cannot take goes on to the next.
+    while !demand.is_empty() {
+        let (model, packing, rounds) = pack(&compiled, &demand, &mut budget);
+        solution.bound += model.bound;
+        solution.rounds += rounds;
+        let left = left_over(&model, &packing);
+        add_nodes(&compiled, &model, &packing, &mut pods, &mut solution);
+        compiled.charge_limits(&model, &packing);
+        demand = left.into_iter().filter(|(group, _, _)| compiled.lower_tier(*group)).collect();
+    }
+    solution
+}
+
+/// Fills running nodes; what is left to be bought for is returned.
+fn use_running_nodes(compiled: &mut Compiled<'_>, demand: &Demand) -> (Model, Placed, Demand) {
+    let mut model = compiled.model(demand, false);
+    model.index();
+    let mut supply = Supply::full(&model);
+    let mut filler = Filler::new(&model);
+    let placed = fill_existing(compiled, &model, &mut supply, &mut filler);
+    let left = demand_of(&model, supply.leftovers());
+    (model, placed, left)
+}
+
+fn demand_of(model: &Model, items: Vec<(u32, u32)>) -> Demand {
+    let mut demand = Demand::new();
+    for (item, count) in items {
+        let item = &model.items[item as usize];
+        demand.push((item.group as usize, item.cell, count * item.pods_each));
+        for (group, each) in &item.companions {
+            demand.push((*group as usize, item.cell, each * count));
+        }
+    }
+    demand.sort_unstable();
+    demand.dedup_by(|a, b| {
+        let same = (a.0, a.1) == (b.0, b.1);
+        if same {
+            b.2 += a.2;
+        }
+        same
+    });
+    demand
+}
+
+fn left_over(model: &Model, packing: &Packing) -> Demand {
+    let mut missing: Vec<u32> = model.items.iter().map(|item| item.count).collect();
+    for (item, count) in packing.bins.iter().flat_map(|bin| &bin.contents) {
+        missing[*item as usize] -= count;
+    }
+    demand_of(model, (0_u32..).zip(missing).filter(|(_, count)| *count > 0).collect())
+}
+
+/// Buys nodes for a demand and improves on them; with the balance that the settings ask for, if it
+/// costs no more than its share.
+fn pack(compiled: &Compiled<'_>, demand: &Demand, budget: &mut Budget<'_>) -> (Model, Packing, u64) {
+    let settings = compiled.problem.settings;
+    let free = |budget: &mut Budget<'_>| pack_model(compiled, compiled.model(demand, false), budget);
+    if settings.balance_share <= 0.0 {
+        return free(budget);
+    }
+    let mut half = Budget { iterations: budget.iterations / 2, stop: None };
+    let balanced = pack_model(compiled, compiled.model(demand, true), &mut half);
+    let allowed = |cost: f64| balanced.1.cost as f64 / 1e9 <= cost * (1.0 + settings.balance_share);
+    let bound = compiled_bound(&balanced.0);
+    if allowed(bound) {
+        return balanced;
+    }
+    let cheapest = free(&mut half);
+    let fewer_left = left_over(&cheapest.0, &cheapest.1).len() < left_over(&balanced.0, &balanced.1).len();
+    if allowed(cheapest.1.cost as f64 / 1e9) && !fewer_left { balanced } else { cheapest }
+}
+
+fn compiled_bound(model: &Model) -> f64 {
+    model.bound
+}
+
+fn pack_model(compiled: &Compiled<'_>, mut model: Model, budget: &mut Budget<'_>) -> (Model, Packing, u64) {
+    let seed = compiled.problem.settings.seed;
+    set_prices(&mut model);
+    model.index();
+    let mut packing = Packing::new(&model);
+    let mut supply = Supply::full(&model);
+    let mut filler = Filler::new(&model);
+    let menu = Menu::new(&model, 2);
+    buy(&model, &menu, &mut packing, &mut supply, &mut filler, BuyStyle::PLAIN, &mut Random::new(seed));
+    let rounds = if budget.iterations > 0 { Search::new(&model, &mut packing, seed).run(budget) } else { 0 };
+    (model, packing, rounds)
+}
