@@ -40,17 +40,70 @@ impl Default for FillStyle {
     }
 }
 
-struct Candidate {
-    bucket: u32,
-    /// Size by dimension, scaled to what the dimension is worth here.
-    scaled: [f64; MAX_DIMENSIONS],
-    noise: f64,
+/// Buckets that may still go onto the node, in columns so that scoring them runs straight through memory.
+#[derive(Default)]
+struct Candidates {
+    buckets: Vec<u32>,
+    /// Sizes, scaled to what each dimension is worth here; `dims` numbers per bucket.
+    scaled: Vec<f64>,
+    noise: Vec<f64>,
+}
+
+impl Candidates {
+    fn clear(&mut self) {
+        self.buckets.clear();
+        self.scaled.clear();
+        self.noise.clear();
+    }
+
+    fn remove(&mut self, at: usize, dims: usize) {
+        let last = self.buckets.len() - 1;
+        self.buckets.swap_remove(at);
+        self.noise.swap_remove(at);
+        self.scaled.copy_within(last * dims..(last + 1) * dims, at * dims);
+        self.scaled.truncate(last * dims);
+    }
+
+    /// The candidate that leaves the least of what is open: large ones and well-aligned ones first.
+    fn best<const DIMS: usize>(&self, open: &[f64; MAX_DIMENSIONS]) -> Option<usize> {
+        let mut best = None;
+        let mut most = f64::NEG_INFINITY;
+        for (at, (scaled, noise)) in self.scaled.chunks_exact(DIMS).zip(&self.noise).enumerate() {
+            let mut score = 0.0;
+            for d in 0..DIMS {
+                score += scaled[d] * (open[d] - scaled[d]);
+            }
+            score *= noise;
+            if score > most {
+                most = score;
+                best = Some(at);
+            }
+        }
+        best
+    }
+
+    fn best_of(&self, dims: usize, open: &[f64; MAX_DIMENSIONS]) -> Option<usize> {
+        let mut twice = *open;
+        twice.iter_mut().for_each(|value| *value *= 2.0);
+        match dims {
+            3 => self.best::<3>(&twice),
+            4 => self.best::<4>(&twice),
+            5 => self.best::<5>(&twice),
+            6 => self.best::<6>(&twice),
+            7 => self.best::<7>(&twice),
+            8 => self.best::<8>(&twice),
+            9 => self.best::<9>(&twice),
+            10 => self.best::<10>(&twice),
+            11 => self.best::<11>(&twice),
+            _ => self.best::<12>(&twice),
+        }
+    }
 }
 
 /// Working memory of a fill, kept between fills.
 #[derive(Default)]
 pub struct Filler {
-    candidates: Vec<Candidate>,
+    candidates: Candidates,
     taken: Vec<u32>,
     bucket_taken: Vec<u32>,
     matching: Vec<u32>,
@@ -149,6 +202,11 @@ impl Filler {
         most
     }
 
+    /// How many more of an item a node may hold by its host rules; the node was set by a `start`.
+    pub fn allowed(&self, model: &Model, item: u32, there: u32) -> u32 {
+        self.rules_allow(&model.host_terms, &model.items[item as usize], there)
+    }
+
     /// Adds what fits from `supply` onto a node of this shape that holds `base`; the supply is left
     /// as it is. The result is in [`contents`](Self::contents), [`used`](Self::used) and
     /// [`value`](Self::value).
@@ -182,15 +240,15 @@ impl Filler {
             self.put_carrier(model, supply, term, &mut free, &mut open, &scale, base);
         }
         loop {
-            let Some(at) = self.best(dims, &open) else { break };
-            let bucket = self.candidates[at].bucket;
+            let Some(at) = self.candidates.best_of(dims, &open) else { break };
+            let bucket = self.candidates.buckets[at];
             let shared = &model.buckets[bucket as usize];
             let room = times(&shared.size, &free, dims);
             let left = supply.in_bucket(bucket) - self.bucket_taken[bucket as usize];
             let enough = self.value > 0.0 && self.value + 0.5 * shared.value > style.most_value;
             let found = if room == 0 || left == 0 || enough { None } else { self.choose(model, supply, bucket, base) };
             let Some((item, allowed)) = found else {
-                self.candidates.swap_remove(at);
+                self.candidates.remove(at, dims);
                 continue;
             };
             let by_value = ((style.most_value - self.value) / shared.value.max(1e-12)).clamp(1.0, 1e9) as u32;
@@ -222,29 +280,11 @@ impl Filler {
             if !fits(&shared.size, free, dims) || !accepts(shared.class, shared.cell) {
                 continue;
             }
-            let mut scaled = [0.0; MAX_DIMENSIONS];
-            for d in 0..dims {
-                scaled[d] = shared.size[d] as f64 * scale[d];
-            }
+            self.candidates.scaled.extend((0..dims).map(|d| shared.size[d] as f64 * scale[d]));
             let noise = if noise > 0.0 { 1.0 + noise * (random.unit() * 2.0 - 1.0) } else { 1.0 };
-            self.candidates.push(Candidate { bucket, scaled, noise });
+            self.candidates.buckets.push(bucket);
+            self.candidates.noise.push(noise);
         }
-    }
-
-    /// The candidate that leaves the least of what is open, large ones and well-aligned ones first.
-    fn best(&self, dims: usize, open: &[f64; MAX_DIMENSIONS]) -> Option<usize> {
-        let mut best: Option<(usize, f64)> = None;
-        for (at, candidate) in self.candidates.iter().enumerate() {
-            let mut score = 0.0;
-            for d in 0..dims {
-                score += candidate.scaled[d] * (2.0 * open[d] - candidate.scaled[d]);
-            }
-            score *= candidate.noise;
-            if best.is_none_or(|(_, most)| score > most) {
-                best = Some((at, score));
-            }
-        }
-        best.map(|(at, _)| at)
     }
 
     /// An item of the bucket that the host rules allow, and how many of it.
@@ -285,16 +325,15 @@ impl Filler {
     ) {
         let carries = |item: &u32| model.items[*item as usize].rules.iter().any(|r| r.term == term && r.carries && r.matches > 0);
         let mut best: Option<(u32, f64)> = None;
-        for candidate in &self.candidates {
-            let Some(item) = supply.waiting(candidate.bucket).iter().copied().find(|item| carries(item)) else { continue };
+        let dims = model.dimensions;
+        for (at, bucket) in self.candidates.buckets.iter().enumerate() {
+            let Some(item) = supply.waiting(*bucket).iter().copied().find(|item| carries(item)) else { continue };
             let before = base.iter().filter(|(other, _)| *other == item).map(|(_, count)| *count).sum();
             if self.rules_allow(&model.host_terms, &model.items[item as usize], before) == 0 {
                 continue;
             }
-            let score: f64 = (0..model.dimensions)
-                .map(|d| candidate.scaled[d] * (2.0 * open[d] - candidate.scaled[d]))
-                .sum::<f64>()
-                * candidate.noise;
+            let scaled = &self.candidates.scaled[at * dims..(at + 1) * dims];
+            let score = scaled.iter().zip(open.iter()).map(|(s, open)| s * (2.0 * open - s)).sum::<f64>() * self.candidates.noise[at];
             if best.is_none_or(|(_, most)| score > most) {
                 best = Some((item, score));
             }

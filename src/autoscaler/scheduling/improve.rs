@@ -7,7 +7,7 @@
 
 use super::fill::{Bin, FillStyle, Filler};
 use super::model::Model;
-use super::packing::{BuyStyle, Menu, Packing, buy, cheapest_for, fill_shape};
+use super::packing::{BuyStyle, Menu, Packing, buy, cheapest_below, cheapest_for, fill_shape};
 use super::random::Random;
 use super::supply::Supply;
 use super::vector::{MAX_DIMENSIONS, Vector, ZERO, add};
@@ -29,6 +29,10 @@ impl Budget<'_> {
 
 /// Most pods (as items) that one round takes off their nodes.
 const MOST_ITEMS: usize = 1500;
+/// A first answer that is so far above the bound is polished for some rounds.
+const POOR: f64 = 1.06;
+const POLISH_ROUNDS: u64 = 64;
+const POLISH_STEP: u64 = 16;
 const ROUNDS_BETWEEN_STOPS: u64 = 8;
 
 /// The state of a search.
@@ -94,6 +98,109 @@ impl<'a> Search<'a> {
         budget.iterations
     }
 
+    /// A few rounds for a first answer that came out poorly.
+    pub fn polish(&mut self) {
+        for _ in 0..POLISH_ROUNDS / POLISH_STEP {
+            if (self.packing.cost as f64) / 1e9 <= self.model.bound * POOR {
+                return;
+            }
+            self.run(&mut Budget::rounds(POLISH_STEP));
+        }
+    }
+
+    /// Dissolves nodes beyond `needed`, those that hold least first, into others that are made larger
+    /// for it; only where that costs no more.
+    pub fn dissolve_surplus(&mut self, needed: usize) {
+        let surplus = self.packing.bins.len().saturating_sub(needed);
+        let mut order: Vec<(u64, usize)> =
+            self.packing.bins.iter().enumerate().map(|(at, bin)| (self.model.shapes[bin.shape as usize].price.0, at)).collect();
+        order.sort_unstable();
+        let mut small: Vec<usize> = order.into_iter().take(surplus * 3).map(|(_, at)| at).collect();
+        // From the back, so that a removal moves no node that is still to come.
+        small.sort_unstable_by(|a, b| b.cmp(a));
+        let mut dissolved = 0;
+        for at in small {
+            if dissolved == surplus {
+                break;
+            }
+            let before = (self.packing.cost, self.packing.bins.len());
+            let bin = self.packing.remove(self.model, at);
+            for (item, count) in &bin.contents {
+                self.supply.put(self.model, *item, *count);
+            }
+            let mut undo = Undo { removed: vec![(at, bin)], changed: Vec::new(), kept: self.packing.bins.len() };
+            self.grow_others(&mut undo);
+            if self.supply.is_empty() && (self.packing.cost, self.packing.bins.len()) < before {
+                dissolved += 1;
+            } else {
+                self.supply.clear(self.model);
+                self.revert(undo);
+            }
+        }
+    }
+
+    /// Puts each waiting item onto the node, of some drawn at random, that becomes least dearer by it.
+    fn grow_others(&mut self, undo: &mut Undo) {
+        const DRAWS: usize = 48;
+        let model = self.model;
+        for (item, count) in self.supply.leftovers() {
+            for _ in 0..count {
+                let kept = undo.kept;
+                let mut best: Option<(u64, usize, u32)> = None;
+                for draw in 0..kept.min(DRAWS) {
+                    let at = if kept <= DRAWS { draw } else { self.random.below(kept) };
+                    if let Some((extra, shape)) = self.growth(at, item)
+                        && best.is_none_or(|(least, _, _)| extra < least)
+                    {
+                        best = Some((extra, at, shape));
+                        if extra == 0 {
+                            break;
+                        }
+                    }
+                }
+                let Some((_, at, shape)) = best else { return };
+                if !undo.changed.iter().any(|(changed, _)| *changed == at) {
+                    undo.changed.push((at, self.packing.bins[at].clone()));
+                }
+                self.supply.take(model, item, 1);
+                let mut bin = self.packing.bins[at].clone();
+                add(&mut bin.used, &model.items[item as usize].size, 1, model.dimensions);
+                match bin.contents.iter_mut().find(|(known, _)| *known == item) {
+                    Some((_, sum)) => *sum += 1,
+                    None => bin.contents.push((item, 1)),
+                }
+                bin.shape = shape;
+                self.packing.replace(model, at, bin);
+            }
+        }
+    }
+
+    /// What it costs more to put one item onto a node, and the shape that the node needs then.
+    fn growth(&mut self, at: usize, item: u32) -> Option<(u64, u32)> {
+        let model = self.model;
+        let bin = &self.packing.bins[at];
+        let kind = &model.items[item as usize];
+        let shape = &model.shapes[bin.shape as usize];
+        if kind.cell.is_some_and(|cell| cell != shape.cell) {
+            return None;
+        }
+        if !kind.rules.is_empty() || kind.per_node != u32::MAX || !kind.beside.is_empty() {
+            let there = bin.contents.iter().find(|(known, _)| *known == item).map_or(0, |(_, count)| *count);
+            self.filler.start_from(model, bin);
+            if self.filler.allowed(model, item, there) == 0 {
+                return None;
+            }
+        }
+        let mut used = bin.used;
+        add(&mut used, &kind.size, 1, model.dimensions);
+        if model.accepts(shape, kind.class) && super::vector::fits(&used, &shape.capacity, model.dimensions) {
+            return Some((0, bin.shape));
+        }
+        let grown = Bin { shape: bin.shape, used, contents: bin.contents.iter().copied().chain([(item, 1)]).collect() };
+        let larger = cheapest_below(model, self.packing, &grown, u64::MAX)?;
+        Some((model.shapes[larger as usize].price.0.saturating_sub(shape.price.0), larger))
+    }
+
     fn finish(&mut self, best: Packing) {
         if (best.cost, best.bins.len()) < (self.packing.cost, self.packing.bins.len()) {
             *self.packing = best;
@@ -105,7 +212,10 @@ impl<'a> Search<'a> {
         let before = (self.packing.cost, self.packing.bins.len());
         let mut undo = self.destroy();
         let removed_price = before.0 - self.packing.cost;
-        let covered = undo.removed.len() <= 6 && self.random.unit() < 0.5 && self.cover(&undo, removed_price);
+        if self.random.unit() < 0.15 && undo.removed.len() <= 2 {
+            self.grow_others(&mut undo);
+        }
+        let covered = undo.changed.is_empty() && undo.removed.len() <= 6 && self.random.unit() < 0.5 && self.cover(&undo, removed_price);
         if !covered {
             self.rebuild(&mut undo, before.0.max(tolerated));
         }
@@ -314,7 +424,7 @@ impl<'a> Search<'a> {
             self.packing.remove(self.model, self.packing.bins.len() - 1);
         }
         for (at, bin) in undo.changed {
-            self.packing.bins[at] = bin;
+            self.packing.replace(self.model, at, bin);
         }
         for (at, bin) in undo.removed.into_iter().rev() {
             self.packing.restore(self.model, at, bin);

@@ -136,6 +136,12 @@ fn pack_model(compiled: &Compiled<'_>, mut model: Model, budget: &mut Budget<'_>
     let mut filler = Filler::new(&model);
     let menu = Menu::new(&model, 2);
     buy(&model, &menu, &mut packing, &mut supply, &mut filler, BuyStyle::PLAIN, &mut Random::new(seed));
-    let rounds = if budget.iterations > 0 { Search::new(&model, &mut packing, seed).run(budget) } else { 0 };
+    let needed = Supply::full(&model).nodes_needed(&model).0 as usize;
+    let mut search = Search::new(&model, &mut packing, seed);
+    if needed > 1 {
+        search.dissolve_surplus(needed);
+    }
+    search.polish();
+    let rounds = if budget.iterations > 0 { search.run(budget) } else { 0 };
     (model, packing, rounds)
 }

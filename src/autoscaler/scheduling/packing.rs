@@ -65,6 +65,17 @@ impl Packing {
         bin
     }
 
+    /// Puts another node in the place of one.
+    pub fn replace(&mut self, model: &Model, at: usize, bin: Bin) {
+        let old = self.bins[at].shape;
+        if old != bin.shape {
+            self.cost = self.cost + model.shapes[bin.shape as usize].price.0 - model.shapes[old as usize].price.0;
+            self.charge(model, old, -1);
+            self.charge(model, bin.shape, 1);
+        }
+        self.bins[at] = bin;
+    }
+
     /// Undoes a [`remove`](Self::remove), in reverse order of the removals.
     pub fn restore(&mut self, model: &Model, at: usize, bin: Bin) {
         self.push(model, bin);
@@ -110,6 +121,10 @@ impl Menu {
         self.of_cell.get(cell).map_or(&[], Vec::as_slice)
     }
 }
+
+/// Where a rule forces many nodes open, each takes a little more than its share, so that the last ones
+/// are left with what forced them open and nothing has to be bought beyond.
+const NODE_HEADROOM: f64 = 1.06;
 
 /// How nodes are bought.
 #[derive(Clone, Copy, Debug)]
@@ -183,19 +198,17 @@ fn best_node(
     random: &mut Random,
 ) -> Option<Bin> {
     let (nodes, first) = supply.nodes_needed(model);
-    let most_value = if nodes > 1 { supply.value() / f64::from(nodes) } else { f64::INFINITY };
+    let most_value = if nodes > 1 { supply.value() / f64::from(nodes) * NODE_HEADROOM } else { f64::INFINITY };
     let fill_style = FillStyle { noise: style.noise, most_value, first };
     // With nothing bound to this cell, every cell's shapes compete.
     let bound_here = supply.value_of_cell(cell) > 0.0;
     let cells = if bound_here { cell..cell + 1 } else { 0..model.cells };
     let mut best: Option<(f64, Bin)> = None;
-    let ceiling = supply.value().min(most_value * 2.0);
-    for &at in cells.flat_map(|cell| menu.shapes(cell)) {
+    for (at, most) in promising(model, menu, packing, supply, cells, most_value, style, random) {
         let shape = &model.shapes[at as usize];
-        let price = shape.price.dollars().max(1e-9);
         let ratio = best.as_ref().map_or(0.0, |(ratio, _)| *ratio);
-        if ceiling / price * 1.2 < ratio || (style.look < 1.0 && random.unit() > style.look) || !packing.can_buy(model, at) {
-            continue;
+        if most <= ratio {
+            break;
         }
         filler.start();
         fill_shape(model, supply, filler, shape, &[], fill_style, random);
@@ -203,7 +216,7 @@ fn best_node(
             continue;
         }
         let wobble = 1.0 + style.noise * (random.unit() - 0.5) * 0.2;
-        let ratio_here = filler.value / price * wobble;
+        let ratio_here = filler.value / shape.price.dollars().max(1e-9) * wobble;
         if ratio_here > ratio {
             best = Some((ratio_here, Bin { shape: at, used: filler.used, contents: filler.contents.clone() }));
         }
@@ -218,7 +231,57 @@ fn best_node(
         None => return any_node(model, packing, supply, filler, cell, bound_here, random),
     };
     shrink_and_top_up(model, packing, supply, filler, &mut bin, most_value.is_finite(), random);
-    Some(bin)
+    Some(one_for_all(model, packing, supply, filler, &bin, random).unwrap_or(bin))
+}
+
+/// One node for everything that remains, if that is no dearer than this one with what would have to follow.
+fn one_for_all(model: &Model, packing: &Packing, supply: &Supply, filler: &mut Filler, bin: &Bin, random: &mut Random) -> Option<Bin> {
+    let shape = &model.shapes[bin.shape as usize];
+    let held: f64 = bin.contents.iter().map(|(item, count)| model.items[*item as usize].value * f64::from(*count)).sum();
+    let rest = supply.value() - held;
+    if rest <= 1e-9 {
+        return None;
+    }
+    // What remains costs at least its value, and little lots cost more.
+    let most = shape.price.dollars() + rest * 1.15;
+    let at = model.shapes_of_cell[usize::from(shape.cell)].iter().copied().find(|at| {
+        let other = &model.shapes[*at as usize];
+        super::vector::fits(supply.total(), &other.capacity, model.dimensions) && packing.can_buy(model, *at)
+    })?;
+    if model.shapes[at as usize].price.dollars() > most {
+        return None;
+    }
+    filler.start();
+    fill_shape(model, supply, filler, &model.shapes[at as usize], &[], FillStyle::default(), random);
+    let pieces: u64 = filler.contents.iter().map(|(_, count)| u64::from(*count)).sum();
+    (pieces == supply.pieces()).then(|| Bin { shape: at, used: filler.used, contents: filler.contents.clone() })
+}
+
+/// Shapes with the most value per dollar that they could reach, best first. No shape holds more than
+/// what it is worth at the prices, or than what there is to hold.
+#[expect(clippy::too_many_arguments, reason = "see `best_node`")]
+fn promising(
+    model: &Model,
+    menu: &Menu,
+    packing: &Packing,
+    supply: &Supply,
+    cells: std::ops::Range<usize>,
+    most_value: f64,
+    style: BuyStyle,
+    random: &mut Random,
+) -> Vec<(u32, f64)> {
+    let ceiling = supply.value().min(most_value * 1.5);
+    let mut list = Vec::new();
+    for &at in cells.flat_map(|cell| menu.shapes(cell)) {
+        let shape = &model.shapes[at as usize];
+        if (style.look < 1.0 && random.unit() > style.look) || !packing.can_buy(model, at) {
+            continue;
+        }
+        let most = (shape.efficiency * 1.001).min(ceiling / shape.price.dollars().max(1e-9)) * (1.0 + 0.1 * style.noise);
+        list.push((at, most));
+    }
+    list.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+    list
 }
 
 /// The cheapest shape that holds anything at all, beyond the menu.
@@ -270,13 +333,11 @@ fn shrink_and_top_up(
     top_up: bool,
     random: &mut Random,
 ) {
-    let current = &model.shapes[bin.shape as usize];
     if let Some(cheaper) = cheapest_for(model, packing, bin) {
         bin.shape = cheaper;
     } else if !top_up {
         return;
     }
-    let _ = current;
     if !top_up {
         return;
     }
@@ -312,10 +373,16 @@ impl Rest<'_> {
 /// The cheapest shape of the same cell that holds what a node holds, if cheaper than its own.
 pub fn cheapest_for(model: &Model, packing: &Packing, bin: &Bin) -> Option<u32> {
     let own = &model.shapes[bin.shape as usize];
-    model.shapes_of_cell[usize::from(own.cell)]
+    cheapest_below(model, packing, bin, own.price.0)
+}
+
+/// The cheapest shape of the same cell that holds what a node holds, if cheaper than `price`.
+pub fn cheapest_below(model: &Model, packing: &Packing, bin: &Bin, price: u64) -> Option<u32> {
+    let cell = model.shapes[bin.shape as usize].cell;
+    model.shapes_of_cell[usize::from(cell)]
         .iter()
         .copied()
-        .take_while(|at| model.shapes[*at as usize].price < own.price)
+        .take_while(|at| model.shapes[*at as usize].price.0 < price)
         .find(|at| {
             let shape = &model.shapes[*at as usize];
             super::vector::fits(&bin.used, &shape.capacity, model.dimensions)

@@ -25,7 +25,8 @@ pub fn set_prices(model: &mut Model) {
     let layout = Layout::new(model, &kinds, dims).unwrap_or_else(|| Layout::merged(model, &kinds, dims));
     let total = totals(model, slot, dims);
     let demand = demands(model, slot, &layout, &total, dims);
-    let prices = solve(model, &layout, &demand, &total, dims);
+    let mut prices = solve(model, &layout, &demand, &total, dims);
+    make_feasible(model, &layout, &mut prices, &total, dims);
     apply(model, &layout, &prices, &total, slot, dims);
     model.bound = demand.iter().zip(&prices).map(|(d, p)| d * p).sum();
 }
@@ -150,10 +151,12 @@ fn solve(model: &Model, layout: &Layout, demand: &[f64], total: &[f64], dims: us
         let Some(block) = layout.shape_block.get(&(shape.accepts, shape.cell)) else { continue };
         row.fill(0.0);
         for dim in 0..dims {
-            let capacity = if dim < model.dimensions { shape.capacity[dim].max(0) as f64 } else { 1.0 };
-            row[block * dims + dim] = capacity / total[dim];
+            row[block * dims + dim] = capacity(model, shape, dim) / total[dim];
         }
-        program.constrain(&row, shape.price.dollars());
+        // Scaled so that the largest coefficient is one: machines differ by a factor of thousands.
+        let largest = row.iter().copied().fold(1e-12, f64::max);
+        row.iter_mut().for_each(|entry| *entry /= largest);
+        program.constrain(&row, shape.price.dollars() / largest);
     }
     for (kind, set) in &layout.within {
         for dim in 0..dims {
@@ -176,6 +179,29 @@ fn solve(model: &Model, layout: &Layout, demand: &[f64], total: &[f64], dims: us
         }
     }
     program.maximise(MOST_PIVOTS)
+}
+
+/// Rounding must never make the bound too high: prices are lowered until no machine is worth more
+/// than it costs, and no kind of pod more than the machines that take it.
+fn make_feasible(model: &Model, layout: &Layout, prices: &mut [f64], total: &[f64], dims: usize) {
+    for (kind, set) in &layout.within {
+        for dim in 0..dims {
+            prices[kind * dims + dim] = prices[kind * dims + dim].min(prices[set * dims + dim]);
+        }
+    }
+    let mut worst: f64 = 1.0;
+    for shape in &model.shapes {
+        let Some(block) = layout.shape_block.get(&(shape.accepts, shape.cell)) else { continue };
+        let worth: f64 = (0..dims).map(|dim| prices[block * dims + dim] * capacity(model, shape, dim) / total[dim]).sum();
+        worst = worst.max(worth / shape.price.dollars().max(1e-12));
+    }
+    for price in prices {
+        *price /= worst;
+    }
+}
+
+fn capacity(model: &Model, shape: &super::model::Shape, dim: usize) -> f64 {
+    if dim < model.dimensions { shape.capacity[dim].max(0) as f64 } else { 1.0 }
 }
 
 fn apply(model: &mut Model, layout: &Layout, prices: &[f64], total: &[f64], slot: Option<u32>, dims: usize) {

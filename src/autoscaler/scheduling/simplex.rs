@@ -16,6 +16,7 @@ pub struct Program {
 }
 
 const TINY: f64 = 1e-11;
+const SMALLEST_PIVOT: f64 = 1e-9;
 
 impl Program {
     /// Adds a row.
@@ -39,7 +40,7 @@ impl Program {
         for _ in 0..most_pivots {
             // After many steps without gain, the lowest-index rule makes sure that it ends.
             let Some(entering) = table.entering(stalled > 50) else { break };
-            let Some(leaving) = table.leaving(entering) else { break };
+            let Some(leaving) = table.leaving(entering, stalled > 50) else { break };
             let gain = table.bounds[leaving];
             table.pivot(leaving, entering);
             stalled = if gain > TINY { 0 } else { stalled + 1 };
@@ -68,25 +69,26 @@ impl Table {
         }
     }
 
-    fn leaving(&self, entering: usize) -> Option<usize> {
-        let mut best: Option<(usize, f64)> = None;
+    /// The row that binds first. Of rows that bind together the one with the largest coefficient is
+    /// taken, for the sake of precision, or the lowest index when the search has stalled.
+    fn leaving(&self, entering: usize, lowest_index: bool) -> Option<usize> {
+        let mut best: Option<(usize, f64, f64)> = None;
         for (row, bound) in self.bounds.iter().enumerate() {
             let coefficient = self.entries[row * self.columns + entering];
-            if coefficient <= TINY {
+            if coefficient <= SMALLEST_PIVOT {
                 continue;
             }
             let ratio = bound / coefficient;
-            let better = match best {
-                None => true,
-                Some((held, least)) => {
-                    ratio < least - TINY || (ratio < least + TINY && self.basis[row] < self.basis[held])
-                }
-            };
+            let better = best.is_none_or(|(held, least, largest)| {
+                let slack = least.abs() * 1e-9 + TINY;
+                let tied = if lowest_index { self.basis[row] < self.basis[held] } else { coefficient > largest };
+                ratio < least - slack || (ratio < least + slack && tied)
+            });
             if better {
-                best = Some((row, ratio));
+                best = Some((row, ratio, coefficient));
             }
         }
-        best.map(|(row, _)| row)
+        best.map(|(row, _, _)| row)
     }
 
     fn pivot(&mut self, leaving: usize, entering: usize) {

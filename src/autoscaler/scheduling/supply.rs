@@ -1,6 +1,7 @@
 //! Items that wait for a place, by bucket, with constant-time take and put.
 
 use super::model::Model;
+use super::vector::{Vector, ZERO};
 
 /// How many of each item are still to be placed.
 #[derive(Clone, Debug, Default)]
@@ -19,6 +20,8 @@ pub struct Supply {
     /// Pods that carry and match each host term.
     by_term: Vec<u32>,
     pieces: u64,
+    /// What everything that remains takes together.
+    total: Vector,
 }
 
 impl Supply {
@@ -35,6 +38,7 @@ impl Supply {
             value_by_cell: vec![0.0; model.cells + 1],
             by_term: vec![0; model.host_terms.len()],
             pieces: 0,
+            total: ZERO,
         }
     }
 
@@ -96,6 +100,9 @@ impl Supply {
         let item = &model.items[item as usize];
         let value = item.value * change as f64;
         self.value += value;
+        for (sum, size) in self.total.iter_mut().zip(&item.size) {
+            *sum = sum.saturating_add(size.saturating_mul(change));
+        }
         self.value_by_cell[item.cell.map_or(model.cells, usize::from)] += value;
         self.pieces = self.pieces.saturating_add_signed(change);
         for rule in item.rules.iter().filter(|rule| rule.matches > 0 && rule.carries) {
@@ -121,6 +128,11 @@ impl Supply {
         self.pieces == 0
     }
 
+    /// How many items remain.
+    pub fn pieces(&self) -> u64 {
+        self.pieces
+    }
+
     /// How many of an item remain.
     pub fn remaining(&self, item: u32) -> u32 {
         self.remaining[item as usize]
@@ -139,6 +151,11 @@ impl Supply {
     /// Buckets with something remaining.
     pub fn active(&self) -> &[u32] {
         &self.active
+    }
+
+    /// What everything that remains takes together.
+    pub fn total(&self) -> &Vector {
+        &self.total
     }
 
     /// What everything that remains is worth.
