@@ -38,11 +38,32 @@
 //! tracking, dynamic resource allocation beyond refusing it, spread defaults of the scheduler's profile
 //! (they are soft), and what only the kubelet refuses at admission.
 
-use std::collections::BTreeMap;
+mod cluster;
+mod facts;
+mod filters;
+mod final_state;
+mod node_affinity;
+mod order;
+mod pod_affinity;
+mod ports;
+mod preferences;
+mod quantity;
+mod resources;
+mod selector;
+mod spread;
+mod taints;
+#[cfg(test)]
+mod tests;
+mod unplaced;
+mod volumes;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use k8s_openapi::api::core::v1::{Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod};
 use k8s_openapi::api::storage::v1::{CSINode, StorageClass};
+
+use cluster::Cluster;
 
 /// A cluster and what is to be placed in it.
 #[derive(Debug, Clone, Default)]
@@ -137,11 +158,7 @@ pub struct Violation {
 
 impl fmt::Display for Violation {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            formatter,
-            "pod `{}` on node `{}`: {}: {}",
-            self.pod, self.node, self.rule, self.detail
-        )
+        write!(formatter, "pod `{}` on node `{}`: {}: {}", self.pod, self.node, self.rule, self.detail)
     }
 }
 
@@ -208,32 +225,121 @@ pub struct Preferences {
     pub taints: Kept,
 }
 
-/// Interface only: the rules follow in the next commits.
+/// Judges the final state: every order-free rule, and what every order implies for the others. See the module
+/// documentation. The result is sorted; an empty one does not yet say that an order exists.
 pub fn check(input: &Input) -> Vec<Violation> {
-    let _ = input;
-    Vec::new()
+    let mut cluster = Cluster::new(input, &[]);
+    let (new, mut found) = cluster.resolve(&input.placement);
+    place_all(&mut cluster, &new);
+    found.extend(order_free(&mut cluster, &new));
+    found.extend(order_implied(&mut cluster, &new));
+    found.sort();
+    found
 }
-/// Interface only: the rules follow in the next commits.
+
+/// Looks for an order in which kube-scheduler could have placed the new pods one after another. Entries of the
+/// placement that name nothing that exists are left out; [`check`] reports them.
 pub fn find_order(input: &Input) -> Order {
-    let _ = input;
-    Order::Found(Vec::new())
+    let mut cluster = Cluster::new(input, &[]);
+    let (new, _) = cluster.resolve(&input.placement);
+    place_all(&mut cluster, &new);
+    let order_free_rules_hold = order_free(&mut cluster, &new).is_empty();
+    let implied_rules_hold = order_implied(&mut cluster, &new).is_empty();
+    for (pod, _) in &new {
+        cluster.remove(*pod);
+    }
+    match order::find(&mut cluster, &new, order_free_rules_hold) {
+        Order::Stuck { placed, stuck, proved } => Order::Stuck { placed, stuck, proved: proved || !implied_rules_hold },
+        found @ Order::Found(_) => found,
+    }
 }
-/// Interface only: the rules follow in the next commits.
+
+/// Everything: [`check`], and where that finds nothing, the pods for which [`find_order`] finds no turn.
 pub fn verify(input: &Input) -> Vec<Violation> {
-    let _ = input;
-    Vec::new()
+    let found = check(input);
+    if !found.is_empty() {
+        return found;
+    }
+    match find_order(input) {
+        Order::Found(_) => Vec::new(),
+        Order::Stuck { stuck, .. } => stuck,
+    }
 }
-/// Interface only: the rules follow in the next commits.
+
+/// Tries a pod, `namespace/name`, on every node of the input and on each candidate joining alone, after all
+/// running and new pods. A pod that is placed already is looked at as if it were not.
 pub fn fits(input: &Input, pod: &str, candidates: &[Candidate]) -> Fit {
-    let _ = (input, pod, candidates);
-    Fit::default()
+    let mut cluster = final_cluster(input, candidates);
+    unplaced::fit(&mut cluster, pod, candidates)
 }
-/// Interface only: the rules follow in the next commits.
+
+/// Whether a pod fits on no node of the input and on none of the candidates.
 pub fn fits_nowhere(input: &Input, pod: &str, candidates: &[Candidate]) -> bool {
     fits(input, pod, candidates).fits.is_empty()
 }
-/// Interface only: the rules follow in the next commits.
+
+/// [`fits`] for every pod that neither runs nor is placed, by `namespace/name`.
+pub fn fits_of_unplaced(input: &Input, candidates: &[Candidate]) -> BTreeMap<String, Fit> {
+    let mut cluster = final_cluster(input, candidates);
+    let unplaced: BTreeSet<String> = input
+        .pods
+        .iter()
+        .filter(|pod| facts::running_on(pod).is_none() && !facts::finished(pod))
+        .map(|pod| facts::pod_key(pod).0)
+        .filter(|key| !input.placement.contains_key(key))
+        .collect();
+    unplaced
+        .into_iter()
+        .map(|key| {
+            let fit = unplaced::fit(&mut cluster, &key, candidates);
+            (key, fit)
+        })
+        .collect()
+}
+
+/// Counts the preferences of the new pods that the final state keeps.
 pub fn preferences(input: &Input) -> Preferences {
-    let _ = input;
-    Preferences::default()
+    let cluster = final_cluster(input, &[]);
+    let (new, _) = cluster.resolve(&input.placement);
+    preferences::count(&cluster, &new, &cluster::known_namespaces(input, &[]))
+}
+
+/// The cluster with the running and the new pods.
+fn final_cluster<'a>(input: &'a Input, candidates: &'a [Candidate]) -> Cluster<'a> {
+    let mut cluster = Cluster::new(input, candidates);
+    let (new, _) = cluster.resolve(&input.placement);
+    place_all(&mut cluster, &new);
+    cluster
+}
+
+fn place_all(cluster: &mut Cluster, new: &[(usize, usize)]) {
+    for (pod, node) in new {
+        cluster.place(*pod, *node);
+    }
+}
+
+/// Breaches of order-free rules by the new pods, all of which are placed. A sentence about a node that holds
+/// for several of its pods is said once.
+fn order_free(cluster: &mut Cluster, new: &[(usize, usize)]) -> Vec<Violation> {
+    let mut said: BTreeSet<(usize, Rule, String)> = BTreeSet::new();
+    let mut found = Vec::new();
+    for (pod, node) in new {
+        cluster.remove(*pod);
+        let refusals = cluster.order_free_refusals(*pod, *node);
+        cluster.place(*pod, *node);
+        for (rule, detail) in refusals {
+            let about_node = rule == Rule::Resources || rule == Rule::VolumeLimits;
+            if !about_node || said.insert((*node, rule, detail.clone())) {
+                let (pod, node) = (cluster.pods[*pod].key.clone(), cluster.nodes[*node].name.to_owned());
+                found.push(Violation { pod, node, rule, detail });
+            }
+        }
+    }
+    found
+}
+
+fn order_implied(cluster: &mut Cluster, new: &[(usize, usize)]) -> Vec<Violation> {
+    let mut found = final_state::spread(cluster, new);
+    found.extend(final_state::affinity(cluster, new));
+    found
 }

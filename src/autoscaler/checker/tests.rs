@@ -1,0 +1,1 @@
+//! Behaviour of the checker as a whole.
