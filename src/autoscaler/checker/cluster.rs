@@ -224,6 +224,9 @@ impl<'a> Cluster<'a> {
                     self.anti_affinity.len() - 1
                 }));
             }
+            // A pod may say the same thing twice; it is a member once.
+            membership.spread.sort_unstable();
+            membership.spread.dedup();
             membership.anti_affinity.sort_unstable();
             membership.anti_affinity.dedup();
             self.members.push(membership);

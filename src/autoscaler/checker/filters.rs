@@ -89,7 +89,7 @@ impl<'a> Cluster<'a> {
         self.waiting
             .iter()
             .filter_map(|pod| {
-                let node = &self.nodes[self.placed[*pod]?];
+                let node = &self.nodes[self.node_of(*pod)?];
                 Some(Place { volumes: &self.pods[*pod].volumes, labels: node.labels, node: node.name })
             })
             .collect()

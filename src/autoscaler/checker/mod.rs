@@ -240,6 +240,11 @@ pub fn check(input: &Input) -> Vec<Violation> {
 /// Looks for an order in which kube-scheduler could have placed the new pods one after another. Entries of the
 /// placement that name nothing that exists are left out; [`check`] reports them.
 pub fn find_order(input: &Input) -> Order {
+    search(input, order::find)
+}
+
+/// [`find_order`] with a search of choice.
+fn search(input: &Input, find: impl Fn(&mut Cluster, &[(usize, usize)], bool) -> Order) -> Order {
     let mut cluster = Cluster::new(input, &[]);
     let (new, _) = cluster.resolve(&input.placement);
     place_all(&mut cluster, &new);
@@ -248,7 +253,7 @@ pub fn find_order(input: &Input) -> Order {
     for (pod, _) in &new {
         cluster.remove(*pod);
     }
-    match order::find(&mut cluster, &new, order_free_rules_hold) {
+    match find(&mut cluster, &new, order_free_rules_hold) {
         Order::Stuck { placed, stuck, proved } => Order::Stuck { placed, stuck, proved: proved || !implied_rules_hold },
         found @ Order::Found(_) => found,
     }

@@ -30,12 +30,22 @@ struct Outcome {
 /// Looks for an order of the new pods (pod, node), none of which is placed. `order_free_rules_hold` says that
 /// the final state keeps every rule that does not depend on order, so that only the others are looked at.
 pub fn find(cluster: &mut Cluster, new: &[(usize, usize)], order_free_rules_hold: bool) -> Order {
+    find_within(cluster, new, order_free_rules_hold, EXHAUSTIVE)
+}
+
+/// [`find`], with the size (at most 32) up to which connected sets are searched exhaustively.
+pub fn find_within(
+    cluster: &mut Cluster,
+    new: &[(usize, usize)],
+    order_free_rules_hold: bool,
+    exhaustive: usize,
+) -> Order {
     let mut search = Search { cluster, target: new.iter().copied().collect(), order_free_rules_hold };
     let mut sequence = Vec::new();
     let mut stuck = Vec::new();
     let mut proved = !order_free_rules_hold;
     for set in search.connected_sets() {
-        let outcome = if set.len() <= EXHAUSTIVE { search.exhaust(&set) } else { search.rounds(&set) };
+        let outcome = if set.len() <= exhaustive { search.exhaust(&set) } else { search.rounds(&set) };
         proved |= !outcome.stuck.is_empty() && outcome.exhausted;
         sequence.extend(outcome.sequence);
         stuck.extend(outcome.stuck);
