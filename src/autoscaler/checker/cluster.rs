@@ -11,7 +11,7 @@ use k8s_openapi::api::core::v1::Pod;
 use super::facts::{NodeFacts, PodFacts, Rules, finished, pod_key, read_pod, running_on};
 use super::pod_affinity::{AffinityGroup, AntiGroup, Namespaces, Term};
 use super::selector::Labels;
-use super::spread::{SpreadGroup, SpreadKey};
+use super::spread::SpreadTable;
 use super::volumes::{ClaimKey, Storage};
 use super::{Candidate, Input, Rule, Violation, resources};
 
@@ -51,7 +51,7 @@ pub struct Cluster<'a> {
     /// By label class.
     pub matched: Vec<Matched>,
     /// Spread groups.
-    pub spread: Vec<SpreadGroup>,
+    pub spread: SpreadTable,
     /// Affinity groups.
     pub affinity: Vec<AffinityGroup>,
     /// Anti-affinity groups.
@@ -95,7 +95,7 @@ impl<'a> Cluster<'a> {
             candidates: number_candidates(candidates, input.nodes.len(), pods.len() - daemon_count),
             members: Vec::new(),
             matched: Vec::new(),
-            spread: Vec::new(),
+            spread: SpreadTable::default(),
             affinity: Vec::new(),
             anti_affinity: Vec::new(),
             claim_users: BTreeMap::new(),
@@ -112,9 +112,7 @@ impl<'a> Cluster<'a> {
             cluster.change_node(node, true);
         }
         cluster.place_running();
-        for group in &mut cluster.spread {
-            group.mark_base();
-        }
+        cluster.spread.mark_base();
         cluster
     }
 
@@ -195,7 +193,6 @@ impl<'a> Cluster<'a> {
 
     /// Gathers equal rules into groups.
     fn group(&mut self, rules: Vec<Rules>) {
-        let mut spread_ids: BTreeMap<SpreadKey, usize> = BTreeMap::new();
         let mut affinity_ids: BTreeMap<Vec<Term>, usize> = BTreeMap::new();
         let mut anti_ids: BTreeMap<Term, usize> = BTreeMap::new();
         for (pod, rules) in rules.into_iter().enumerate() {
@@ -203,11 +200,8 @@ impl<'a> Cluster<'a> {
             let mut membership = Membership::default();
             for key in rules.spread {
                 let matches_itself = key.matches(facts.namespace, facts.labels);
-                let id = *spread_ids.entry(key).or_insert_with_key(|key| {
-                    let nodes = self.nodes.iter().map(|node| (node.node, node.labels, node.name));
-                    self.spread.push(SpreadGroup::new(key.clone(), facts.tolerations, nodes));
-                    self.spread.len() - 1
-                });
+                let nodes = self.nodes.iter().map(|node| (node.node, node.labels, node.name));
+                let id = self.spread.group(key, facts.tolerations, nodes);
                 membership.spread.push((id, matches_itself));
             }
             if !rules.affinity.is_empty() {
@@ -243,7 +237,7 @@ impl<'a> Cluster<'a> {
         self.matched.resize_with(classes.len(), Matched::default);
         for ((namespace, labels), class) in classes {
             self.matched[class] = Matched {
-                spread: positions(&self.spread, |group| group.key.matches(namespace, labels)),
+                spread: self.spread.matched(namespace, labels),
                 affinity: positions(&self.affinity, |group| group.matches(namespace, labels)),
                 anti_affinity: positions(&self.anti_affinity, |group| group.term.matches(namespace, labels)),
             };
@@ -263,9 +257,7 @@ impl<'a> Cluster<'a> {
 
     fn change_node(&mut self, node: usize, present: bool) {
         let labels = self.nodes[node].labels;
-        for group in &mut self.spread {
-            group.change_node(node, labels, present);
-        }
+        self.spread.change_node(node, labels, present);
     }
 
     fn change_pod(&mut self, pod: usize, node: usize, present: bool) {
@@ -296,7 +288,7 @@ impl<'a> Cluster<'a> {
             self.affinity[*group].change(labels, present);
         }
         for group in matched.spread.iter().filter(|_| !facts.leaving) {
-            self.spread[*group].change_pod(node, labels, present);
+            self.spread.change_pod(*group, node, labels, present);
         }
         self.change_claims(pod, present);
     }

@@ -42,7 +42,7 @@ impl<'a> Cluster<'a> {
     pub fn order_bound_refusals(&self, pod: usize, node: usize) -> Vec<(Rule, String)> {
         let labels = self.nodes[node].labels;
         let spread = self.members[pod].spread.iter().filter_map(|(group, matches_itself)| {
-            Some((Rule::TopologySpread, self.spread[*group].refusal(labels, *matches_itself)?))
+            Some((Rule::TopologySpread, self.spread.refusal(*group, labels, *matches_itself)?))
         });
         let affinity = self.members[pod].affinity.and_then(|(group, matches_itself)| {
             Some((Rule::PodAffinity, self.affinity[group].refusal(labels, matches_itself)?))

@@ -16,7 +16,7 @@ pub fn spread(cluster: &Cluster, new: &[(usize, usize)]) -> Vec<Violation> {
         let labels = cluster.nodes[*node].labels;
         for (group, matches_itself) in &cluster.members[*pod].spread {
             let counts = *matches_itself && !cluster.pods[*pod].leaving;
-            match cluster.spread[*group].domain(labels) {
+            match cluster.spread.domain(*group, labels) {
                 Some(domain) => arrivals.entry((*group, domain)).or_insert((0, *pod)).0 += i64::from(counts),
                 None => {
                     found.push(violation(cluster, *pod, Rule::TopologySpread, "the node is in no domain".to_owned()))
@@ -25,7 +25,7 @@ pub fn spread(cluster: &Cluster, new: &[(usize, usize)]) -> Vec<Violation> {
         }
     }
     for ((group, domain), (members, pod)) in arrivals {
-        let reason = cluster.spread[group].final_refusal(domain, members);
+        let reason = cluster.spread.final_refusal(group, domain, members);
         found.extend(reason.map(|reason| violation(cluster, pod, Rule::TopologySpread, reason)));
     }
     found

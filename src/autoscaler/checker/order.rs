@@ -17,7 +17,7 @@ const EXHAUSTIVE: usize = 14;
 const ROUNDS: usize = 24;
 /// Attempts to place a pod after which a round no longer goes back to the front after each success.
 const EAGER_ATTEMPTS: usize = 1_000_000;
-/// Attempts to place a pod after which a round ends.
+/// Attempts to place a pod after which a round, and with it the search of its set, ends.
 const ALL_ATTEMPTS: usize = 4_000_000;
 
 /// What became of one connected set.
@@ -183,13 +183,14 @@ impl Search<'_, '_> {
         let levels = self.levels(set);
         let mut urgency: BTreeMap<usize, i64> = BTreeMap::new();
         let mut best: Option<Outcome> = None;
+        let mut attempts = 0;
         for _ in 0..ROUNDS {
             let mut queue = set.to_vec();
             queue.sort_by_key(|pod| {
                 let urgent = urgency.get(pod).copied().unwrap_or(0);
                 (-urgent, levels.get(pod).copied().unwrap_or(0), self.is_free(*pod), *pod)
             });
-            let outcome = self.round(queue);
+            let outcome = self.round(queue, &mut attempts);
             for pod in &outcome.sequence {
                 self.cluster.remove(*pod);
             }
@@ -200,7 +201,7 @@ impl Search<'_, '_> {
             if best.as_ref().is_none_or(|best| outcome.stuck.len() < best.stuck.len()) {
                 best = Some(outcome);
             }
-            if done {
+            if done || attempts >= ALL_ATTEMPTS {
                 break;
             }
         }
@@ -213,7 +214,7 @@ impl Search<'_, '_> {
 
     /// Takes the first pod that can be placed until none can. After many attempts it no longer goes back to
     /// the front after each success, and after too many it gives up.
-    fn round(&mut self, queue: Vec<usize>) -> Outcome {
+    fn round(&mut self, queue: Vec<usize>, attempts: &mut usize) -> Outcome {
         let mut round = Round { sequence: Vec::with_capacity(queue.len()), blocked: Vec::new(), attempts: 0 };
         for pod in queue {
             round.blocked.push(pod);
@@ -223,6 +224,7 @@ impl Search<'_, '_> {
             }
         }
         self.retry(&mut round, ALL_ATTEMPTS);
+        *attempts += round.attempts;
         Outcome { sequence: round.sequence, stuck: round.blocked, exhausted: false }
     }
 
@@ -275,9 +277,9 @@ impl Search<'_, '_> {
             let labels = self.cluster.nodes[self.target[&pod]].labels;
             let mut level = 0;
             for group in &self.cluster.matched[self.cluster.members[pod].class].spread {
-                let spread = &self.cluster.spread[*group];
-                if let Some(domain) = spread.domain(labels) {
-                    let count = filled.entry((*group, domain)).or_insert_with(|| spread.base(domain));
+                let spread = &self.cluster.spread;
+                if let Some(domain) = spread.domain(*group, labels) {
+                    let count = filled.entry((*group, domain)).or_insert_with(|| spread.base(*group, domain));
                     level = level.max(*count);
                     *count += 1;
                 }

@@ -8,7 +8,7 @@ use super::cluster::Cluster;
 use super::facts::PodFacts;
 use super::pod_affinity::{Counts, Namespaces, Term};
 use super::selector::NodeTerm;
-use super::spread::{self, SpreadGroup, SpreadKey};
+use super::spread::{self, SpreadTable};
 use super::{Kept, Preferences, taints};
 
 impl Kept {
@@ -25,7 +25,8 @@ impl Kept {
 /// Counts the preferred terms of the new pods (pod, node), all of which are placed. What cannot be read is
 /// not counted.
 pub fn count(cluster: &Cluster, new: &[(usize, usize)], namespaces: &Namespaces) -> Preferences {
-    let mut counter = Counter { cluster, namespaces, terms: BTreeMap::new(), spread: BTreeMap::new() };
+    let (spread, soft_groups) = soft_spread(cluster, new);
+    let mut counter = Counter { cluster, namespaces, terms: BTreeMap::new(), spread, soft_groups };
     let mut preferences = Preferences::default();
     for (pod, node) in new {
         counter.node_affinity(*pod, *node, &mut preferences.node_affinity);
@@ -41,7 +42,10 @@ struct Counter<'b, 'a> {
     namespaces: &'b Namespaces,
     /// Placed pods that a term matches, by domain.
     terms: BTreeMap<Term, Counts>,
-    spread: BTreeMap<SpreadKey, SpreadGroup>,
+    /// Soft constraints, everything placed.
+    spread: SpreadTable,
+    /// By pod: its soft constraints.
+    soft_groups: BTreeMap<usize, Vec<usize>>,
 }
 
 impl Counter<'_, '_> {
@@ -92,14 +96,9 @@ impl Counter<'_, '_> {
         kept.count((others > 0) == together, weight(term.weight));
     }
 
-    fn soft_spread(&mut self, pod: usize, node: usize, kept: &mut Kept) {
-        let facts = &self.cluster.pods[pod];
-        let Some(spec) = &facts.pod.spec else { return };
-        let compiled = spread::compile(spec, facts.namespace, facts.labels, &facts.selection, false);
-        for key in compiled.unwrap_or_default() {
-            let cluster = self.cluster;
-            let group = self.spread.entry(key).or_insert_with_key(|key| spread_group(cluster, key, facts));
-            kept.count(group.holds(cluster.nodes[node].labels), 1);
+    fn soft_spread(&self, pod: usize, node: usize, kept: &mut Kept) {
+        for group in self.soft_groups.get(&pod).into_iter().flatten() {
+            kept.count(self.spread.holds(*group, self.cluster.nodes[node].labels), 1);
         }
     }
 
@@ -132,19 +131,27 @@ fn matching_pods(cluster: &Cluster, term: &Term) -> Counts {
     counts
 }
 
-fn spread_group(cluster: &Cluster, key: &SpreadKey, pod: &PodFacts) -> SpreadGroup {
-    let nodes = cluster.nodes.iter().map(|node| (node.node, node.labels, node.name));
-    let mut group = SpreadGroup::new(key.clone(), pod.tolerations, nodes);
-    for (id, node) in cluster.nodes.iter().enumerate() {
-        group.change_node(id, node.labels, true);
-    }
-    for (id, facts) in cluster.pods.iter().enumerate() {
-        if let Some(node) = cluster.node_of(id)
-            && !facts.leaving
-            && key.matches(facts.namespace, facts.labels)
-        {
-            group.change_pod(node, cluster.nodes[node].labels, true);
+/// The soft constraints of the new pods with everything placed counted, and which pod has which.
+fn soft_spread(cluster: &Cluster, new: &[(usize, usize)]) -> (SpreadTable, BTreeMap<usize, Vec<usize>>) {
+    let mut table = SpreadTable::default();
+    let mut groups: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    for (pod, _) in new {
+        let facts = &cluster.pods[*pod];
+        let Some(spec) = &facts.pod.spec else { continue };
+        let compiled = spread::compile(spec, facts.namespace, facts.labels, &facts.selection, false);
+        for key in compiled.unwrap_or_default() {
+            let nodes = cluster.nodes.iter().map(|node| (node.node, node.labels, node.name));
+            groups.entry(*pod).or_default().push(table.group(key, facts.tolerations, nodes));
         }
     }
-    group
+    for (id, node) in cluster.nodes.iter().enumerate() {
+        table.change_node(id, node.labels, true);
+    }
+    for (pod, facts) in cluster.pods.iter().enumerate().filter(|(_, facts)| !facts.leaving) {
+        let Some(node) = cluster.node_of(pod) else { continue };
+        for group in table.matched(facts.namespace, facts.labels) {
+            table.change_pod(group, node, cluster.nodes[node].labels, true);
+        }
+    }
+    (table, groups)
 }

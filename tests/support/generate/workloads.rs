@@ -157,7 +157,7 @@ fn claim_spec() -> Value {
 }
 
 fn namespace(random: &mut Random, features: Features) -> &'static str {
-    if features.namespaces && random.chance(40) { *random.pick(&NAMESPACES) } else { "default" }
+    if features.namespaces && random.chance(40) { random.pick::<&str>(&NAMESPACES) } else { "default" }
 }
 
 fn container(name: &str, cpu: &str, memory: &str) -> Value {

@@ -74,19 +74,19 @@ fn every_feature_appears_in_some_pod_and_none_when_all_are_off() {
 #[test]
 fn what_is_placed_step_by_step_is_accepted_in_that_final_state() {
     let mut placed = 0;
-    for seed in 0..150 {
+    for seed in 0..60 {
         let mut input = input(generate(seed, Sizes::default(), Features::ALL));
         placed += place_step_by_step(&mut input, &mut Random::new(seed));
         assert_eq!(check(&input), [], "seed {seed}");
         assert_eq!(verify(&input), [], "seed {seed}");
     }
-    assert!(placed > 1_000, "{placed}");
+    assert!(placed > 400, "{placed}");
 }
 
 #[test]
 fn a_pod_moved_to_a_node_that_refuses_it_is_reported() {
     let mut moved = 0;
-    for seed in 0..80 {
+    for seed in 0..40 {
         let mut input = input(generate(seed, Sizes::default(), Features::ALL));
         place_step_by_step(&mut input, &mut Random::new(seed));
         let waiting: Vec<String> = pending(&input).into_iter().take(3).collect();
@@ -103,11 +103,11 @@ fn a_pod_moved_to_a_node_that_refuses_it_is_reported() {
             moved += 1;
         }
     }
-    assert!(moved > 50, "{moved}");
+    assert!(moved > 20, "{moved}");
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(ProptestConfig::with_cases(100))]
 
     #[test]
     fn nothing_panics_and_verdicts_repeat_on_any_placement(seed in any::<u64>(), nodes in 0_usize..10, workloads in 0_usize..8) {

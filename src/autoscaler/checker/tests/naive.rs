@@ -154,7 +154,7 @@ fn without_exhausting(cluster: &mut Cluster, new: &[(usize, usize)], order_free_
 #[test]
 fn the_search_finds_an_order_exactly_where_some_permutation_is_one() {
     let (mut orders, mut none, mut hidden, mut missed) = (0, 0, 0, 0);
-    for seed in 0..6_000 {
+    for seed in 0..2_500 {
         let mut random = Random::new(seed);
         let nodes = 2 + random.below(NODES.len() - 1);
         let count = 2 + random.below(7);
@@ -185,14 +185,14 @@ fn the_search_finds_an_order_exactly_where_some_permutation_is_one() {
             Order::Stuck { .. } => missed += usize::from(exists),
         }
     }
-    assert!(orders > 1_000 && none > 1_000 && hidden > 10, "{orders} with, {none} without, {hidden} hidden");
+    assert!(orders > 500 && none > 500 && hidden > 10, "{orders} with, {none} without, {hidden} hidden");
     assert!(missed * 200 <= orders, "rounds alone miss {missed} of {orders} orders");
 }
 
 #[test]
 fn a_pod_fits_exactly_where_the_naive_reading_lets_it_go() {
     let mut fitting = 0;
-    for seed in 0..2_000 {
+    for seed in 0..1_000 {
         let mut random = Random::new(seed ^ 0xF175);
         let nodes = 2 + random.below(NODES.len() - 1);
         let mut pods = random_pods(&mut random, nodes, 7);
@@ -208,5 +208,5 @@ fn a_pod_fits_exactly_where_the_naive_reading_lets_it_go() {
         fitting += expected.len();
         assert_eq!(fits(&input, &format!("default/{}", last.name), &[]).fits, expected, "seed {seed}");
     }
-    assert!(fitting > 1_000, "{fitting}");
+    assert!(fitting > 500, "{fitting}");
 }

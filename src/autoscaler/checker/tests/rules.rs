@@ -34,7 +34,7 @@ impl Cluster {
     }
 
     /// A pod that is new on a node.
-    fn new(self, name: &str, node: &str, app: &str, spec: Value) -> Self {
+    fn place(self, name: &str, node: &str, app: &str, spec: Value) -> Self {
         let mut cluster = self.pod(name, app, spec);
         cluster.0.placement.insert(format!("default/{name}"), node.to_owned());
         cluster
@@ -127,7 +127,7 @@ fn apart(key: &str, app: &str) -> Value {
 
 #[test]
 fn a_placement_names_pods_and_nodes_that_exist_and_do_not_run_yet() {
-    let mut cluster = Cluster::two_zones().running("old", "a1", "x", json!({})).new("lost", "c1", "x", json!({}));
+    let mut cluster = Cluster::two_zones().running("old", "a1", "x", json!({})).place("lost", "c1", "x", json!({}));
     cluster.0.placement.insert("default/ghost".to_owned(), "a1".to_owned());
     cluster.0.placement.insert("default/old".to_owned(), "a1".to_owned());
     let named = ["ghost", "lost", "old"].map(|pod| (pod.to_owned(), Rule::Reference));
@@ -137,28 +137,28 @@ fn a_placement_names_pods_and_nodes_that_exist_and_do_not_run_yet() {
 #[test]
 fn gated_pods_and_unreadable_ones_cannot_be_placed() {
     let gates = json!({"schedulingGates": [{"name": "example.com/wait"}]});
-    Cluster::two_zones().new("p", "a1", "x", gates).breaks_only("p", Rule::Gated);
+    Cluster::two_zones().place("p", "a1", "x", gates).breaks_only("p", Rule::Gated);
     let claims = json!({"resourceClaims": [{"name": "gpu"}]});
-    Cluster::two_zones().new("p", "a1", "x", claims).breaks_only("p", Rule::Gated);
-    Cluster::two_zones().new("p", "a1", "x", cpu("lots")).breaks_only("p", Rule::Malformed);
+    Cluster::two_zones().place("p", "a1", "x", claims).breaks_only("p", Rule::Gated);
+    Cluster::two_zones().place("p", "a1", "x", cpu("lots")).breaks_only("p", Rule::Malformed);
 }
 
 #[test]
 fn requests_of_all_pods_on_a_node_fit_what_it_can_give() {
     let cluster = Cluster::two_zones().running("old", "a1", "x", cpu("3"));
-    cluster.clone().new("p", "a1", "x", cpu("1")).holds();
-    cluster.clone().new("p", "a1", "x", cpu("1001m")).breaks_only("p", Rule::Resources);
+    cluster.clone().place("p", "a1", "x", cpu("1")).holds();
+    cluster.clone().place("p", "a1", "x", cpu("1001m")).breaks_only("p", Rule::Resources);
     cluster
-        .new("p", "a2", "x", json!({"containers": [{"name": "c", "resources": {"limits": {"nvidia.com/gpu": 1}}}]}))
+        .place("p", "a2", "x", json!({"containers": [{"name": "c", "resources": {"limits": {"nvidia.com/gpu": 1}}}]}))
         .breaks_only("p", Rule::Resources);
 }
 
 #[test]
 fn a_pod_that_asks_for_nothing_fits_an_overcommitted_node_while_there_is_a_slot() {
     let cluster = Cluster::default().node("n", "a", json!({"status": {"allocatable": {"cpu": "1", "pods": "2"}}}));
-    let cluster = cluster.running("old", "n", "x", cpu("3")).new("p", "n", "x", json!({}));
+    let cluster = cluster.running("old", "n", "x", cpu("3")).place("p", "n", "x", json!({}));
     cluster.holds();
-    cluster.new("q", "n", "x", json!({})).breaks_only("p", Rule::Resources);
+    cluster.place("q", "n", "x", json!({})).breaks_only("p", Rule::Resources);
 }
 
 #[test]
@@ -166,34 +166,34 @@ fn finished_pods_take_nothing() {
     let finished = |pod: &mut k8s_openapi::api::core::v1::Pod| {
         pod.status = serde_json::from_value(json!({"phase": "Succeeded"})).expect("a status");
     };
-    Cluster::two_zones().running("old", "a1", "x", cpu("4")).with(finished).new("p", "a1", "x", cpu("4")).holds();
+    Cluster::two_zones().running("old", "a1", "x", cpu("4")).with(finished).place("p", "a1", "x", cpu("4")).holds();
 }
 
 #[test]
 fn a_cordoned_node_takes_no_pod_that_does_not_tolerate_it() {
     let cluster = Cluster::default().node("n", "a", json!({"spec": {"unschedulable": true}}));
-    cluster.clone().new("p", "n", "x", json!({})).breaks_only("p", Rule::Unschedulable);
+    cluster.clone().place("p", "n", "x", json!({})).breaks_only("p", Rule::Unschedulable);
     let tolerating = json!({"tolerations": [{"key": "node.kubernetes.io/unschedulable", "operator": "Exists"}]});
-    cluster.new("p", "n", "x", tolerating).holds();
+    cluster.place("p", "n", "x", tolerating).holds();
 }
 
 #[test]
 fn node_selectors_and_required_node_affinity_hold() {
     let cluster = Cluster::two_zones();
-    cluster.clone().new("p", "a1", "x", json!({"nodeSelector": {ZONE: "a"}})).holds();
-    cluster.clone().new("p", "b1", "x", json!({"nodeSelector": {ZONE: "a"}})).breaks_only("p", Rule::NodeAffinity);
+    cluster.clone().place("p", "a1", "x", json!({"nodeSelector": {ZONE: "a"}})).holds();
+    cluster.clone().place("p", "b1", "x", json!({"nodeSelector": {ZONE: "a"}})).breaks_only("p", Rule::NodeAffinity);
     let by_name = json!({"affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [
         {"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["b1"]}]}]}}}});
-    cluster.clone().new("p", "b1", "x", by_name.clone()).holds();
-    cluster.new("p", "a1", "x", by_name).breaks_only("p", Rule::NodeAffinity);
+    cluster.clone().place("p", "b1", "x", by_name.clone()).holds();
+    cluster.place("p", "a1", "x", by_name).breaks_only("p", Rule::NodeAffinity);
 }
 
 #[test]
 fn taints_keep_out_new_pods_and_say_nothing_of_running_ones() {
     let taint = json!({"spec": {"taints": [{"key": "team", "value": "a", "effect": "NoSchedule"}]}});
     let cluster = Cluster::default().node("n", "a", taint).running("old", "n", "x", json!({}));
-    cluster.clone().new("p", "n", "x", json!({})).breaks_only("p", Rule::Taints);
-    cluster.new("p", "n", "x", json!({"tolerations": [{"key": "team", "operator": "Exists"}]})).holds();
+    cluster.clone().place("p", "n", "x", json!({})).breaks_only("p", Rule::Taints);
+    cluster.place("p", "n", "x", json!({"tolerations": [{"key": "team", "operator": "Exists"}]})).holds();
 }
 
 #[test]
@@ -201,16 +201,16 @@ fn two_pods_on_a_node_do_not_hold_one_host_port() {
     let port =
         |number: u16| json!({"containers": [{"name": "c", "ports": [{"containerPort": 1, "hostPort": number}]}]});
     let cluster = Cluster::two_zones().running("old", "a1", "x", port(80));
-    cluster.clone().new("p", "a1", "x", port(81)).new("q", "a2", "x", port(80)).holds();
-    cluster.new("p", "a1", "x", port(80)).breaks_only("p", Rule::HostPorts);
+    cluster.clone().place("p", "a1", "x", port(81)).place("q", "a2", "x", port(80)).holds();
+    cluster.place("p", "a1", "x", port(80)).breaks_only("p", Rule::HostPorts);
 }
 
 #[test]
 fn zone_spread_bounds_the_skew_over_eligible_domains() {
     let web = || spread(ZONE, "web", json!({}));
-    let cluster = Cluster::two_zones().new("p1", "a1", "web", web()).new("p2", "a2", "web", web());
+    let cluster = Cluster::two_zones().place("p1", "a1", "web", web()).place("p2", "a2", "web", web());
     cluster.breaks_only("p1", Rule::TopologySpread);
-    cluster.new("p3", "b1", "web", web()).holds();
+    cluster.place("p3", "b1", "web", web()).holds();
 }
 
 #[test]
@@ -218,15 +218,16 @@ fn a_constraint_said_twice_counts_its_pod_once() {
     let mut twice = spread(ZONE, "web", json!({}));
     let constraint = twice["topologySpreadConstraints"][0].clone();
     twice["topologySpreadConstraints"].as_array_mut().expect("a list").push(constraint);
-    Cluster::two_zones().new("p", "a1", "web", twice).holds();
+    Cluster::two_zones().place("p", "a1", "web", twice).holds();
 }
 
 #[test]
 fn spread_counts_only_domains_of_nodes_that_the_pod_selects_unless_told_to_ignore_that() {
     let mut in_a = spread(ZONE, "web", json!({}));
     in_a["nodeSelector"] = json!({ZONE: "a"});
-    let two =
-        |spec: &Value| Cluster::two_zones().new("p1", "a1", "web", spec.clone()).new("p2", "a2", "web", spec.clone());
+    let two = |spec: &Value| {
+        Cluster::two_zones().place("p1", "a1", "web", spec.clone()).place("p2", "a2", "web", spec.clone())
+    };
     two(&in_a).holds();
     let mut ignoring = spread(ZONE, "web", json!({"nodeAffinityPolicy": "Ignore"}));
     ignoring["nodeSelector"] = json!({ZONE: "a"});
@@ -239,7 +240,7 @@ fn spread_counts_tainted_nodes_unless_told_to_honor_taints() {
     let cluster = Cluster::default().node("a1", "a", json!({})).node("b1", "b", tainted);
     let two = |policy: &str| {
         let spec = spread(ZONE, "web", json!({"nodeTaintsPolicy": policy}));
-        cluster.clone().new("p1", "a1", "web", spec.clone()).new("p2", "a1", "web", spec)
+        cluster.clone().place("p1", "a1", "web", spec.clone()).place("p2", "a1", "web", spec)
     };
     two("Ignore").breaks_only("p1", Rule::TopologySpread);
     two("Honor").holds();
@@ -250,7 +251,7 @@ fn too_few_domains_make_the_minimum_zero() {
     let spec = |domains: u8| spread(ZONE, "web", json!({"minDomains": domains}));
     let four = |domains: u8| {
         ["a1", "a2", "b1", "b1"].iter().enumerate().fold(Cluster::two_zones(), |cluster, (number, node)| {
-            cluster.new(&format!("p{number}"), node, "web", spec(domains))
+            cluster.place(&format!("p{number}"), node, "web", spec(domains))
         })
     };
     four(2).holds();
@@ -269,7 +270,7 @@ fn match_label_keys_spread_each_revision_on_its_own() {
         Cluster::two_zones()
             .running("old", "a1", "web", json!({}))
             .with(revision("1"))
-            .new("p", "a2", "web", spec)
+            .place("p", "a2", "web", spec)
             .with(revision("2"))
     };
     cluster(json!(["rev"])).holds();
@@ -284,8 +285,8 @@ fn spread_needs_every_topology_key_and_passes_over_nodes_without_them() {
     let mut cluster = Cluster::default().node("a1", "a", json!({}));
     cluster.0.nodes.push(serde_json::from_value(unlabelled).expect("a node"));
     let cluster = cluster.running("old", "bare", "web", json!({}));
-    cluster.clone().new("p", "a1", "web", spread(ZONE, "web", json!({}))).holds();
-    cluster.new("p", "bare", "web", spread(ZONE, "web", json!({}))).breaks_only("p", Rule::TopologySpread);
+    cluster.clone().place("p", "a1", "web", spread(ZONE, "web", json!({}))).holds();
+    cluster.place("p", "bare", "web", spread(ZONE, "web", json!({}))).breaks_only("p", Rule::TopologySpread);
 }
 
 #[test]
@@ -296,23 +297,23 @@ fn pods_of_other_namespaces_and_pods_being_deleted_are_not_spread_over() {
     };
     let cluster = Cluster::two_zones();
     let spec = spread(ZONE, "web", json!({}));
-    cluster.clone().running("o", "a1", "web", json!({})).with(elsewhere).new("p", "a1", "web", spec.clone()).holds();
-    cluster.clone().running("o", "a1", "web", json!({})).with(leaving).new("p", "a1", "web", spec.clone()).holds();
-    cluster.running("o", "a1", "web", json!({})).new("p", "a1", "web", spec).breaks_only("p", Rule::TopologySpread);
+    cluster.clone().running("o", "a1", "web", json!({})).with(elsewhere).place("p", "a1", "web", spec.clone()).holds();
+    cluster.clone().running("o", "a1", "web", json!({})).with(leaving).place("p", "a1", "web", spec.clone()).holds();
+    cluster.running("o", "a1", "web", json!({})).place("p", "a1", "web", spec).breaks_only("p", Rule::TopologySpread);
 }
 
 #[test]
 fn a_pod_that_its_constraint_does_not_match_may_join_the_fullest_domain_within_the_skew() {
     let cluster = Cluster::two_zones().running("o1", "a1", "web", json!({}));
-    cluster.clone().new("p", "a1", "other", spread(ZONE, "web", json!({}))).holds();
+    cluster.clone().place("p", "a1", "other", spread(ZONE, "web", json!({}))).holds();
     let cluster = cluster.running("o2", "a1", "web", json!({}));
-    cluster.new("p", "a1", "other", spread(ZONE, "web", json!({}))).breaks_only("p", Rule::TopologySpread);
+    cluster.place("p", "a1", "other", spread(ZONE, "web", json!({}))).breaks_only("p", Rule::TopologySpread);
 }
 
 #[test]
 fn matching_pods_without_the_constraint_may_come_later_and_leave_a_skew() {
-    let free = |cluster: Cluster| cluster.new("q1", "a1", "web", json!({})).new("q2", "a1", "web", json!({}));
-    free(Cluster::two_zones()).new("p", "a1", "web", spread(ZONE, "web", json!({}))).holds();
+    let free = |cluster: Cluster| cluster.place("q1", "a1", "web", json!({})).place("q2", "a1", "web", json!({}));
+    free(Cluster::two_zones()).place("p", "a1", "web", spread(ZONE, "web", json!({}))).holds();
 }
 
 #[test]
@@ -320,10 +321,10 @@ fn a_pod_may_have_to_wait_for_another_before_the_skew_allows_it() {
     let mut waiting = spread(ZONE, "web", json!({}));
     merge(&mut waiting, with(ZONE, "late"));
     Cluster::two_zones()
-        .new("p1", "a1", "web", spread(ZONE, "web", json!({})))
-        .new("p2", "a2", "web", waiting)
-        .new("p3", "b1", "web", spread(ZONE, "web", json!({})))
-        .new("late", "a1", "late", json!({}))
+        .place("p1", "a1", "web", spread(ZONE, "web", json!({})))
+        .place("p2", "a2", "web", waiting)
+        .place("p3", "b1", "web", spread(ZONE, "web", json!({})))
+        .place("late", "a1", "late", json!({}))
         .holds();
 }
 
@@ -335,10 +336,10 @@ fn spread_and_affinity_that_wait_for_each_other_have_no_order() {
     let cluster = |mate: Value| {
         let mut cluster = Cluster::two_zones()
             .running("old", "a1", "web", json!({}))
-            .new("second-in-a", "a2", "web", spread(ZONE, "web", json!({})))
+            .place("second-in-a", "a2", "web", spread(ZONE, "web", json!({})))
             .with(|pod| _ = pod.metadata.labels.get_or_insert_default().insert("place".to_owned(), "second".to_owned()))
-            .new("first-in-b", "b1", "web", first_in_b.clone())
-            .new("mate", "b1", "mate", mate);
+            .place("first-in-b", "b1", "web", first_in_b.clone())
+            .place("mate", "b1", "mate", mate);
         for node in &mut cluster.0.nodes {
             node.metadata.labels.get_or_insert_default().insert("region".to_owned(), "r".to_owned());
         }
@@ -352,14 +353,14 @@ fn spread_and_affinity_that_wait_for_each_other_have_no_order() {
 #[test]
 fn affinity_joins_a_matching_pod_in_the_domain() {
     let cluster = Cluster::two_zones().running("db", "a1", "db", json!({}));
-    cluster.clone().new("p", "a2", "web", with(ZONE, "db")).holds();
-    cluster.clone().new("p", "b1", "web", with(ZONE, "db")).breaks_only("p", Rule::PodAffinity);
-    cluster.new("p", "a2", "web", with(HOSTNAME, "db")).breaks_only("p", Rule::PodAffinity);
+    cluster.clone().place("p", "a2", "web", with(ZONE, "db")).holds();
+    cluster.clone().place("p", "b1", "web", with(ZONE, "db")).breaks_only("p", Rule::PodAffinity);
+    cluster.place("p", "a2", "web", with(HOSTNAME, "db")).breaks_only("p", Rule::PodAffinity);
 }
 
 #[test]
 fn affinity_to_a_new_pod_holds_whichever_is_named_first() {
-    Cluster::two_zones().new("a", "a2", "web", with(ZONE, "db")).new("z", "a1", "db", json!({})).holds();
+    Cluster::two_zones().place("a", "a2", "web", with(ZONE, "db")).place("z", "a1", "db", json!({})).holds();
 }
 
 #[test]
@@ -373,15 +374,15 @@ fn all_terms_of_an_affinity_are_met_by_pods_that_match_all_of_them() {
     };
     let apart =
         Cluster::two_zones().running("o1", "a1", "db", json!({})).running("o2", "a1", "x", json!({})).with(fast);
-    apart.clone().new("p", "a2", "web", both.clone()).breaks_only("p", Rule::PodAffinity);
-    apart.running("o3", "a1", "db", json!({})).with(fast).new("p", "a2", "web", both).holds();
+    apart.clone().place("p", "a2", "web", both.clone()).breaks_only("p", Rule::PodAffinity);
+    apart.running("o3", "a1", "db", json!({})).with(fast).place("p", "a2", "web", both).holds();
 }
 
 #[test]
 fn the_first_of_a_group_that_selects_itself_goes_anywhere_and_the_rest_follow() {
-    let cluster = Cluster::two_zones().new("p1", "a1", "web", with(ZONE, "web"));
-    cluster.clone().new("p2", "a2", "web", with(ZONE, "web")).holds();
-    cluster.clone().new("p2", "b1", "web", with(ZONE, "web")).breaks_only("p2", Rule::PodAffinity);
+    let cluster = Cluster::two_zones().place("p1", "a1", "web", with(ZONE, "web"));
+    cluster.clone().place("p2", "a2", "web", with(ZONE, "web")).holds();
+    cluster.clone().place("p2", "b1", "web", with(ZONE, "web")).breaks_only("p2", Rule::PodAffinity);
     cluster.running("old", "b1", "web", json!({})).breaks_only("p1", Rule::PodAffinity);
 }
 
@@ -390,48 +391,48 @@ fn two_islands_of_one_group_look_right_and_have_no_order() {
     let web = || with(ZONE, "web");
     Cluster::two_zones()
         .node("b2", "b", json!({}))
-        .new("p1", "a1", "web", web())
-        .new("p2", "a2", "web", web())
-        .new("p3", "b1", "web", web())
-        .new("p4", "b2", "web", web())
+        .place("p1", "a1", "web", web())
+        .place("p2", "a2", "web", web())
+        .place("p3", "b1", "web", web())
+        .place("p4", "b2", "web", web())
         .has_no_order();
 }
 
 #[test]
 fn pods_that_wait_for_each_other_have_no_order() {
-    Cluster::two_zones().new("p", "a1", "x", with(ZONE, "y")).new("q", "a1", "y", with(ZONE, "x")).has_no_order();
+    Cluster::two_zones().place("p", "a1", "x", with(ZONE, "y")).place("q", "a1", "y", with(ZONE, "x")).has_no_order();
 }
 
 #[test]
 fn affinity_needs_its_topology_key_on_the_node_even_for_the_first_pod() {
-    Cluster::two_zones().new("p", "a1", "web", with("rack", "web")).breaks_only("p", Rule::PodAffinity);
+    Cluster::two_zones().place("p", "a1", "web", with("rack", "web")).breaks_only("p", Rule::PodAffinity);
 }
 
 #[test]
 fn anti_affinity_keeps_matching_pods_out_of_the_domain() {
     let cluster = Cluster::two_zones().running("old", "a1", "db", json!({}));
-    cluster.clone().new("p", "a2", "web", apart(HOSTNAME, "db")).holds();
-    cluster.clone().new("p", "a2", "web", apart(ZONE, "db")).breaks_only("p", Rule::PodAntiAffinity);
-    cluster.new("p", "a1", "db", apart("rack", "db")).holds();
+    cluster.clone().place("p", "a2", "web", apart(HOSTNAME, "db")).holds();
+    cluster.clone().place("p", "a2", "web", apart(ZONE, "db")).breaks_only("p", Rule::PodAntiAffinity);
+    cluster.place("p", "a1", "db", apart("rack", "db")).holds();
 }
 
 #[test]
 fn anti_affinity_of_a_running_pod_keeps_new_ones_out() {
     let cluster = Cluster::two_zones().running("old", "a1", "db", apart(ZONE, "web"));
-    cluster.clone().new("p", "b1", "web", json!({})).holds();
-    cluster.new("p", "a2", "web", json!({})).breaks_only("p", Rule::PodAntiAffinity);
+    cluster.clone().place("p", "b1", "web", json!({})).holds();
+    cluster.place("p", "a2", "web", json!({})).breaks_only("p", Rule::PodAntiAffinity);
 }
 
 #[test]
 fn one_pod_per_host_holds_for_each_replica_alone() {
-    let cluster = Cluster::two_zones().new("p1", "a1", "web", apart(HOSTNAME, "web")).new(
+    let cluster = Cluster::two_zones().place("p1", "a1", "web", apart(HOSTNAME, "web")).place(
         "p2",
         "a2",
         "web",
         apart(HOSTNAME, "web"),
     );
     cluster.holds();
-    let both = cluster.new("p3", "a2", "web", apart(HOSTNAME, "web")).breaks();
+    let both = cluster.place("p3", "a2", "web", apart(HOSTNAME, "web")).breaks();
     assert_eq!(both, ["p2", "p3"].map(|pod| (pod.to_owned(), Rule::PodAntiAffinity)));
 }
 
@@ -441,7 +442,7 @@ fn terms_speak_of_their_own_namespace_the_named_ones_and_the_selected_ones() {
     let cluster = |over: Value| {
         let mut term = term(ZONE, "db");
         merge(&mut term, over);
-        let mut cluster = Cluster::two_zones().running("old", "a1", "db", json!({})).with(elsewhere).new(
+        let mut cluster = Cluster::two_zones().running("old", "a1", "db", json!({})).with(elsewhere).place(
             "p",
             "a1",
             "web",
@@ -479,7 +480,7 @@ fn label_keys_narrow_terms_to_the_same_or_to_other_values() {
         Cluster::two_zones()
             .running("old", "a1", "web", json!({}))
             .with(track(old))
-            .new("p", "a2", "web", affinity("podAntiAffinity", json!([term])))
+            .place("p", "a2", "web", affinity("podAntiAffinity", json!([term])))
             .with(track("stable"))
     };
     cluster("matchLabelKeys", "canary").holds();
@@ -519,7 +520,7 @@ fn reachable_in(zone: &str) -> Value {
 #[test]
 fn a_claim_has_to_exist_and_to_be_bound_or_waiting_for_its_pod() {
     let cluster = |claims: Value, classes: Value| {
-        Cluster::two_zones().new("p", "a1", "x", uses("data")).storage(json!([]), claims, classes, json!([]))
+        Cluster::two_zones().place("p", "a1", "x", uses("data")).storage(json!([]), claims, classes, json!([]))
     };
     cluster(json!([claim("data", json!({}))]), class(json!({}))).holds();
     for (claims, classes) in [
@@ -542,7 +543,7 @@ fn a_bound_volume_is_reached_only_from_its_zone() {
         json!({"metadata": {"labels": {ZONE: "c__a"}}}),
     ] {
         let cluster = |node: &str| {
-            Cluster::two_zones().new("p", node, "x", uses("data")).storage(
+            Cluster::two_zones().place("p", node, "x", uses("data")).storage(
                 json!([volume("v", in_zone_a.clone())]),
                 json!([claim("data", json!({"spec": {"volumeName": "v"}}))]),
                 class(json!({})),
@@ -558,7 +559,7 @@ fn a_bound_volume_is_reached_only_from_its_zone() {
 fn a_volume_is_made_only_in_the_allowed_topologies() {
     let only_a = json!({"allowedTopologies": [{"matchLabelExpressions": [{"key": ZONE, "values": ["a"]}]}]});
     let cluster = |node: &str| {
-        Cluster::two_zones().new("p", node, "x", uses("data")).storage(
+        Cluster::two_zones().place("p", node, "x", uses("data")).storage(
             json!([]),
             json!([claim("data", json!({}))]),
             class(only_a.clone()),
@@ -572,7 +573,7 @@ fn a_volume_is_made_only_in_the_allowed_topologies() {
 #[test]
 fn pods_that_share_an_unbound_disk_share_its_zone() {
     let cluster = |second: &str| {
-        Cluster::two_zones().new("p", "a1", "x", uses("data")).new("q", second, "x", uses("data")).storage(
+        Cluster::two_zones().place("p", "a1", "x", uses("data")).place("q", second, "x", uses("data")).storage(
             json!([]),
             json!([claim("data", json!({}))]),
             class(json!({})),
@@ -591,7 +592,7 @@ fn each_waiting_claim_finds_an_existing_volume_of_its_own_where_none_can_be_made
         volume(name, over)
     };
     let cluster = |volumes: Value| {
-        Cluster::two_zones().new("p", "a1", "x", uses("small")).new("q", "a2", "x", uses("large")).storage(
+        Cluster::two_zones().place("p", "a1", "x", uses("small")).place("q", "a2", "x", uses("large")).storage(
             volumes,
             json!([
                 claim("small", json!({})),
@@ -620,8 +621,8 @@ fn a_node_attaches_no_more_volumes_than_its_limit_each_counted_once() {
         let bound = |name: &str, volume: &str| claim(name, json!({"spec": {"volumeName": volume}}));
         Cluster::two_zones()
             .running("old", "a1", "x", uses("one"))
-            .new("p", second, "x", uses("one"))
-            .new("q", third, "x", uses("two"))
+            .place("p", second, "x", uses("one"))
+            .place("q", third, "x", uses("two"))
             .storage(
                 json!([volume("v1", json!({})), volume("v2", json!({}))]),
                 json!([bound("one", "v1"), bound("two", "v2")]),
@@ -636,7 +637,7 @@ fn a_node_attaches_no_more_volumes_than_its_limit_each_counted_once() {
 #[test]
 fn a_claim_for_one_pod_has_one_user() {
     let cluster = |mode: &str| {
-        Cluster::two_zones().running("old", "a1", "x", uses("data")).new("p", "a1", "x", uses("data")).storage(
+        Cluster::two_zones().running("old", "a1", "x", uses("data")).place("p", "a1", "x", uses("data")).storage(
             json!([volume("v", json!({}))]),
             json!([claim("data", json!({"spec": {"volumeName": "v", "accessModes": [mode]}}))]),
             class(json!({})),
@@ -651,12 +652,11 @@ fn a_claim_for_one_pod_has_one_user() {
 fn an_ephemeral_volume_takes_its_claim_from_the_template_or_its_own() {
     let template =
         json!({"volumeClaimTemplate": {"spec": {"storageClassName": "disk", "accessModes": ["ReadWriteOnce"]}}});
-    let cluster =
-        |claims: Value| {
-            Cluster::two_zones()
-                .new("p", "a1", "x", json!({"volumes": [{"name": "tmp", "ephemeral": template}]}))
-                .storage(json!([]), claims, class(json!({})), json!([]))
-        };
+    let cluster = |claims: Value| {
+        Cluster::two_zones()
+            .place("p", "a1", "x", json!({"volumes": [{"name": "tmp", "ephemeral": template}]}))
+            .storage(json!([]), claims, class(json!({})), json!([]))
+    };
     cluster(json!([])).holds();
     let owner =
         json!({"metadata": {"ownerReferences": [{"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": "u"}]}});
@@ -669,7 +669,7 @@ fn an_unplaced_pod_is_tried_on_every_node_and_on_each_candidate_alone() {
     let cluster = Cluster::two_zones()
         .running("o1", "a1", "web", cpu("4"))
         .running("o2", "a2", "web", cpu("4"))
-        .new("o3", "b1", "web", cpu("3"))
+        .place("o3", "b1", "web", cpu("3"))
         .pod("p", "web", cpu("2"));
     let candidate = |zone: &str, size: &str, daemon: &str| {
         let over = json!({"status": {"allocatable": {"cpu": size}}});
@@ -717,8 +717,8 @@ fn preferences_are_counted_by_kind_and_weight() {
     let cluster = Cluster::two_zones()
         .node("c1", "c", discouraged)
         .running("db", "a2", "db", json!({}))
-        .new("p", "a1", "web", spec)
-        .new("q", "c1", "other", json!({}));
+        .place("p", "a1", "web", spec)
+        .place("q", "c1", "other", json!({}));
     cluster.holds();
     let kept = preferences(&cluster.0);
     let figures = |kept: super::super::Kept| [kept.kept, kept.total, kept.weight_kept, kept.weight_total];
