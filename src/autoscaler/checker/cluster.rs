@@ -66,6 +66,8 @@ pub struct Cluster<'a> {
     pub waiting: BTreeSet<usize>,
     /// Storage objects.
     pub storage: Storage<'a>,
+    /// Names that are given to several objects, of which only the first is looked at.
+    duplicates: Vec<Violation>,
     /// For each candidate its node and the pods that come with it.
     candidates: Vec<(usize, Vec<usize>)>,
 }
@@ -78,8 +80,11 @@ impl<'a> Cluster<'a> {
         let nodes: Vec<NodeFacts> =
             input.nodes.iter().chain(candidates.iter().map(|candidate| &candidate.node)).map(NodeFacts::new).collect();
         let mut node_ids = BTreeMap::new();
+        let mut duplicates = Vec::new();
         for (id, node) in nodes.iter().take(input.nodes.len()).enumerate() {
-            node_ids.entry(node.name).or_insert(id);
+            if *node_ids.entry(node.name).or_insert(id) != id {
+                duplicates.push(duplicate("", node.name, "several nodes have this name"));
+            }
         }
         let given = input.pods.iter().filter(|pod| !finished(pod));
         let daemons = candidates.iter().flat_map(|candidate| &candidate.daemons);
@@ -88,10 +93,13 @@ impl<'a> Cluster<'a> {
         let daemon_count: usize = candidates.iter().map(|candidate| candidate.daemons.len()).sum();
         let mut pod_ids = BTreeMap::new();
         for (id, pod) in pods.iter().take(pods.len() - daemon_count).enumerate() {
-            pod_ids.entry(pod.key.clone()).or_insert(id);
+            if *pod_ids.entry(pod.key.clone()).or_insert(id) != id {
+                duplicates.push(duplicate(&pod.key, "", "several pods have this name"));
+            }
         }
         let mut cluster = Self {
             placed: vec![None; pods.len()],
+            duplicates,
             candidates: number_candidates(candidates, input.nodes.len(), pods.len() - daemon_count),
             members: Vec::new(),
             matched: Vec::new(),
@@ -136,10 +144,11 @@ impl<'a> Cluster<'a> {
         self.nodes.len() - self.candidates.len()
     }
 
-    /// The new pods of a placement with their nodes, by key; and the entries that name nothing that exists.
+    /// The new pods of a placement with their nodes, by key; and the names that stand for nothing, or for
+    /// several things.
     pub fn resolve(&self, placement: &BTreeMap<String, String>) -> (Vec<(usize, usize)>, Vec<Violation>) {
         let mut pairs = Vec::new();
-        let mut wrong = Vec::new();
+        let mut wrong = self.duplicates.clone();
         for (key, name) in placement {
             let mut refuse = |detail: &str| {
                 wrong.push(Violation {
@@ -311,6 +320,10 @@ impl<'a> Cluster<'a> {
             };
         }
     }
+}
+
+fn duplicate(pod: &str, node: &str, detail: &str) -> Violation {
+    Violation { pod: pod.to_owned(), node: node.to_owned(), rule: Rule::Reference, detail: detail.to_owned() }
 }
 
 fn positions<T>(groups: &[T], matches: impl Fn(&T) -> bool) -> Vec<usize> {

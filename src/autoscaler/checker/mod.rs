@@ -71,7 +71,8 @@ pub struct Input {
     /// Every node, existing or planned. `status.allocatable` defaults to `status.capacity`.
     pub nodes: Vec<Node>,
     /// Every pod: running (`spec.nodeName` set), placed by `placement`, or unplaced. DaemonSet pods are
-    /// given like any other. Finished pods (phase `Succeeded` or `Failed`) are ignored.
+    /// given like any other. Finished pods (phase `Succeeded` or `Failed`) are ignored, and so are pods that
+    /// run on a node that is not given.
     pub pods: Vec<Pod>,
     /// New pods: `namespace/name` of the pod → name of its node.
     pub placement: BTreeMap<String, String>,
@@ -92,7 +93,8 @@ pub struct Input {
 /// The rule that a placement breaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Rule {
-    /// The placement names a pod or a node that does not exist, or a pod that already runs.
+    /// The placement names a pod or a node that does not exist, or a pod that already runs; or a name is
+    /// given to several objects.
     Reference,
     /// The pod cannot be read: an unparsable quantity, an unknown operator.
     Malformed,

@@ -135,6 +135,13 @@ fn a_placement_names_pods_and_nodes_that_exist_and_do_not_run_yet() {
 }
 
 #[test]
+fn names_stand_for_one_pod_or_node_each() {
+    let cluster = Cluster::two_zones().running("old", "a1", "x", json!({}));
+    cluster.clone().running("old", "b1", "x", json!({})).breaks_only("old", Rule::Reference);
+    cluster.node("a1", "b", json!({})).breaks_only("", Rule::Reference);
+}
+
+#[test]
 fn gated_pods_and_unreadable_ones_cannot_be_placed() {
     let gates = json!({"schedulingGates": [{"name": "example.com/wait"}]});
     Cluster::two_zones().place("p", "a1", "x", gates).breaks_only("p", Rule::Gated);
@@ -592,10 +599,10 @@ fn each_waiting_claim_finds_an_existing_volume_of_its_own_where_none_can_be_made
         volume(name, over)
     };
     let cluster = |volumes: Value| {
-        Cluster::two_zones().place("p", "a1", "x", uses("small")).place("q", "a2", "x", uses("large")).storage(
+        Cluster::two_zones().place("p", "a1", "x", uses("a-small")).place("q", "a2", "x", uses("large")).storage(
             volumes,
             json!([
-                claim("small", json!({})),
+                claim("a-small", json!({})),
                 claim("large", json!({"spec": {"resources": {"requests": {"storage": "2Gi"}}}}))
             ]),
             class(json!({"provisioner": "kubernetes.io/no-provisioner"})),
