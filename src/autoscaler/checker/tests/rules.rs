@@ -703,9 +703,12 @@ fn a_candidate_in_a_new_zone_counts_as_a_domain_only_while_it_is_tried() {
         "web",
         spread(ZONE, "web", json!({})),
     );
-    let candidate =
-        Candidate { node: serde_json::from_value(node("c1", "c", json!({}))).expect("a node"), daemons: Vec::new() };
-    assert_eq!(fits(&cluster.0, "default/p", &[candidate]).fits, ["a1", "a2", "b1", "c1"]);
+    let candidate = |name: &str, zone: &str| Candidate {
+        node: serde_json::from_value(node(name, zone, json!({}))).expect("a node"),
+        daemons: Vec::new(),
+    };
+    let candidates = [candidate("c1", "c"), candidate("a3", "a")];
+    assert_eq!(fits(&cluster.0, "default/p", &candidates).fits, ["a1", "a2", "b1", "c1", "a3"]);
     let cluster = cluster.running("o3", "a1", "web", json!({}));
     assert_eq!(fits(&cluster.0, "default/p", &[]).fits, ["b1"]);
 }
