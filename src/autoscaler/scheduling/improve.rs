@@ -108,16 +108,19 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Dissolves nodes beyond `needed`, those that hold least first, into others that are made larger
-    /// for it; only where that costs no more.
-    pub fn dissolve_surplus(&mut self, needed: usize) {
+    /// Dissolves nodes beyond `needed` into others that are made larger for it, where that costs no
+    /// more. Nodes without a pod of the term that forces `needed` nodes open are the ones to go.
+    pub fn dissolve_surplus(&mut self, needed: usize, term: u32) {
         let surplus = self.packing.bins.len().saturating_sub(needed);
-        let mut order: Vec<(u64, usize)> =
-            self.packing.bins.iter().enumerate().map(|(at, bin)| (self.model.shapes[bin.shape as usize].price.0, at)).collect();
-        order.sort_unstable();
-        let mut small: Vec<usize> = order.into_iter().take(surplus * 3).map(|(_, at)| at).collect();
+        if surplus == 0 {
+            return;
+        }
+        let forced = |bin: &Bin| {
+            let items = bin.contents.iter().map(|(item, _)| &self.model.items[*item as usize]);
+            items.flat_map(|item| item.rules.iter()).any(|rule| rule.term == term && rule.carries)
+        };
         // From the back, so that a removal moves no node that is still to come.
-        small.sort_unstable_by(|a, b| b.cmp(a));
+        let small: Vec<usize> = (0..self.packing.bins.len()).rev().filter(|at| !forced(&self.packing.bins[*at])).take(surplus * 2).collect();
         let mut dissolved = 0;
         for at in small {
             if dissolved == surplus {

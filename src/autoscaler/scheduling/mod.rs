@@ -10,6 +10,8 @@
 pub mod compile;
 pub mod domains;
 pub mod existing;
+pub mod explain;
+pub mod export;
 pub mod fill;
 pub mod finish;
 pub mod groups;
@@ -33,6 +35,7 @@ pub use problem::{Problem, Settings};
 pub use solution::{PlannedNode, Solution, Unplaced};
 
 use compile::{Compiled, Demand};
+use explain::explain;
 use existing::{Placed, fill_existing};
 use fill::Filler;
 use finish::{Dispenser, add_existing, add_nodes};
@@ -60,6 +63,10 @@ pub fn solve(problem: &Problem<'_>, mut budget: Budget<'_>) -> Solution {
         add_nodes(&compiled, &model, &packing, &mut pods, &mut solution);
         compiled.charge_limits(&model, &packing);
         demand = left.into_iter().filter(|(group, _, _)| compiled.lower_tier(*group)).collect();
+    }
+    for (group, left) in pods.rest(&compiled) {
+        let reason = explain(&compiled, group);
+        solution.unplaced.push(Unplaced { pods: left, reason });
     }
     solution
 }
@@ -114,17 +121,12 @@ fn pack(compiled: &Compiled<'_>, demand: &Demand, budget: &mut Budget<'_>) -> (M
     let mut half = Budget { iterations: budget.iterations / 2, stop: None };
     let balanced = pack_model(compiled, compiled.model(demand, true), &mut half);
     let allowed = |cost: f64| balanced.1.cost as f64 / 1e9 <= cost * (1.0 + settings.balance_share);
-    let bound = compiled_bound(&balanced.0);
-    if allowed(bound) {
+    if allowed(balanced.0.bound) {
         return balanced;
     }
     let cheapest = free(&mut half);
     let fewer_left = left_over(&cheapest.0, &cheapest.1).len() < left_over(&balanced.0, &balanced.1).len();
     if allowed(cheapest.1.cost as f64 / 1e9) && !fewer_left { balanced } else { cheapest }
-}
-
-fn compiled_bound(model: &Model) -> f64 {
-    model.bound
 }
 
 fn pack_model(compiled: &Compiled<'_>, mut model: Model, budget: &mut Budget<'_>) -> (Model, Packing, u64) {
@@ -136,10 +138,10 @@ fn pack_model(compiled: &Compiled<'_>, mut model: Model, budget: &mut Budget<'_>
     let mut filler = Filler::new(&model);
     let menu = Menu::new(&model, 2);
     buy(&model, &menu, &mut packing, &mut supply, &mut filler, BuyStyle::PLAIN, &mut Random::new(seed));
-    let needed = Supply::full(&model).nodes_needed(&model).0 as usize;
+    let (needed, term) = Supply::full(&model).nodes_needed(&model);
     let mut search = Search::new(&model, &mut packing, seed);
-    if needed > 1 {
-        search.dissolve_surplus(needed);
+    if let Some(term) = term {
+        search.dissolve_surplus(needed as usize, term);
     }
     search.polish();
     let rounds = if budget.iterations > 0 { search.run(budget) } else { 0 };

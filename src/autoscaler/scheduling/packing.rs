@@ -379,7 +379,11 @@ pub fn cheapest_for(model: &Model, packing: &Packing, bin: &Bin) -> Option<u32> 
 /// The cheapest shape of the same cell that holds what a node holds, if cheaper than `price`.
 pub fn cheapest_below(model: &Model, packing: &Packing, bin: &Bin, price: u64) -> Option<u32> {
     let cell = model.shapes[bin.shape as usize].cell;
-    model.shapes_of_cell[usize::from(cell)]
+    let value: f64 = bin.contents.iter().map(|(item, count)| model.items[*item as usize].value * f64::from(*count)).sum();
+    let shapes = &model.shapes_of_cell[usize::from(cell)];
+    // At the prices of the program no shape holds more than it costs: cheaper ones need not be looked at.
+    let first = shapes.partition_point(|at| model.shapes[*at as usize].price.dollars() < value * 0.998);
+    shapes[first..]
         .iter()
         .copied()
         .take_while(|at| model.shapes[*at as usize].price.0 < price)

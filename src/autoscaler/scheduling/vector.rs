@@ -12,6 +12,7 @@ pub type Vector = [i64; MAX_DIMENSIONS];
 pub const ZERO: Vector = [0; MAX_DIMENSIONS];
 
 /// Amounts as a vector over `dimensions`.
+#[inline]
 pub fn vector(dimensions: &[ResourceId], amounts: &Amounts) -> Vector {
     let mut out = ZERO;
     for (slot, id) in out.iter_mut().zip(dimensions) {
@@ -21,11 +22,13 @@ pub fn vector(dimensions: &[ResourceId], amounts: &Amounts) -> Vector {
 }
 
 /// Whether every entry of `part` is at most that of `whole`.
+#[inline]
 pub fn fits(part: &Vector, whole: &Vector, dimensions: usize) -> bool {
     part[..dimensions].iter().zip(&whole[..dimensions]).all(|(p, w)| *p <= 0 || p <= w)
 }
 
 /// How often `part` goes into `whole`; `u32::MAX` for a part that takes nothing.
+#[inline]
 pub fn times(part: &Vector, whole: &Vector, dimensions: usize) -> u32 {
     let mut most = i64::from(u32::MAX);
     for d in 0..dimensions {
@@ -37,6 +40,7 @@ pub fn times(part: &Vector, whole: &Vector, dimensions: usize) -> u32 {
 }
 
 /// Adds `count` times `part`.
+#[inline]
 pub fn add(sum: &mut Vector, part: &Vector, count: u32, dimensions: usize) {
     for d in 0..dimensions {
         sum[d] = sum[d].saturating_add(part[d].saturating_mul(i64::from(count)));
@@ -44,6 +48,7 @@ pub fn add(sum: &mut Vector, part: &Vector, count: u32, dimensions: usize) {
 }
 
 /// Takes `count` times `part` away.
+#[inline]
 pub fn subtract(sum: &mut Vector, part: &Vector, count: u32, dimensions: usize) {
     for d in 0..dimensions {
         sum[d] = sum[d].saturating_sub(part[d].saturating_mul(i64::from(count)));
