@@ -160,6 +160,83 @@ fn running_nodes_are_filled_before_any_is_bought() {
     assert!(solution.nodes.is_empty(), "{} nodes", solution.nodes.len());
 }
 
+// ---- bad and very large input ---------------------------------------------------------------------
+
+fn pod_with(spec: Value) -> Option<Pod> {
+    serde_json::from_value(json!({ "metadata": { "name": "p", "namespace": "default", "labels": { "app": "x" } }, "spec": spec })).ok()
+}
+
+fn small_cluster() -> Cluster {
+    let pools = json!({ "pools": [{ "name": "default", "capacity_types": ["on-demand"], "arch": ["amd64"], "categories": ["m"], "min_generation": 6 }] });
+    inputs::scenario_cluster(&pools, &inputs::read("catalogue.csv"))
+}
+
+#[test]
+fn what_cannot_be_placed_says_why() {
+    let requests = |cpu: &str| json!({ "containers": [{ "name": "c", "resources": { "requests": { "cpu": cpu, "memory": "1Gi" } } }] });
+    let with = |field: &str, value: Value| {
+        let mut spec = requests("1");
+        spec[field] = value;
+        spec
+    };
+    let near = json!({ "podAffinity": { "requiredDuringSchedulingIgnoredDuringExecution": [
+        { "labelSelector": { "matchLabels": { "app": "nobody" } }, "topologyKey": "topology.kubernetes.io/zone" }] } });
+    for (spec, words) in [
+        (requests("lots"), "`lots` is not a quantity"),
+        (requests("-1"), "is negative"),
+        (requests("9e30"), "comes nearest"),
+        (requests("100000"), "comes nearest"),
+        (with("nodeSelector", json!({ "kubernetes.io/arch": "riscv64" })), "kubernetes.io/arch"),
+        (with("nodeSelector", json!({ "team": "nobody" })), "`team`"),
+        (with("affinity", near), "affinity"),
+        (with("tolerations", json!([{ "operator": "Equal" }])), "`Exists`"),
+        (with("topologySpreadConstraints", json!([{ "maxSkew": 0, "topologyKey": "z", "whenUnsatisfiable": "DoNotSchedule" }])), "maxSkew"),
+    ] {
+        let mut cluster = small_cluster();
+        cluster.add_pod(&pod_with(spec.clone()).unwrap_or_default());
+        let problem = Problem::provision(&cluster, settings(0.02));
+        let solution = solve(&problem, Budget::rounds(5));
+        let reasons = solution.unplaced.iter().map(|group| group.reason.clone());
+        let all: Vec<String> = reasons.chain(cluster.unreadable.iter().map(|pod| pod.reason.clone())).collect();
+        assert_eq!(solution.placed(), 0, "{spec}");
+        assert!(all.iter().any(|reason| reason.contains(words)), "{spec}: {all:?} lacks {words}");
+    }
+}
+
+#[test]
+fn pools_without_types_and_clusters_without_pools_place_nothing() {
+    let mut cluster = Cluster::default();
+    cluster.add_pod(&pod_with(json!({ "containers": [{ "name": "c" }] })).unwrap_or_default());
+    let problem = Problem::provision(&cluster, settings(0.02));
+    let solution = solve(&problem, Budget::rounds(5));
+    assert!(solution.unplaced[0].reason.contains("no node pools"));
+}
+
+#[test]
+fn a_hundred_thousand_pods_on_five_thousand_types_are_placed() {
+    let mut cluster = inputs::made_up_cluster();
+    let types = cluster.catalogue.types.clone();
+    for copy in 1..13 {
+        for instance_type in &types {
+            let mut other = instance_type.clone();
+            for offering in &mut other.offerings {
+                offering.price.0 += copy * 1000;
+            }
+            cluster.catalogue.add(other);
+        }
+    }
+    let sizes = [(100, 128), (250, 512), (500, 700), (1000, 1024), (1500, 4096)];
+    for index in 0..100_000 {
+        let (cpu, memory) = sizes[index % sizes.len()];
+        let spec = json!({ "containers": [{ "name": "c", "resources": { "requests": { "cpu": format!("{cpu}m"), "memory": format!("{memory}Mi") } } }] });
+        cluster.add_pod(&pod_with(spec).unwrap_or_default());
+    }
+    let problem = Problem::provision(&cluster, settings(0.0));
+    let solution = solve(&problem, Budget::rounds(0));
+    assert_eq!(solution.placed(), 100_000);
+    assert!(solution.over_bound() < 1.1, "{}", solution.over_bound());
+}
+
 // ---- clusters made up at random -------------------------------------------------------------------
 
 fn any_pod() -> impl Strategy<Value = Value> {
@@ -220,6 +297,31 @@ fn running_nodes(count: usize) -> Vec<Node> {
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+
+    #[test]
+    fn nonsense_in_pods_never_panics(
+        quantity in "[-+]?[0-9.]{0,30}(Ki|Mi|Ei|m|n|e[0-9]{1,4}|[A-Za-z]{0,2})",
+        operator in "(In|NotIn|Exists|Gt|Lt|Near|)",
+        values in proptest::collection::vec("[a-z0-9.-]{0,6}", 0..3),
+        key in "[a-z./-]{0,12}",
+        skew in -2_i32..5,
+    ) {
+        let mut cluster = small_cluster();
+        let spec = json!({
+            "containers": [{ "name": "c", "resources": { "requests": { "cpu": quantity, "memory": quantity, key.as_str(): quantity } } }],
+            "affinity": { "nodeAffinity": { "requiredDuringSchedulingIgnoredDuringExecution": { "nodeSelectorTerms": [
+                { "matchExpressions": [{ "key": key, "operator": operator, "values": values }] }] } } },
+            "topologySpreadConstraints": [{ "maxSkew": skew, "topologyKey": key, "whenUnsatisfiable": "DoNotSchedule",
+                "labelSelector": { "matchExpressions": [{ "key": "app", "operator": operator, "values": values }] } }],
+        });
+        if let Some(pod) = pod_with(spec) {
+            cluster.add_pod(&pod);
+            let problem = Problem::provision(&cluster, settings(0.02));
+            let solution = solve(&problem, Budget::rounds(3));
+            let unplaced: usize = solution.unplaced.iter().map(|group| group.pods.len()).sum();
+            prop_assert_eq!(solution.placed() + unplaced + cluster.unreadable.len(), 1);
+        }
+    }
 
     #[test]
     fn placements_of_clusters_made_up_at_random_keep_every_rule(

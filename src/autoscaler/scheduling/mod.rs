@@ -110,40 +110,65 @@ fn left_over(model: &Model, packing: &Packing) -> Demand {
     demand_of(model, (0_u32..).zip(missing).filter(|(_, count)| *count > 0).collect())
 }
 
-/// Buys nodes for a demand and improves on them; with the balance that the settings ask for, if it
-/// costs no more than its share.
+/// Buys nodes for a demand and improves on them. When the settings ask for balance, two solutions are
+/// worked on in turn, one with the replicas of each workload kept apart and one without; the first is
+/// taken if it costs no more than the share allows.
 fn pack(compiled: &Compiled<'_>, demand: &Demand, budget: &mut Budget<'_>) -> (Model, Packing, u64) {
     let settings = compiled.problem.settings;
-    let free = |budget: &mut Budget<'_>| pack_model(compiled, compiled.model(demand, false), budget);
+    let (free_model, mut free_packing) = first_answer(compiled, demand, false);
     if settings.balance_share <= 0.0 {
-        return free(budget);
+        let rounds = Search::new(&free_model, &mut free_packing, settings.seed).run(budget);
+        return (free_model, free_packing, rounds);
     }
-    let mut half = Budget { iterations: budget.iterations / 2, stop: None };
-    let balanced = pack_model(compiled, compiled.model(demand, true), &mut half);
-    let allowed = |cost: f64| balanced.1.cost as f64 / 1e9 <= cost * (1.0 + settings.balance_share);
-    if allowed(balanced.0.bound) {
-        return balanced;
+    let (model, mut packing) = first_answer(compiled, demand, true);
+    let rounds = improve_in_turn(
+        [Search::new(&model, &mut packing, settings.seed), Search::new(&free_model, &mut free_packing, settings.seed)],
+        budget,
+    );
+    let allowed = packing.cost as f64 <= free_packing.cost as f64 * (1.0 + settings.balance_share);
+    let missing = |model: &Model, packing: &Packing| left_over(model, packing).iter().map(|(_, _, count)| u64::from(*count)).sum::<u64>();
+    if allowed && missing(&model, &packing) <= missing(&free_model, &free_packing) {
+        (model, packing, rounds)
+    } else {
+        (free_model, free_packing, rounds)
     }
-    let cheapest = free(&mut half);
-    let fewer_left = left_over(&cheapest.0, &cheapest.1).len() < left_over(&balanced.0, &balanced.1).len();
-    if allowed(cheapest.1.cost as f64 / 1e9) && !fewer_left { balanced } else { cheapest }
 }
 
-fn pack_model(compiled: &Compiled<'_>, mut model: Model, budget: &mut Budget<'_>) -> (Model, Packing, u64) {
+/// Gives two searches the same number of rounds, some at a time.
+fn improve_in_turn(mut searches: [Search<'_>; 2], budget: &mut Budget<'_>) -> u64 {
+    const AT_A_TIME: u64 = 64;
+    let mut rounds = 0;
+    while rounds < budget.iterations {
+        let before = rounds;
+        for search in &mut searches {
+            if budget.stop.as_mut().is_some_and(|stop| stop()) {
+                return rounds;
+            }
+            rounds += search.run(&mut Budget::rounds(AT_A_TIME.min(budget.iterations - rounds)));
+        }
+        if rounds == before {
+            break;
+        }
+    }
+    rounds
+}
+
+/// Nodes for a demand, bought greedily, with what is plainly too much taken away again.
+fn first_answer(compiled: &Compiled<'_>, demand: &Demand, balanced: bool) -> (Model, Packing) {
     let seed = compiled.problem.settings.seed;
+    let mut model = compiled.model(demand, balanced);
     set_prices(&mut model);
     model.index();
     let mut packing = Packing::new(&model);
     let mut supply = Supply::full(&model);
     let mut filler = Filler::new(&model);
+    let (needed, term) = supply.nodes_needed(&model);
     let menu = Menu::new(&model, 2);
     buy(&model, &menu, &mut packing, &mut supply, &mut filler, BuyStyle::PLAIN, &mut Random::new(seed));
-    let (needed, term) = Supply::full(&model).nodes_needed(&model);
     let mut search = Search::new(&model, &mut packing, seed);
     if let Some(term) = term {
         search.dissolve_surplus(needed as usize, term);
     }
     search.polish();
-    let rounds = if budget.iterations > 0 { search.run(budget) } else { 0 };
-    (model, packing, rounds)
+    (model, packing)
 }

@@ -79,6 +79,7 @@ impl Shapes {
         for variant in 0..shapes.variants.len() {
             builder.add_variant(&shapes, variant, cells);
         }
+        builder.keep_choice(&shapes);
         shapes.shapes = builder.found;
         shapes.accept_sets = builder.sets.sets;
         shapes
@@ -280,6 +281,37 @@ impl<'a> Builder<'a> {
                     efficiency: 0.0,
                     weights: [0.0; MAX_DIMENSIONS],
                 });
+            }
+        }
+    }
+
+    /// In pools that ask for a minimum of values, only shapes stay that enough others of the pool could
+    /// stand in for: whatever is put onto such a node, a launch has that many to choose from.
+    fn keep_choice(&mut self, shapes: &Shapes) {
+        let cluster = self.problem.cluster;
+        let dims = shapes.dimensions.len();
+        let pool_of = |shape: &Shape| &cluster.pools[shapes.variants[shape.variant as usize].pool as usize];
+        if self.found.iter().all(|shape| pool_of(shape).min_values.is_empty()) {
+            return;
+        }
+        let all = std::mem::take(&mut self.found);
+        let value = |shape: &Shape, key: Symbol| {
+            let instance_type = &cluster.catalogue.types[shape.instance_type as usize];
+            instance_type.label(&cluster.names, &instance_type.offerings[shape.offering as usize], key)
+        };
+        for shape in &all {
+            let enough = pool_of(shape).min_values.iter().all(|(key, least)| {
+                let stands_in = |other: &&Shape| {
+                    other.variant == shape.variant
+                        && other.cell == shape.cell
+                        && fits(&shape.capacity, &other.capacity, dims)
+                        && self.sets.sets[other.accepts as usize].covers(&self.sets.sets[shape.accepts as usize])
+                };
+                let values: std::collections::BTreeSet<Symbol> = all.iter().filter(stands_in).filter_map(|other| value(other, *key)).collect();
+                values.len() >= *least as usize
+            });
+            if enough {
+                self.found.push(shape.clone());
             }
         }
     }

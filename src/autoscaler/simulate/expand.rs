@@ -26,7 +26,7 @@ pub fn each_pod(workload: &Workload, mut take: impl FnMut(Pod)) {
             expand("StatefulSet", &object.metadata, spec.map(|spec| &spec.template), count, Some("controller-revision-hash"), &mut take);
         }
         Workload::Job(object) => {
-            let spec = Some(&object.spec);
+            let spec = object.spec.as_ref();
             let at_once = spec.map(|spec| spec.parallelism.unwrap_or(1).min(spec.completions.unwrap_or(i32::MAX)));
             expand("Job", &object.metadata, spec.map(|spec| &spec.template), at_once, None, &mut take);
         }
