@@ -81,7 +81,7 @@ impl DomainTerms {
         let cluster = problem.cluster;
         let mut all = Self::default();
         for group in &groups.groups {
-            let carried = all.read(groups, cells, cluster.spec(group.spec));
+            let carried = all.read(groups, cells, cluster.spec(group.spec), cluster.names.known.hostname);
             all.carried.push(carried);
         }
         let mut by_selector: FastMap<u32, Vec<u32>> = FastMap::default();
@@ -95,15 +95,19 @@ impl DomainTerms {
         all
     }
 
-    fn read(&mut self, groups: &Groups, cells: &Cells, spec: &PodSpec) -> Vec<u32> {
+    fn read(&mut self, groups: &Groups, cells: &Cells, spec: &PodSpec, hostname: Symbol) -> Vec<u32> {
         let spreads = spec.spreads.iter().filter(|spread| spread.required).map(|spread| {
             let rule = DomainRule::Spread { max_skew: spread.max_skew, min_domains: spread.min_domains };
             (spread.topology_key, &spread.selector, rule)
         });
         let near = spec.affinity.iter().map(|term| (term.topology_key, &term.selector, DomainRule::Near));
+        // Pods of one host are in one domain of every other key as well.
+        let on_host = spec.affinity.iter().filter(|term| term.topology_key == hostname).flat_map(|term| {
+            cells.keys.iter().map(move |key| (*key, &term.selector, DomainRule::Near))
+        });
         let far = spec.anti_affinity.iter().map(|term| (term.topology_key, &term.selector, DomainRule::Far));
         let mut carried = Vec::new();
-        for (key, selector, rule) in spreads.chain(near).chain(far) {
+        for (key, selector, rule) in spreads.chain(near).chain(on_host).chain(far) {
             let Ok(key) = cells.keys.binary_search(&key) else { continue };
             let Some(selector) = groups.selector_id(selector) else { continue };
             let term = DomainTerm { key, selector, rule };
@@ -114,6 +118,8 @@ impl DomainTerms {
             }
             carried.push(id);
         }
+        carried.sort_unstable();
+        carried.dedup();
         carried
     }
 

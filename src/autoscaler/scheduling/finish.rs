@@ -129,7 +129,7 @@ impl ZoneChoice {
                 continue;
             }
             let liking: i64 = groups()
-                .map(|(group, count)| i64::from(count) * self.liking(compiled, group, offering.zone, &label_of))
+                .map(|(group, count)| i64::from(count) * self.liking(compiled, group, count, offering.zone, &label_of))
                 .sum();
             let rank = (-liking, self.nodes.get(&offering.zone).copied().unwrap_or(0), u32::from(at != shape.offering));
             if best.is_none_or(|(_, held)| rank < held) {
@@ -146,8 +146,8 @@ impl ZoneChoice {
         chosen
     }
 
-    /// How much a pod would like to be in a zone, given where its like already are.
-    fn liking(&self, compiled: &Compiled<'_>, group: u32, zone: Symbol, label_of: &impl Fn(Symbol) -> Option<Symbol>) -> i64 {
+    /// How much each of `count` pods would like to be in a zone, given where its like already are.
+    fn liking(&self, compiled: &Compiled<'_>, group: u32, count: u32, zone: Symbol, label_of: &impl Fn(Symbol) -> Option<Symbol>) -> i64 {
         if !compiled.problem.settings.preferences {
             return 0;
         }
@@ -159,7 +159,7 @@ impl ZoneChoice {
             .filter(|(_, term)| term.met_by(&cluster.names.strings, label_of))
             .map(|(weight, _)| i64::from(*weight) * 1000)
             .sum();
-        let crowd = i64::from(self.pods.get(&(group, zone)).copied().unwrap_or(0));
+        let crowd = i64::from(self.pods.get(&(group, zone)).copied().unwrap_or(0)) + i64::from(count) - 1;
         let identity = compiled.groups.groups[group as usize].identity;
         let own = |selector| compiled.groups.selector_id(selector).is_some_and(|id| compiled.groups.matches(id, identity));
         let soft_spread = spec.spreads.iter().filter(|s| !s.required && s.topology_key == cluster.names.known.zone && own(&s.selector)).count();

@@ -230,7 +230,29 @@ impl<'a> Search<'a> {
         }
     }
 
+    /// Takes the third of the nodes away that holds least for its price.
+    fn destroy_worst_third(&mut self) -> Undo {
+        let mut order: Vec<(f64, usize)> =
+            (0..self.packing.bins.len()).map(|at| (self.waste(at) * (0.6 + 0.4 * self.random.unit()), at)).collect();
+        order.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+        let mut chosen: Vec<usize> = order.iter().take(self.packing.bins.len().div_ceil(3)).map(|(_, at)| *at).collect();
+        chosen.sort_unstable_by(|a, b| b.cmp(a));
+        let mut undo = Undo::default();
+        for at in chosen {
+            let bin = self.packing.remove(self.model, at);
+            for (item, count) in &bin.contents {
+                self.supply.put(self.model, *item, *count);
+            }
+            undo.removed.push((at, bin));
+        }
+        undo.kept = self.packing.bins.len();
+        undo
+    }
+
     fn destroy(&mut self) -> Undo {
+        if self.packing.bins.len() <= 60 && self.random.unit() < 0.12 {
+            return self.destroy_worst_third();
+        }
         let count = self.packing.bins.len();
         let most = count.min(if count <= 12 { (count / 2).max(3) } else { 7 });
         let wanted = 1 + self.random.below(most);

@@ -170,7 +170,7 @@ impl Supply {
 
     /// How many nodes the host terms ask for at least, and the term that asks for most.
     pub fn nodes_needed(&self, model: &Model) -> (u32, Option<u32>) {
-        let mut most = (1, None);
+        let mut most = (0, None);
         for (term, count) in self.by_term.iter().enumerate() {
             let limit = model.host_terms[term].limit;
             if limit > 0 && *count > 0 {
@@ -180,7 +180,7 @@ impl Supply {
                 }
             }
         }
-        most
+        (most.0.max(1), most.1)
     }
 
     /// All items that remain with their counts, in item order.
