@@ -39,7 +39,10 @@ pub fn read_pool(names: &mut Names, name: &str, spec: &NodePoolSpec) -> Result<P
     }
     if let Some((key, _)) = requirements.iter().find(|(_, set)| set.is_empty()) {
         let key = names.text(key).to_owned();
-        faults.add("template.spec.requirements", format!("those on `{key}` contradict each other: no node can satisfy them"));
+        faults.add(
+            "template.spec.requirements",
+            format!("those on `{key}` contradict each other: no node can satisfy them"),
+        );
     }
     let mut limits = Amounts::default();
     let mut node_limit = None;
@@ -66,7 +69,10 @@ pub fn read_pool(names: &mut Names, name: &str, spec: &NodePoolSpec) -> Result<P
         }),
         (taints, startup, mut faults) => {
             for message in [taints.err(), startup.err()].into_iter().flatten() {
-                faults.push(Fault { field: "spec.template.spec".to_owned(), message });
+                faults.push(Fault {
+                    field: "spec.template.spec".to_owned(),
+                    message,
+                });
             }
             Err(faults)
         }
@@ -74,6 +80,11 @@ pub fn read_pool(names: &mut Names, name: &str, spec: &NodePoolSpec) -> Result<P
 }
 
 fn read_requirement(names: &mut Names, requirement: &Requirement) -> Result<ValueSet, String> {
-    ValueSet::from_operator(&mut names.strings, &requirement.key, requirement.operator.text(), &requirement.values)
-        .map_err(|error| error.to_string())
+    ValueSet::from_operator(
+        &mut names.strings,
+        &requirement.key,
+        requirement.operator.text(),
+        &requirement.values,
+    )
+    .map_err(|error| error.to_string())
 }

@@ -18,7 +18,9 @@ pub struct Dispenser {
 impl Dispenser {
     /// Starts with the first pod of every group.
     pub fn new(compiled: &Compiled<'_>) -> Self {
-        Self { next: vec![0; compiled.groups.groups.len()] }
+        Self {
+            next: vec![0; compiled.groups.groups.len()],
+        }
     }
 
     fn take(&mut self, compiled: &Compiled<'_>, group: usize, count: u32, into: &mut Vec<u32>) {
@@ -29,7 +31,14 @@ impl Dispenser {
         self.next[group] = until;
     }
 
-    fn take_item(&mut self, compiled: &Compiled<'_>, model: &Model, item: u32, count: u32, into: &mut Vec<u32>) {
+    fn take_item(
+        &mut self,
+        compiled: &Compiled<'_>,
+        model: &Model,
+        item: u32,
+        count: u32,
+        into: &mut Vec<u32>,
+    ) {
         let item = &model.items[item as usize];
         self.take(compiled, item.group as usize, item.pods_each * count, into);
         for (group, each) in &item.companions {
@@ -48,10 +57,20 @@ impl Dispenser {
 }
 
 /// Adds what went onto running nodes.
-pub fn add_existing(compiled: &Compiled<'_>, model: &Model, placed: &Placed, pods: &mut Dispenser, solution: &mut Solution) {
+pub fn add_existing(
+    compiled: &Compiled<'_>,
+    model: &Model,
+    placed: &Placed,
+    pods: &mut Dispenser,
+    solution: &mut Solution,
+) {
     for (room, item, count) in placed {
         let node = compiled.nodes.rooms[*room].node;
-        let at = match solution.existing.iter().position(|(known, _)| *known == node) {
+        let at = match solution
+            .existing
+            .iter()
+            .position(|(known, _)| *known == node)
+        {
             Some(at) => at,
             None => {
                 solution.existing.push((node, Vec::new()));
@@ -63,11 +82,22 @@ pub fn add_existing(compiled: &Compiled<'_>, model: &Model, placed: &Placed, pod
 }
 
 /// Adds the nodes of a packing.
-pub fn add_nodes(compiled: &Compiled<'_>, model: &Model, packing: &Packing, pods: &mut Dispenser, solution: &mut Solution) {
+pub fn add_nodes(
+    compiled: &Compiled<'_>,
+    model: &Model,
+    packing: &Packing,
+    pods: &mut Dispenser,
+    solution: &mut Solution,
+) {
     let mut zones = ZoneChoice::default();
     let mut bins: Vec<&Bin> = packing.bins.iter().collect();
     // Dear nodes first, so that the cheap ones even out the zones.
-    bins.sort_by(|a, b| model.shapes[b.shape as usize].price.cmp(&model.shapes[a.shape as usize].price).then_with(|| a.contents.cmp(&b.contents)));
+    bins.sort_by(|a, b| {
+        model.shapes[b.shape as usize]
+            .price
+            .cmp(&model.shapes[a.shape as usize].price)
+            .then_with(|| a.contents.cmp(&b.contents))
+    });
     for bin in bins {
         let shape = &model.shapes[bin.shape as usize];
         let offering = zones.choose(compiled, model, bin);
@@ -87,7 +117,6 @@ pub fn add_nodes(compiled: &Compiled<'_>, model: &Model, packing: &Packing, pods
             price,
             labels: variant.labels.clone(),
             pods: own,
-            alternatives: Vec::new(),
         });
     }
 }
@@ -112,26 +141,47 @@ impl ZoneChoice {
             if !offering.available || offering.price != shape.price {
                 continue;
             }
-            let label_of = |key: Symbol| label(&variant.labels, key).or_else(|| instance_type.label(names, offering, key));
-            let same_cell = compiled.cells.keys.iter().zip(&compiled.cells.values[usize::from(shape.cell)]).all(|(key, value)| label_of(*key) == *value);
-            let groups = || bin.contents.iter().flat_map(|(item, count)| {
-                let item = &model.items[*item as usize];
-                let own = std::iter::once((item.group, item.pods_each * count));
-                own.chain(item.companions.iter().map(move |(group, each)| (*group, each * count)))
-            });
+            let label_of = |key: Symbol| {
+                label(&variant.labels, key).or_else(|| instance_type.label(names, offering, key))
+            };
+            let same_cell = compiled
+                .cells
+                .keys
+                .iter()
+                .zip(&compiled.cells.values[usize::from(shape.cell)])
+                .all(|(key, value)| label_of(*key) == *value);
+            let groups = || {
+                bin.contents.iter().flat_map(|(item, count)| {
+                    let item = &model.items[*item as usize];
+                    let own = std::iter::once((item.group, item.pods_each * count));
+                    own.chain(
+                        item.companions
+                            .iter()
+                            .map(move |(group, each)| (*group, each * count)),
+                    )
+                })
+            };
             let fits = same_cell
                 && pool.requirements.met_by(&names.strings, label_of)
                 && groups().all(|(group, _)| {
                     let spec = compiled.groups.spec(cluster, group as usize);
-                    spec.node_terms.iter().any(|term| term.met_by(&names.strings, label_of))
+                    spec.node_terms
+                        .iter()
+                        .any(|term| term.met_by(&names.strings, label_of))
                 });
             if at != shape.offering && !fits {
                 continue;
             }
             let liking: i64 = groups()
-                .map(|(group, count)| i64::from(count) * self.liking(compiled, group, count, offering.zone, &label_of))
+                .map(|(group, count)| {
+                    i64::from(count) * self.liking(compiled, group, count, offering.zone, &label_of)
+                })
                 .sum();
-            let rank = (-liking, self.nodes.get(&offering.zone).copied().unwrap_or(0), u32::from(at != shape.offering));
+            let rank = (
+                -liking,
+                self.nodes.get(&offering.zone).copied().unwrap_or(0),
+                u32::from(at != shape.offering),
+            );
             if best.is_none_or(|(_, held)| rank < held) {
                 best = Some((at, rank));
             }
@@ -147,7 +197,14 @@ impl ZoneChoice {
     }
 
     /// How much each of `count` pods would like to be in a zone, given where its like already are.
-    fn liking(&self, compiled: &Compiled<'_>, group: u32, count: u32, zone: Symbol, label_of: &impl Fn(Symbol) -> Option<Symbol>) -> i64 {
+    fn liking(
+        &self,
+        compiled: &Compiled<'_>,
+        group: u32,
+        count: u32,
+        zone: Symbol,
+        label_of: &impl Fn(Symbol) -> Option<Symbol>,
+    ) -> i64 {
         if !compiled.problem.settings.preferences {
             return 0;
         }
@@ -159,14 +216,28 @@ impl ZoneChoice {
             .filter(|(_, term)| term.met_by(&cluster.names.strings, label_of))
             .map(|(weight, _)| i64::from(*weight) * 1000)
             .sum();
-        let crowd = i64::from(self.pods.get(&(group, zone)).copied().unwrap_or(0)) + i64::from(count) - 1;
+        let crowd =
+            i64::from(self.pods.get(&(group, zone)).copied().unwrap_or(0)) + i64::from(count) - 1;
         let identity = compiled.groups.groups[group as usize].identity;
-        let own = |selector| compiled.groups.selector_id(selector).is_some_and(|id| compiled.groups.matches(id, identity));
-        let soft_spread = spec.spreads.iter().filter(|s| !s.required && s.topology_key == cluster.names.known.zone && own(&s.selector)).count();
+        let own = |selector| {
+            compiled
+                .groups
+                .selector_id(selector)
+                .is_some_and(|id| compiled.groups.matches(id, identity))
+        };
+        let soft_spread = spec
+            .spreads
+            .iter()
+            .filter(|s| {
+                !s.required && s.topology_key == cluster.names.known.zone && own(&s.selector)
+            })
+            .count();
         let near: i64 = spec
             .preferred_pods
             .iter()
-            .filter(|(_, term)| term.topology_key == cluster.names.known.zone && own(&term.selector))
+            .filter(|(_, term)| {
+                term.topology_key == cluster.names.known.zone && own(&term.selector)
+            })
             .map(|(weight, _)| i64::from(*weight) * 1000 * crowd.min(1))
             .sum();
         nodes + near - i64::try_from(soft_spread).unwrap_or(0) * crowd

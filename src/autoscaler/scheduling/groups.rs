@@ -49,14 +49,20 @@ impl Groups {
             let next = u32::try_from(groups.groups.len()).unwrap_or(u32::MAX);
             let at = *known.entry((entry.spec, identity)).or_insert(next);
             if at == next {
-                groups.groups.push(Group { spec: entry.spec, identity, pods: Vec::new() });
+                groups.groups.push(Group {
+                    spec: entry.spec,
+                    identity,
+                    pods: Vec::new(),
+                });
             }
             groups.groups[at as usize].pods.push(pod);
         }
         if !groups.selectors.is_empty() {
             for (at, entry) in (0_u32..).zip(&cluster.pods) {
                 if entry.node.is_some() {
-                    groups.identity_of_pod.insert(at, identities.of(cluster, entry.spec, entry.labels));
+                    groups
+                        .identity_of_pod
+                        .insert(at, identities.of(cluster, entry.spec, entry.labels));
                 }
             }
         }
@@ -79,9 +85,15 @@ impl Groups {
                 let spreads = spec.spreads.iter().map(|spread| &spread.selector);
                 let preferred = spec.preferred_pods.iter().map(|(_, term)| &term.selector);
                 let terms = spec.affinity.iter().map(|term| &term.selector);
-                spreads.chain(preferred).chain(terms).for_each(|selector| self.add_selector(selector));
+                spreads
+                    .chain(preferred)
+                    .chain(terms)
+                    .for_each(|selector| self.add_selector(selector));
             }
-            spec.anti_affinity.iter().filter(|_| seen > 0).for_each(|term| self.add_selector(&term.selector));
+            spec.anti_affinity
+                .iter()
+                .filter(|_| seen > 0)
+                .for_each(|term| self.add_selector(&term.selector));
         }
     }
 
@@ -100,7 +112,9 @@ impl Groups {
 
     /// Whether a selector matches an identity.
     pub fn matches(&self, selector: u32, identity: u32) -> bool {
-        self.matched.get(identity as usize).is_some_and(|list| list.binary_search(&selector).is_ok())
+        self.matched
+            .get(identity as usize)
+            .is_some_and(|list| list.binary_search(&selector).is_ok())
     }
 
     /// The spec of a group.
@@ -142,8 +156,12 @@ impl Identities {
         let projection = match self.projected[labels as usize] {
             Some(projection) => projection,
             None => {
-                let kept: Labels =
-                    cluster.label_set(labels).iter().filter(|(key, _)| self.keys.binary_search(key).is_ok()).copied().collect();
+                let kept: Labels = cluster
+                    .label_set(labels)
+                    .iter()
+                    .filter(|(key, _)| self.keys.binary_search(key).is_ok())
+                    .copied()
+                    .collect();
                 let next = u32::try_from(self.projections.len()).unwrap_or(u32::MAX);
                 let projection = *self.projections.entry(kept).or_insert(next);
                 self.projected[labels as usize] = Some(projection);
@@ -153,7 +171,12 @@ impl Identities {
         let next = u32::try_from(self.list.len()).unwrap_or(u32::MAX);
         let identity = *self.known.entry((namespace, projection)).or_insert(next);
         if identity == next {
-            let kept = cluster.label_set(labels).iter().filter(|(key, _)| self.keys.binary_search(key).is_ok()).copied().collect();
+            let kept = cluster
+                .label_set(labels)
+                .iter()
+                .filter(|(key, _)| self.keys.binary_search(key).is_ok())
+                .copied()
+                .collect();
             self.list.push((namespace, kept));
         }
         identity
@@ -165,10 +188,14 @@ impl Identities {
         let mut by_value: FastMap<(Symbol, Symbol), Vec<u32>> = FastMap::default();
         let mut others = Vec::new();
         for (at, selector) in (0_u32..).zip(selectors) {
-            let anchor = selector.labels.iter().flat_map(Requirements::iter).find_map(|(key, set)| match set.listed() {
-                Some([value]) if !set.allows_absent() => Some((key, *value)),
-                _ => None,
-            });
+            let anchor = selector
+                .labels
+                .iter()
+                .flat_map(Requirements::iter)
+                .find_map(|(key, set)| match set.listed() {
+                    Some([value]) if !set.allows_absent() => Some((key, *value)),
+                    _ => None,
+                });
             match anchor {
                 Some(anchor) => by_value.entry(anchor).or_default().push(at),
                 None => others.push(at),
@@ -180,9 +207,15 @@ impl Identities {
         self.list
             .iter()
             .map(|(namespace, labels)| {
-                let anchored = labels.iter().filter_map(|pair| by_value.get(pair)).flatten();
-                let mut matched: Vec<u32> =
-                    anchored.chain(&others).copied().filter(|at| test(*at, *namespace, labels)).collect();
+                let anchored = labels
+                    .iter()
+                    .filter_map(|pair| by_value.get(pair))
+                    .flatten();
+                let mut matched: Vec<u32> = anchored
+                    .chain(&others)
+                    .copied()
+                    .filter(|at| test(*at, *namespace, labels))
+                    .collect();
                 matched.sort_unstable();
                 matched
             })

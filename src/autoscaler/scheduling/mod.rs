@@ -12,6 +12,7 @@ pub mod domains;
 pub mod existing;
 pub mod explain;
 pub mod export;
+pub mod fallbacks;
 pub mod fill;
 pub mod finish;
 pub mod groups;
@@ -35,8 +36,8 @@ pub use problem::{Problem, Settings};
 pub use solution::{PlannedNode, Solution, Unplaced};
 
 use compile::{Compiled, Demand};
-use explain::explain;
 use existing::{Placed, fill_existing};
+use explain::explain;
 use fill::Filler;
 use finish::{Dispenser, add_existing, add_nodes};
 use improve::Search;
@@ -62,7 +63,10 @@ pub fn solve(problem: &Problem<'_>, mut budget: Budget<'_>) -> Solution {
         let left = left_over(&model, &packing);
         add_nodes(&compiled, &model, &packing, &mut pods, &mut solution);
         compiled.charge_limits(&model, &packing);
-        demand = left.into_iter().filter(|(group, _, _)| compiled.lower_tier(*group)).collect();
+        demand = left
+            .into_iter()
+            .filter(|(group, _, _)| compiled.lower_tier(*group))
+            .collect();
     }
     for (group, left) in pods.rest(&compiled) {
         let reason = explain(&compiled, group);
@@ -107,13 +111,23 @@ fn left_over(model: &Model, packing: &Packing) -> Demand {
     for (item, count) in packing.bins.iter().flat_map(|bin| &bin.contents) {
         missing[*item as usize] -= count;
     }
-    demand_of(model, (0_u32..).zip(missing).filter(|(_, count)| *count > 0).collect())
+    demand_of(
+        model,
+        (0_u32..)
+            .zip(missing)
+            .filter(|(_, count)| *count > 0)
+            .collect(),
+    )
 }
 
 /// Buys nodes for a demand and improves on them. When the settings ask for balance, two solutions are
 /// worked on in turn, one with the replicas of each workload kept apart and one without; the first is
 /// taken if it costs no more than the share allows.
-fn pack(compiled: &Compiled<'_>, demand: &Demand, budget: &mut Budget<'_>) -> (Model, Packing, u64) {
+fn pack(
+    compiled: &Compiled<'_>,
+    demand: &Demand,
+    budget: &mut Budget<'_>,
+) -> (Model, Packing, u64) {
     let settings = compiled.problem.settings;
     let (free_model, mut free_packing) = first_answer(compiled, demand, false);
     if settings.balance_share <= 0.0 {
@@ -122,11 +136,19 @@ fn pack(compiled: &Compiled<'_>, demand: &Demand, budget: &mut Budget<'_>) -> (M
     }
     let (model, mut packing) = first_answer(compiled, demand, true);
     let rounds = improve_in_turn(
-        [Search::new(&model, &mut packing, settings.seed), Search::new(&free_model, &mut free_packing, settings.seed)],
+        [
+            Search::new(&model, &mut packing, settings.seed),
+            Search::new(&free_model, &mut free_packing, settings.seed),
+        ],
         budget,
     );
     let allowed = packing.cost as f64 <= free_packing.cost as f64 * (1.0 + settings.balance_share);
-    let missing = |model: &Model, packing: &Packing| left_over(model, packing).iter().map(|(_, _, count)| u64::from(*count)).sum::<u64>();
+    let missing = |model: &Model, packing: &Packing| {
+        left_over(model, packing)
+            .iter()
+            .map(|(_, _, count)| u64::from(*count))
+            .sum::<u64>()
+    };
     if allowed && missing(&model, &packing) <= missing(&free_model, &free_packing) {
         (model, packing, rounds)
     } else {
@@ -144,7 +166,9 @@ fn improve_in_turn(mut searches: [Search<'_>; 2], budget: &mut Budget<'_>) -> u6
             if budget.stop.as_mut().is_some_and(|stop| stop()) {
                 return rounds;
             }
-            rounds += search.run(&mut Budget::rounds(AT_A_TIME.min(budget.iterations - rounds)));
+            rounds += search.run(&mut Budget::rounds(
+                AT_A_TIME.min(budget.iterations - rounds),
+            ));
         }
         if rounds == before {
             break;
@@ -164,7 +188,15 @@ fn first_answer(compiled: &Compiled<'_>, demand: &Demand, balanced: bool) -> (Mo
     let mut filler = Filler::new(&model);
     let (needed, term) = supply.nodes_needed(&model);
     let menu = Menu::new(&model, 2);
-    buy(&model, &menu, &mut packing, &mut supply, &mut filler, BuyStyle::PLAIN, &mut Random::new(seed));
+    buy(
+        &model,
+        &menu,
+        &mut packing,
+        &mut supply,
+        &mut filler,
+        BuyStyle::PLAIN,
+        &mut Random::new(seed),
+    );
     let mut search = Search::new(&model, &mut packing, seed);
     if let Some(term) = term {
         search.dissolve_surplus(needed as usize, term);

@@ -19,9 +19,6 @@ pub struct PlannedNode {
     pub labels: crate::autoscaler::state::pod_spec::Labels,
     /// The pods that go onto it, by index.
     pub pods: Vec<u32>,
-    /// Other (type, offering) pairs of the pool that would hold the same pods, cheapest first, the
-    /// chosen one left out. A launch can fall back on them.
-    pub alternatives: Vec<(u32, u32)>,
 }
 
 /// Pods of one group that were not placed.
@@ -54,12 +51,20 @@ pub struct Solution {
 impl Solution {
     /// How far above the bound the cost is: 1.02 is two percent above. 1 when nothing is bought.
     pub fn over_bound(&self) -> f64 {
-        if self.bound > 0.0 && self.cost.0 > 0 { self.cost.dollars() / self.bound } else { 1.0 }
+        if self.bound > 0.0 && self.cost.0 > 0 {
+            self.cost.dollars() / self.bound
+        } else {
+            1.0
+        }
     }
 
     /// How many pods have a place.
     pub fn placed(&self) -> usize {
         let new: usize = self.nodes.iter().map(|node| node.pods.len()).sum();
-        new + self.existing.iter().map(|(_, pods)| pods.len()).sum::<usize>()
+        new + self
+            .existing
+            .iter()
+            .map(|(_, pods)| pods.len())
+            .sum::<usize>()
     }
 }

@@ -6,7 +6,11 @@ use std::fmt;
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if !self.nodes.is_empty() {
-            writeln!(f, "{:<10} {:<16} {:<18} {:<16} {:<10} {:>5} {:>5} {:>7} {:>10}", "NODE", "POOL", "TYPE", "ZONE", "CAPACITY", "PODS", "CPU", "MEMORY", "$/HOUR")?;
+            writeln!(
+                f,
+                "{:<10} {:<16} {:<18} {:<16} {:<10} {:>5} {:>5} {:>7} {:>10}",
+                "NODE", "POOL", "TYPE", "ZONE", "CAPACITY", "PODS", "CPU", "MEMORY", "$/HOUR"
+            )?;
         }
         for node in &self.nodes {
             writeln!(
@@ -24,7 +28,13 @@ impl fmt::Display for Report {
             )?;
         }
         for node in &self.existing {
-            writeln!(f, "{} takes {} {}", node.name, node.pods.len(), pods(node.pods.len()))?;
+            writeln!(
+                f,
+                "{} takes {} {}",
+                node.name,
+                node.pods.len(),
+                pods(node.pods.len())
+            )?;
         }
         writeln!(
             f,
@@ -32,7 +42,11 @@ impl fmt::Display for Report {
             self.placed,
             pods(self.placed),
             self.nodes.len(),
-            if self.nodes.len() == 1 { "node" } else { "nodes" },
+            if self.nodes.len() == 1 {
+                "node"
+            } else {
+                "nodes"
+            },
             self.hourly_cost,
             self.monthly_cost,
             self.cpu_use * 100.0,
@@ -40,11 +54,19 @@ impl fmt::Display for Report {
         )?;
         if self.lower_bound > 0.0 && self.hourly_cost > 0.0 {
             let above = (self.hourly_cost / self.lower_bound - 1.0) * 100.0;
-            writeln!(f, "no other choice costs less than {:.4} $ per hour; this one is {above:.1}% above", self.lower_bound)?;
+            writeln!(
+                f,
+                "no other choice costs less than {:.4} $ per hour; this one is {above:.1}% above",
+                self.lower_bound
+            )?;
         }
         for group in &self.unplaced {
             let first = group.pods.first().map(String::as_str).unwrap_or_default();
-            let more = if group.pods.len() > 1 { format!(" and {} more", group.pods.len() - 1) } else { String::new() };
+            let more = if group.pods.len() > 1 {
+                format!(" and {} more", group.pods.len() - 1)
+            } else {
+                String::new()
+            };
             writeln!(f, "no place for `{first}`{more}: {}", group.reason)?;
         }
         Ok(())

@@ -1,10 +1,10 @@
 //! Instance types with their offerings: what a machine gives, where it is sold, and for how much.
 
+use super::intern::Symbol;
 use super::names::Names;
 use super::overhead::{InstanceFacts, KubeletReservation};
 use super::pod_spec::{Labels, label};
 use super::resources::{Amounts, CPU, EPHEMERAL_STORAGE, MEMORY, PODS};
-use super::intern::Symbol;
 
 /// An hourly price in billionths of a dollar, so that sums are exact and comparable.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -14,7 +14,8 @@ impl Price {
     /// A price from dollars per hour; anything but a positive finite number is no price.
     pub fn from_dollars(dollars: f64) -> Option<Self> {
         let billionths = (dollars * 1e9).round();
-        (billionths.is_finite() && (0.0..1e15).contains(&billionths)).then_some(Self(billionths as u64))
+        (billionths.is_finite() && (0.0..1e15).contains(&billionths))
+            .then_some(Self(billionths as u64))
     }
 
     /// Dollars per hour.
@@ -77,7 +78,10 @@ pub struct Catalogue {
 impl Catalogue {
     /// Adds a type.
     pub fn add(&mut self, instance_type: InstanceType) {
-        let offered = instance_type.offerings.iter().flat_map(|offering| offering.labels.iter());
+        let offered = instance_type
+            .offerings
+            .iter()
+            .flat_map(|offering| offering.labels.iter());
         for (key, _) in instance_type.labels.iter().chain(offered) {
             if let Err(at) = self.label_keys.binary_search(key) {
                 self.label_keys.insert(at, *key);
@@ -88,16 +92,23 @@ impl Catalogue {
 
     /// Whether a label key is decided by the type or offering, not by the pool.
     pub fn decides(&self, names: &Names, key: Symbol) -> bool {
-        key == names.known.zone || key == names.known.capacity_type || self.label_keys.binary_search(&key).is_ok()
+        key == names.known.zone
+            || key == names.known.capacity_type
+            || self.label_keys.binary_search(&key).is_ok()
     }
 }
 
 /// Builds the type that a cloud's description stands for: labels by the usual names, memory less
 /// the hypervisor's share, pods by network interfaces, and the kubelet's reservations.
-pub fn describe(names: &mut Names, facts: &InstanceFacts, kubelet: &KubeletReservation, offerings: Vec<Offering>) -> InstanceType {
+pub fn describe(
+    names: &mut Names,
+    facts: &InstanceFacts,
+    kubelet: &KubeletReservation,
+    offerings: Vec<Offering>,
+) -> InstanceType {
     let mut capacity = Amounts::default();
     capacity.set(CPU, facts.vcpus.saturating_mul(1000));
-    capacity.set(MEMORY, facts.usable_memory_bytes());
+    capacity.set(MEMORY, facts.usable_memory_bytes(kubelet.hypervisor_share));
     capacity.set(PODS, facts.max_pods(kubelet));
     capacity.set(EPHEMERAL_STORAGE, facts.ephemeral_storage_bytes);
     for (name, amount) in &facts.extended {
@@ -154,12 +165,24 @@ struct TypeName<'a> {
 impl<'a> TypeName<'a> {
     fn parse(name: &'a str) -> Self {
         let (family, size) = name.split_once('.').unwrap_or((name, ""));
-        let letters = family.find(|c: char| !c.is_ascii_lowercase()).unwrap_or(family.len());
+        let letters = family
+            .find(|c: char| !c.is_ascii_lowercase())
+            .unwrap_or(family.len());
         // `u-6tb1`: the size of the memory stands between series and generation.
-        let after_memory = family.find("tb").filter(|_| family.contains('-')).map_or(letters, |at| at + 2);
+        let after_memory = family
+            .find("tb")
+            .filter(|_| family.contains('-'))
+            .map_or(letters, |at| at + 2);
         let rest = &family[after_memory..];
-        let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
-        Self { category: &family[..letters], family, generation: &rest[..digits], size }
+        let digits = rest
+            .find(|c: char| !c.is_ascii_digit())
+            .unwrap_or(rest.len());
+        Self {
+            category: &family[..letters],
+            family,
+            generation: &rest[..digits],
+            size,
+        }
     }
 }
 
@@ -178,7 +201,10 @@ mod tests {
             ("fake-it-3", "fake", "fake-it-3", "", ""),
         ] {
             let parts = TypeName::parse(name);
-            assert_eq!((parts.category, parts.family, parts.generation, parts.size), (category, family, generation, size));
+            assert_eq!(
+                (parts.category, parts.family, parts.generation, parts.size),
+                (category, family, generation, size)
+            );
         }
     }
 }

@@ -9,7 +9,10 @@ pub type Labels = Box<[(Symbol, Symbol)]>;
 
 /// The value of a label.
 pub fn label(labels: &[(Symbol, Symbol)], key: Symbol) -> Option<Symbol> {
-    labels.binary_search_by_key(&key, |(known, _)| *known).ok().map(|at| labels[at].1)
+    labels
+        .binary_search_by_key(&key, |(known, _)| *known)
+        .ok()
+        .map(|at| labels[at].1)
 }
 
 /// Everything about a pod that decides where it can run, except its labels.
@@ -91,9 +94,7 @@ pub enum TolerationOperator {
 impl Toleration {
     /// Whether this toleration covers a taint.
     pub fn tolerates(&self, names: &super::intern::Interner, taint: &Taint) -> bool {
-        let compare = |test: fn(i64, i64) -> bool| {
-            matches!((names.number(taint.value), names.number(self.value)), (Some(a), Some(b)) if test(a, b))
-        };
+        let compare = |test: fn(i64, i64) -> bool| matches!((names.number(taint.value), names.number(self.value)), (Some(a), Some(b)) if test(a, b));
         self.effect.is_none_or(|effect| effect == taint.effect)
             && self.key.is_none_or(|key| key == taint.key)
             && match self.operator {
@@ -116,9 +117,19 @@ pub struct PodSelector {
 
 impl PodSelector {
     /// Whether a pod is meant.
-    pub fn matches(&self, names: &super::intern::Interner, namespace: Symbol, labels: &[(Symbol, Symbol)]) -> bool {
-        self.namespaces.as_ref().is_none_or(|list| list.contains(&namespace))
-            && self.labels.as_ref().is_some_and(|wanted| wanted.met_by(names, |key| label(labels, key)))
+    pub fn matches(
+        &self,
+        names: &super::intern::Interner,
+        namespace: Symbol,
+        labels: &[(Symbol, Symbol)],
+    ) -> bool {
+        self.namespaces
+            .as_ref()
+            .is_none_or(|list| list.contains(&namespace))
+            && self
+                .labels
+                .as_ref()
+                .is_some_and(|wanted| wanted.met_by(names, |key| label(labels, key)))
     }
 }
 

@@ -11,7 +11,9 @@ use thiserror::Error;
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum RequirementError {
     /// The operator is not one of the eight.
-    #[error("unknown operator `{operator}` for `{key}`: use In, NotIn, Exists, DoesNotExist, Gt, Lt, Gte or Lte")]
+    #[error(
+        "unknown operator `{operator}` for `{key}`: use In, NotIn, Exists, DoesNotExist, Gt, Lt, Gte or Lte"
+    )]
     UnknownOperator {
         /// The label key.
         key: String,
@@ -82,17 +84,44 @@ impl ValueSet {
             })
         };
         if matches!(operator, "In" | "NotIn") && values.is_empty() {
-            return Err(RequirementError::NoValues { key: key.to_owned(), operator: operator.to_owned() });
+            return Err(RequirementError::NoValues {
+                key: key.to_owned(),
+                operator: operator.to_owned(),
+            });
         }
         Ok(match operator {
-            "In" => Self { complement: false, values: symbols(names), ..blank },
-            "NotIn" => Self { absent_allowed: true, values: symbols(names), ..blank },
+            "In" => Self {
+                complement: false,
+                values: symbols(names),
+                ..blank
+            },
+            "NotIn" => Self {
+                absent_allowed: true,
+                values: symbols(names),
+                ..blank
+            },
             "Exists" => blank,
-            "DoesNotExist" => Self { absent_allowed: true, complement: false, ..blank },
-            "Gt" => Self { at_least: Some(number()?.saturating_add(1)), ..blank },
-            "Gte" => Self { at_least: Some(number()?), ..blank },
-            "Lt" => Self { at_most: Some(number()?.saturating_sub(1)), ..blank },
-            "Lte" => Self { at_most: Some(number()?), ..blank },
+            "DoesNotExist" => Self {
+                absent_allowed: true,
+                complement: false,
+                ..blank
+            },
+            "Gt" => Self {
+                at_least: Some(number()?.saturating_add(1)),
+                ..blank
+            },
+            "Gte" => Self {
+                at_least: Some(number()?),
+                ..blank
+            },
+            "Lt" => Self {
+                at_most: Some(number()?.saturating_sub(1)),
+                ..blank
+            },
+            "Lte" => Self {
+                at_most: Some(number()?),
+                ..blank
+            },
             _ => {
                 return Err(RequirementError::UnknownOperator {
                     key: key.to_owned(),
@@ -115,8 +144,11 @@ impl ValueSet {
 
     /// Whether a label that is absent (`None`) or has this value passes.
     pub fn allows(&self, names: &Interner, value: Option<Symbol>) -> bool {
-        let Some(value) = value else { return self.absent_allowed };
-        self.values.binary_search(&value).is_ok() != self.complement && self.within_bounds(names, value)
+        let Some(value) = value else {
+            return self.absent_allowed;
+        };
+        self.values.binary_search(&value).is_ok() != self.complement
+            && self.within_bounds(names, value)
     }
 
     fn within_bounds(&self, names: &Interner, value: Symbol) -> bool {
@@ -124,7 +156,8 @@ impl ValueSet {
             return true;
         }
         names.number(value).is_some_and(|number| {
-            self.at_least.is_none_or(|least| number >= least) && self.at_most.is_none_or(|most| number <= most)
+            self.at_least.is_none_or(|least| number >= least)
+                && self.at_most.is_none_or(|most| number <= most)
         })
     }
 
@@ -135,14 +168,21 @@ impl ValueSet {
         };
         let values: Box<[Symbol]> = match (self.complement, other.complement) {
             (true, true) => {
-                let mut all: Vec<Symbol> = self.values.iter().chain(&other.values).copied().collect();
+                let mut all: Vec<Symbol> =
+                    self.values.iter().chain(&other.values).copied().collect();
                 all.sort_unstable();
                 all.dedup();
                 all.into()
             }
-            (false, true) => keep(&self.values, &|value| other.values.binary_search(value).is_err()),
-            (true, false) => keep(&other.values, &|value| self.values.binary_search(value).is_err()),
-            (false, false) => keep(&self.values, &|value| other.values.binary_search(value).is_ok()),
+            (false, true) => keep(&self.values, &|value| {
+                other.values.binary_search(value).is_err()
+            }),
+            (true, false) => keep(&other.values, &|value| {
+                self.values.binary_search(value).is_err()
+            }),
+            (false, false) => keep(&self.values, &|value| {
+                other.values.binary_search(value).is_ok()
+            }),
         };
         Self {
             absent_allowed: self.absent_allowed && other.absent_allowed,
@@ -168,7 +208,8 @@ impl ValueSet {
 
     /// Whether nothing at all passes: no value and not even an absent label.
     pub fn is_empty(&self) -> bool {
-        let bounds_cross = matches!((self.at_least, self.at_most), (Some(least), Some(most)) if least > most);
+        let bounds_cross =
+            matches!((self.at_least, self.at_most), (Some(least), Some(most)) if least > most);
         !self.absent_allowed && (bounds_cross || (!self.complement && self.values.is_empty()))
     }
 }
@@ -197,7 +238,10 @@ impl Requirements {
 
     /// The set for a key, if there is a requirement on it.
     pub fn get(&self, key: Symbol) -> Option<&ValueSet> {
-        self.0.binary_search_by_key(&key, |(known, _)| *known).ok().map(|at| &self.0[at].1)
+        self.0
+            .binary_search_by_key(&key, |(known, _)| *known)
+            .ok()
+            .map(|at| &self.0[at].1)
     }
 
     /// All keys with their sets, in key order.
@@ -212,12 +256,21 @@ impl Requirements {
 
     /// Whether a node whose labels `label_of` looks up satisfies every requirement.
     pub fn met_by(&self, names: &Interner, label_of: impl Fn(Symbol) -> Option<Symbol>) -> bool {
-        self.0.iter().all(|(key, set)| set.allows(names, label_of(*key)))
+        self.0
+            .iter()
+            .all(|(key, set)| set.allows(names, label_of(*key)))
     }
 
     /// The first key whose requirement the labels fail.
-    pub fn first_failure(&self, names: &Interner, label_of: impl Fn(Symbol) -> Option<Symbol>) -> Option<Symbol> {
-        self.0.iter().find(|(key, set)| !set.allows(names, label_of(*key))).map(|(key, _)| *key)
+    pub fn first_failure(
+        &self,
+        names: &Interner,
+        label_of: impl Fn(Symbol) -> Option<Symbol>,
+    ) -> Option<Symbol> {
+        self.0
+            .iter()
+            .find(|(key, set)| !set.allows(names, label_of(*key)))
+            .map(|(key, _)| *key)
     }
 }
 
@@ -227,7 +280,8 @@ mod tests {
 
     fn set(names: &mut Interner, operator: &str, values: &[&str]) -> ValueSet {
         let values: Vec<String> = values.iter().map(|value| (*value).to_owned()).collect();
-        ValueSet::from_operator(names, "key", operator, &values).unwrap_or_else(|error| panic!("{error}"))
+        ValueSet::from_operator(names, "key", operator, &values)
+            .unwrap_or_else(|error| panic!("{error}"))
     }
 
     #[test]
@@ -252,7 +306,11 @@ mod tests {
                 let both = a.intersect(b);
                 for &value in &universe {
                     let expected = a.allows(&names, value) && b.allows(&names, value);
-                    assert_eq!(both.allows(&names, value), expected, "{a:?} and {b:?} on {value:?}");
+                    assert_eq!(
+                        both.allows(&names, value),
+                        expected,
+                        "{a:?} and {b:?} on {value:?}"
+                    );
                 }
             }
         }
@@ -263,7 +321,9 @@ mod tests {
         let mut names = Interner::default();
         let mut error = |operator: &str, values: &[&str]| {
             let values: Vec<String> = values.iter().map(|value| (*value).to_owned()).collect();
-            ValueSet::from_operator(&mut names, "zone", operator, &values).err().map(|error| error.to_string())
+            ValueSet::from_operator(&mut names, "zone", operator, &values)
+                .err()
+                .map(|error| error.to_string())
         };
         assert!(error("Near", &[]).is_some_and(|text| text.contains("`Near`")));
         assert!(error("Gt", &["many"]).is_some_and(|text| text.contains("exactly one integer")));
