@@ -36,7 +36,7 @@ const MOST_ITEMS: usize = 1500;
 const POOR: f64 = 1.06;
 const POLISH_ROUNDS: u64 = 80;
 /// The share of the cost (one in so many) that surplus nodes may cost to be rid of.
-const NODE_WORTH: u64 = 300;
+const NODE_WORTH: u64 = 125;
 const POLISH_STEP: u64 = 16;
 const ROUNDS_BETWEEN_STOPS: u64 = 8;
 
