@@ -2,7 +2,6 @@
 //! an exact optimum can be told; clusters made up at random.
 
 #[path = "../benches/scheduling/inputs.rs"]
-#[expect(dead_code, reason = "shared with the benchmark, which uses all of it")]
 mod inputs;
 
 use eksup::autoscaler::checker::{self, Input, Order};
@@ -473,7 +472,9 @@ fn fallbacks_of_a_node_hold_its_pods_too_and_are_sorted_by_price() {
     let mut any = 0;
     for node in &mut moved.nodes {
         let others = fallbacks(&problem, node, 60);
-        let price = |(kind, offering): &(u32, u32)| cluster.catalogue.types[*kind as usize].offerings[*offering as usize].price;
+        let price = |(kind, offering): &(u32, u32)| {
+            cluster.catalogue.types[*kind as usize].offerings[*offering as usize].price
+        };
         assert!(others.is_sorted_by_key(price));
         any += others.len();
         if let Some((kind, offering)) = others.last() {

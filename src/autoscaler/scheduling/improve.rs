@@ -48,6 +48,8 @@ pub struct Search<'a> {
     supply: Supply,
     filler: Filler,
     random: Random,
+    /// How often a round takes away a whole third of the nodes.
+    wide: f64,
 }
 
 /// What a round changed, so that it can be undone.
@@ -68,6 +70,7 @@ impl<'a> Search<'a> {
             supply: Supply::new(model),
             filler: Filler::new(model),
             random: Random::new(seed),
+            wide: 0.12,
         }
     }
 
@@ -107,12 +110,14 @@ impl<'a> Search<'a> {
 
     /// A few rounds for a first answer that came out poorly.
     pub fn polish(&mut self) {
+        self.wide = 0.4;
         for _ in 0..POLISH_ROUNDS / POLISH_STEP {
             if (self.packing.cost as f64) / 1e9 <= self.model.bound * POOR {
-                return;
+                break;
             }
             self.run(&mut Budget::rounds(POLISH_STEP));
         }
+        self.wide = 0.12;
     }
 
     /// Dissolves nodes beyond `needed` into others that are made larger for it, where that costs hardly
@@ -305,7 +310,7 @@ impl<'a> Search<'a> {
     }
 
     fn destroy(&mut self) -> Undo {
-        if self.packing.bins.len() <= 60 && self.random.unit() < 0.12 {
+        if self.packing.bins.len() <= 60 && self.random.unit() < self.wide {
             return self.destroy_worst_third();
         }
         let count = self.packing.bins.len();

@@ -48,16 +48,42 @@ use random::Random;
 use supply::Supply;
 
 /// Places the pending pods of a problem.
+///
+/// Pods are dealt out over zones before nodes are filled, on the understanding that all of them find a
+/// place. Where some that others count on do not, everything is placed anew without them.
 pub fn solve(problem: &Problem<'_>, mut budget: Budget<'_>) -> Solution {
+    const MOST_ATTEMPTS: usize = 8;
+    let (mut solution, mut missed) = attempt(problem, &mut budget);
+    let mut left_out: Vec<Unplaced> = Vec::new();
+    let mut smaller = problem.clone();
+    for _ in 0..MOST_ATTEMPTS {
+        if missed.is_empty() {
+            break;
+        }
+        smaller
+            .pending
+            .retain(|pod| missed.binary_search(pod).is_err());
+        left_out.extend(solution.unplaced.drain(..).filter_map(|mut group| {
+            group.pods.retain(|pod| missed.binary_search(pod).is_ok());
+            (!group.pods.is_empty()).then_some(group)
+        }));
+        (solution, missed) = attempt(&smaller, &mut budget);
+    }
+    solution.unplaced.extend(left_out);
+    solution
+}
+
+/// One solution, and the pods that were counted on while others were dealt out but found no place, sorted.
+fn attempt(problem: &Problem<'_>, budget: &mut Budget<'_>) -> (Solution, Vec<u32>) {
     let mut compiled = Compiled::new(problem);
     let mut solution = Solution::default();
     let mut pods = Dispenser::new(&compiled);
-    let (demand, _stuck) = compiled.deal();
+    let (demand, stuck) = compiled.deal();
     let (model, placed, mut demand) = use_running_nodes(&mut compiled, &demand);
     add_existing(&compiled, &model, &placed, &mut pods, &mut solution);
     // Pods go to the pools with the most weight; what these cannot take goes on to the next.
     while !demand.is_empty() {
-        let (model, packing, rounds) = pack(&compiled, &demand, &mut budget);
+        let (model, packing, rounds) = pack(&compiled, &demand, budget);
         solution.bound += model.bound;
         solution.rounds += rounds;
         let left = left_over(&model, &packing);
@@ -68,11 +94,21 @@ pub fn solve(problem: &Problem<'_>, mut budget: Budget<'_>) -> Solution {
             .filter(|(group, _, _)| compiled.lower_tier(*group))
             .collect();
     }
+    let mut missed = Vec::new();
     for (group, left) in pods.rest(&compiled) {
+        let never_dealt = stuck
+            .iter()
+            .filter(|(at, _)| *at == group)
+            .map(|(_, count)| *count as usize)
+            .sum::<usize>();
+        if !compiled.terms.matched[group].is_empty() {
+            missed.extend(left.iter().skip(never_dealt));
+        }
         let reason = explain(&compiled, group);
         solution.unplaced.push(Unplaced { pods: left, reason });
     }
-    solution
+    missed.sort_unstable();
+    (solution, missed)
 }
 
 /// Fills running nodes; what is left to be bought for is returned.

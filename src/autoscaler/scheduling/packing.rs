@@ -246,7 +246,8 @@ fn best_node(
 ) -> Option<Bin> {
     let (nodes, first) = supply.nodes_needed(model);
     let most_value = if nodes > 1 {
-        supply.value() / f64::from(nodes) * NODE_HEADROOM
+        // The fewer nodes are left, the less evenly what remains divides among cells.
+        supply.value() / f64::from(nodes) * NODE_HEADROOM * (1.0 + 1.5 / f64::from(nodes))
     } else {
         f64::INFINITY
     };

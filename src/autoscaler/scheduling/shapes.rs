@@ -447,7 +447,8 @@ pub fn daemon_runs(
 ) -> bool {
     let undecided = |key: Symbol| key == names.known.zone || key == names.known.capacity_type;
     daemon.node_terms.iter().any(|term| {
-        term.iter().all(|(key, set)| undecided(key) || set.allows(&names.strings, label_of(key)))
+        term.iter()
+            .all(|(key, set)| undecided(key) || set.allows(&names.strings, label_of(key)))
     })
 }
 
