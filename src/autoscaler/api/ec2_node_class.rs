@@ -1,5 +1,10 @@
 //! EC2NodeClass: the cloud's side of nodes. Where they are, what they run, and as whom.
 
+#![allow(
+    clippy::duplicated_attributes,
+    reason = "the derives of schema and resource repeat attributes of serde"
+)]
+
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::CustomResource;

@@ -1,5 +1,10 @@
 //! NodeClaim: one node that was asked for. Its spec never changes.
 
+#![allow(
+    clippy::duplicated_attributes,
+    reason = "the derives of schema and resource repeat attributes of serde"
+)]
+
 use super::node_pool::{NodeClassReference, default_expire_after};
 use super::requirement::Requirement;
 use k8s_openapi::api::core::v1::Taint;

@@ -1,5 +1,10 @@
 //! NodePool: which nodes may be bought, and when they may go again.
 
+#![allow(
+    clippy::duplicated_attributes,
+    reason = "the derives of schema and resource repeat attributes of serde"
+)]
+
 use super::requirement::Requirement;
 use k8s_openapi::api::core::v1::Taint;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;

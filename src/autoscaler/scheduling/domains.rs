@@ -68,7 +68,7 @@ pub fn topology_keys(problem: &Problem<'_>, groups: &Groups) -> Vec<Symbol> {
                 .map(|term| term.topology_key),
         );
     }
-    for (pod, _) in &groups.identity_of_pod {
+    for pod in groups.identity_of_pod.keys() {
         let spec = cluster.spec(cluster.pods[*pod as usize].spec);
         for term in &spec.anti_affinity {
             let concerns = groups.selector_id(&term.selector).is_some_and(|selector| {

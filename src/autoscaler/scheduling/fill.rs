@@ -199,13 +199,13 @@ impl Filler {
             if !rule.carries && self.carrying[term] == 0 {
                 continue;
             }
-            let room = if rule.matches > 0 {
-                limit.saturating_sub(self.matching[term]) / rule.matches
-            } else if self.matching[term] <= limit {
+            let left = limit.saturating_sub(self.matching[term]);
+            let unmatched = if self.matching[term] <= limit {
                 u32::MAX
             } else {
                 0
             };
+            let room = left.checked_div(rule.matches).unwrap_or(unmatched);
             most = most.min(room);
         }
         most
@@ -251,10 +251,7 @@ impl Filler {
         if let Some(term) = style.first {
             self.put_carrier(model, supply, term, &mut free, &mut open, &scale, base);
         }
-        loop {
-            let Some(at) = self.candidates.best_of(dims, &open) else {
-                break;
-            };
+        while let Some(at) = self.candidates.best_of(dims, &open) {
             let bucket = self.candidates.buckets[at];
             let shared = &model.buckets[bucket as usize];
             let room = times(&shared.size, &free, dims);

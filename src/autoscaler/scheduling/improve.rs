@@ -10,7 +10,7 @@ use super::model::Model;
 use super::packing::{BuyStyle, Menu, Packing, buy, cheapest_below, cheapest_for, fill_shape};
 use super::random::Random;
 use super::supply::Supply;
-use super::vector::{MAX_DIMENSIONS, Vector, ZERO, add};
+use super::vector::{MAX_DIMENSIONS, Vector, ZERO, add, subtract};
 
 /// When to stop.
 pub struct Budget<'a> {
@@ -32,9 +32,11 @@ impl Budget<'_> {
 
 /// Most pods (as items) that one round takes off their nodes.
 const MOST_ITEMS: usize = 1500;
+/// How often a round takes away a whole third of the nodes.
+const WIDE: f64 = 0.12;
 /// A first answer that is so far above the bound is polished for some rounds.
-const POOR: f64 = 1.06;
-const POLISH_ROUNDS: u64 = 80;
+pub const POOR: f64 = 1.06;
+const POLISH_ROUNDS: u64 = 48;
 /// The share of the cost (one in so many) that surplus nodes may cost to be rid of.
 const NODE_WORTH: u64 = 125;
 const POLISH_STEP: u64 = 16;
@@ -48,8 +50,6 @@ pub struct Search<'a> {
     supply: Supply,
     filler: Filler,
     random: Random,
-    /// How often a round takes away a whole third of the nodes.
-    wide: f64,
 }
 
 /// What a round changed, so that it can be undone.
@@ -70,7 +70,6 @@ impl<'a> Search<'a> {
             supply: Supply::new(model),
             filler: Filler::new(model),
             random: Random::new(seed),
-            wide: 0.12,
         }
     }
 
@@ -110,14 +109,12 @@ impl<'a> Search<'a> {
 
     /// A few rounds for a first answer that came out poorly.
     pub fn polish(&mut self) {
-        self.wide = 0.4;
         for _ in 0..POLISH_ROUNDS / POLISH_STEP {
             if (self.packing.cost as f64) / 1e9 <= self.model.bound * POOR {
                 break;
             }
             self.run(&mut Budget::rounds(POLISH_STEP));
         }
-        self.wide = 0.12;
     }
 
     /// Dissolves nodes beyond `needed` into others that are made larger for it, where that costs hardly
@@ -310,7 +307,7 @@ impl<'a> Search<'a> {
     }
 
     fn destroy(&mut self) -> Undo {
-        if self.packing.bins.len() <= 60 && self.random.unit() < self.wide {
+        if self.packing.bins.len() <= 60 && self.random.unit() < WIDE {
             return self.destroy_worst_third();
         }
         let count = self.packing.bins.len();
@@ -488,9 +485,7 @@ impl<'a> Search<'a> {
                     continue;
                 }
                 left -= shape.price.0;
-                for d in 0..model.dimensions {
-                    rest[d] -= shape.capacity[d];
-                }
+                subtract(&mut rest, &shape.capacity, 1, model.dimensions);
             }
             pairs_for(model, shapes, &rest, left, |extra, cost| {
                 let mut set: Vec<u32> = base.into_iter().collect();
@@ -600,9 +595,7 @@ fn pairs_for(
             continue;
         }
         let mut rest = *load;
-        for d in 0..dims {
-            rest[d] -= one.capacity[d];
-        }
+        subtract(&mut rest, &one.capacity, 1, dims);
         for &b in &shapes[first..] {
             let two = &model.shapes[b as usize];
             let cost = one.price.0 + two.price.0;

@@ -219,20 +219,38 @@ fn first_answer(compiled: &Compiled<'_>, demand: &Demand, balanced: bool) -> (Mo
     let mut model = compiled.model(demand, balanced);
     set_prices(&mut model);
     model.index();
-    let mut packing = Packing::new(&model);
-    let mut supply = Supply::full(&model);
-    let mut filler = Filler::new(&model);
-    let (needed, term) = supply.nodes_needed(&model);
+    let (needed, term) = Supply::full(&model).nodes_needed(&model);
     let menu = Menu::new(&model, 2);
-    buy(
-        &model,
-        &menu,
-        &mut packing,
-        &mut supply,
-        &mut filler,
-        BuyStyle::PLAIN,
-        &mut Random::new(seed),
-    );
+    let mut filler = Filler::new(&model);
+    let mut bought = |style: BuyStyle| {
+        let mut packing = Packing::new(&model);
+        let mut supply = Supply::full(&model);
+        buy(
+            &model,
+            &menu,
+            &mut packing,
+            &mut supply,
+            &mut filler,
+            style,
+            &mut Random::new(seed),
+        );
+        (supply.pieces(), packing)
+    };
+    let (mut left, mut packing) = bought(BuyStyle::PLAIN);
+    // A poor answer for few nodes is worth a few more tries, each with some noise.
+    if packing.bins.len() <= 64 && packing.cost as f64 / 1e9 > model.bound * improve::POOR {
+        for noise in [0.05, 0.1, 0.2, 0.4] {
+            let most_cost = packing.cost;
+            let other = bought(BuyStyle {
+                noise,
+                most_cost,
+                ..BuyStyle::PLAIN
+            });
+            if (other.0, other.1.cost) < (left, packing.cost) {
+                (left, packing) = other;
+            }
+        }
+    }
     let mut search = Search::new(&model, &mut packing, seed);
     if let Some(term) = term {
         search.dissolve_surplus(needed as usize, term);
