@@ -1,0 +1,50 @@
+//! The kinds of AWS resources: one file each, with read, create, update and delete side by side.
+//!
+//! A new kind is one such file, and one row in [`KINDS`].
+
+mod cloud;
+mod error;
+pub mod ids;
+mod kind;
+mod network_interface;
+mod reads;
+mod tagging;
+pub mod vpc;
+
+pub use cloud::{Clients, Cloud, looks_like_a_wrong_region};
+pub use error::{Class, CloudError, call, existing};
+pub use kind::{AnyKind, BELIEF, Erased, Found, Kind, Left, Made, Progress, Work};
+pub use reads::{Reads, filter};
+pub use tagging::Tagged;
+
+use crate::plan::{Describe, Facts, Registry};
+
+macro_rules! kinds {
+    ($($kind:path),* $(,)?) => {
+        &[$({
+            static FACTS: Facts = <$kind as Describe>::FACTS;
+            static KIND: Erased<$kind> = Erased::new(&FACTS);
+            &KIND
+        }),*]
+    };
+}
+
+/// Every kind there is.
+pub static KINDS: &[&dyn AnyKind] = kinds![vpc::Vpc];
+
+/// Finds a kind by its name.
+#[derive(Debug, Clone, Copy)]
+pub struct Kinds;
+
+impl Kinds {
+    /// The kind called `name`.
+    pub fn get(name: &str) -> Option<&'static dyn AnyKind> {
+        KINDS.iter().copied().find(|kind| kind.facts().name == name)
+    }
+}
+
+impl Registry for Kinds {
+    fn facts(&self, name: &str) -> Option<&'static Facts> {
+        Self::get(name).map(AnyKind::facts)
+    }
+}
