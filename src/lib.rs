@@ -18,4 +18,6 @@
 //! Dependencies point downward: `cli → engine → {phases, plan, aws} → spec`.
 
 pub mod aws;
+pub mod phases;
 pub mod plan;
+pub mod spec;

@@ -71,20 +71,14 @@ impl Network {
         let public = self.addresses(SubnetRole::Public, zones.len())?;
         let private = self.addresses(SubnetRole::Private, zones.len())?;
         let plan = |role, addresses: Vec<Cidr>| {
-            addresses
-                .into_iter()
-                .zip(zones)
-                .enumerate()
-                .map(move |(index, (cidr, zone))| SubnetPlan {
-                    role,
-                    index,
-                    zone: zone.clone(),
-                    cidr,
-                })
+            addresses.into_iter().zip(zones).enumerate().map(move |(index, (cidr, zone))| SubnetPlan {
+                role,
+                index,
+                zone: zone.clone(),
+                cidr,
+            })
         };
-        Ok(plan(SubnetRole::Public, public)
-            .chain(plan(SubnetRole::Private, private))
-            .collect())
+        Ok(plan(SubnetRole::Public, public).chain(plan(SubnetRole::Private, private)).collect())
     }
 
     /// The addresses of the subnets of one role, listed or carved.
@@ -96,28 +90,14 @@ impl Network {
         match listed {
             Some(list) if list.is_empty() && role == SubnetRole::Public => Ok(Vec::new()),
             Some(list) if list.len() == zones => Ok(list.clone()),
-            Some(list) => Err(LayoutError::WrongNumber {
-                role: name,
-                listed: list.len(),
-                zones,
-            }),
-            None => carve(
-                self.cidr,
-                role,
-                zones,
-                others.as_deref().unwrap_or_default(),
-            ),
+            Some(list) => Err(LayoutError::WrongNumber { role: name, listed: list.len(), zones }),
+            None => carve(self.cidr, role, zones, others.as_deref().unwrap_or_default()),
         }
     }
 }
 
 /// `count` places of the grid for `role` that do not overlap `taken`.
-fn carve(
-    cidr: Cidr,
-    role: SubnetRole,
-    count: usize,
-    taken: &[Cidr],
-) -> Result<Vec<Cidr>, LayoutError> {
+fn carve(cidr: Cidr, role: SubnetRole, count: usize, taken: &[Cidr]) -> Result<Vec<Cidr>, LayoutError> {
     let name = match role {
         SubnetRole::Public => "public",
         SubnetRole::Private => "private",
@@ -125,9 +105,7 @@ fn carve(
     let too_small = LayoutError::TooSmall { role: name, cidr };
     let eighths = eighths(cidr.net()).ok_or(too_small.clone())?;
     let grid = match (role, eighths.last()) {
-        (SubnetRole::Public, Some(last)) => self::eighths(*last)
-            .filter(|parts| fits(parts))
-            .ok_or(too_small)?,
+        (SubnetRole::Public, Some(last)) => self::eighths(*last).filter(|parts| fits(parts)).ok_or(too_small)?,
         _ if fits(&eighths) => eighths[..eighths.len() - 1].to_vec(),
         _ => return Err(too_small),
     };
@@ -139,19 +117,13 @@ fn carve(
         .collect();
     match free.len() == count && count <= MOST_ZONES {
         true => Ok(free),
-        false => Err(LayoutError::NoRoom {
-            role: name,
-            cidr,
-            wanted: count,
-        }),
+        false => Err(LayoutError::NoRoom { role: name, cidr, wanted: count }),
     }
 }
 
 /// The eight equal parts of a network.
 fn eighths(net: Ipv4Net) -> Option<Vec<Ipv4Net>> {
-    net.subnets(net.prefix_len() + 3)
-        .ok()
-        .map(Iterator::collect)
+    net.subnets(net.prefix_len() + 3).ok().map(Iterator::collect)
 }
 
 /// Whether AWS would allow subnets of this size.

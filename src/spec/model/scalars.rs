@@ -132,17 +132,10 @@ impl FromStr for KubernetesVersion {
         let number = |part: &str| -> Result<u16, VersionError> {
             let plain = !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
             let padded = part.len() > 1 && part.starts_with('0');
-            if plain && !padded {
-                part.parse().map_err(|_| VersionError)
-            } else {
-                Err(VersionError)
-            }
+            if plain && !padded { part.parse().map_err(|_| VersionError) } else { Err(VersionError) }
         };
         let (major, minor) = text.split_once('.').ok_or(VersionError)?;
-        Ok(Self {
-            major: number(major)?,
-            minor: number(minor)?,
-        })
+        Ok(Self { major: number(major)?, minor: number(minor)? })
     }
 }
 
@@ -175,15 +168,8 @@ impl FromStr for PortRange {
     fn from_str(text: &str) -> Result<Self, PortError> {
         let (from, to) = text.split_once('-').unwrap_or((text, text));
         let port = |part: &str| part.trim().parse::<u16>().map_err(|_| PortError);
-        let range = Self {
-            from: port(from)?,
-            to: port(to)?,
-        };
-        if range.from <= range.to {
-            Ok(range)
-        } else {
-            Err(PortError)
-        }
+        let range = Self { from: port(from)?, to: port(to)? };
+        if range.from <= range.to { Ok(range) } else { Err(PortError) }
     }
 }
 
@@ -253,18 +239,8 @@ macro_rules! textual {
     };
 }
 
-textual!(
-    Cidr,
-    "Cidr",
-    "cidr",
-    "An IPv4 network, such as `10.0.0.0/16`."
-);
-textual!(
-    Gibibytes,
-    "Size",
-    "size",
-    "A size in whole GiB, such as `20Gi` or `1Ti`."
-);
+textual!(Cidr, "Cidr", "cidr", "An IPv4 network, such as `10.0.0.0/16`.");
+textual!(Gibibytes, "Size", "size", "A size in whole GiB, such as `20Gi` or `1Ti`.");
 textual!(
     KubernetesVersion,
     "KubernetesVersion",
@@ -287,10 +263,7 @@ impl<'de> Deserialize<'de> for PortRange {
             Text(String),
         }
         match Form::deserialize(deserializer)? {
-            Form::Port(port) => Ok(Self {
-                from: port,
-                to: port,
-            }),
+            Form::Port(port) => Ok(Self { from: port, to: port }),
             Form::Text(text) => text.parse().map_err(de::Error::custom),
         }
     }
