@@ -18,6 +18,7 @@
 //! Dependencies point downward: `cli → engine → {phases, plan, aws} → spec`.
 
 pub mod aws;
+pub mod engine;
 pub mod phases;
 pub mod plan;
 pub mod spec;

@@ -36,6 +36,9 @@ macro_rules! kinds {
 /// Every kind there is.
 pub static KINDS: &[&dyn AnyKind] = kinds![instance_profile::InstanceProfile, role::Role, vpc::Vpc,];
 
+/// The kinds of what others hang on a stack: never wanted, looked for only when it is taken down.
+pub static LEFTOVERS: &[&dyn AnyKind] = &[];
+
 /// Finds a kind by its name.
 #[derive(Debug, Clone, Copy)]
 pub struct Kinds;
@@ -43,7 +46,7 @@ pub struct Kinds;
 impl Kinds {
     /// The kind called `name`.
     pub fn get(name: &str) -> Option<&'static dyn AnyKind> {
-        KINDS.iter().copied().find(|kind| kind.facts().name == name)
+        KINDS.iter().chain(LEFTOVERS).copied().find(|kind| kind.facts().name == name)
     }
 }
 

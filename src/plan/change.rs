@@ -118,6 +118,28 @@ pub struct Summary {
 }
 
 impl Plan {
+    /// A plan of `rounds`. `id` has to be new for every plan.
+    pub fn new(
+        purpose: Purpose,
+        stack: &str,
+        region: &str,
+        account: &str,
+        id: &str,
+        fingerprint: Fingerprint,
+        rounds: Vec<Round>,
+    ) -> Self {
+        Self {
+            format: FORMAT.to_owned(),
+            purpose,
+            stack: stack.to_owned(),
+            region: region.to_owned(),
+            account: account.to_owned(),
+            id: id.to_owned(),
+            fingerprint,
+            rounds,
+        }
+    }
+
     /// Every change of every round.
     pub fn changes(&self) -> impl Iterator<Item = &Change> {
         self.rounds.iter().flat_map(|round| &round.changes)

@@ -172,6 +172,19 @@ fn compare(
     change
 }
 
+/// What still differs between `wanted` and what stands: for a look in the middle of a run.
+pub fn differences(
+    wanted: &Desired,
+    current: &Observed,
+    facts: &Facts,
+    known: &Outputs,
+) -> (Vec<FieldChange>, TagChange) {
+    let mut fields = Vec::new();
+    compare_fields(wanted, current, facts, known, &mut fields);
+    let tags = if facts.taggable { tags::change(&wanted.tags, &current.tags) } else { TagChange::default() };
+    (fields, tags)
+}
+
 fn compare_fields(
     wanted: &Desired,
     current: &Observed,

@@ -31,7 +31,7 @@ def answer(gateway, incoming):
             _reset(gateway)
             return _json(200, {})
         if what == ("GET", "inventory"):
-            with gateway.state:
+            with _state():
                 CLOCK.catch_up()
                 return _json(200, inventory.everything("all" in incoming.query))
     except (weather.BadWeather, ValueError) as error:
@@ -39,9 +39,15 @@ def answer(gateway, incoming):
     return _json(404, {"error": f"no such path: {incoming.method} {incoming.path}"})
 
 
+def _state():
+    from .gateway import STATE
+
+    return STATE
+
+
 def _reset(gateway):
     """A new account: nothing made, fine weather, an empty log."""
-    with gateway.state:
+    with _state():
         CLOCK.clear()
         WEATHER.change(weather.Weather())
         inventory.forget_everything()

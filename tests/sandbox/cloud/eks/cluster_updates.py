@@ -131,7 +131,7 @@ def _vpc_config(backend, cluster, asked):
         cluster.subnet_ids, cluster.security_group_ids = list(subnet_ids), list(group_ids)
         make_interfaces(backend, cluster)
 
-    return {"SubnetIds": subnet_ids, "SecurityGroupIds": group_ids}, change
+    return {"Subnets": subnet_ids, "SecurityGroups": group_ids}, change
 
 
 def _logging(backend, cluster, asked):
@@ -175,7 +175,7 @@ def _upgrade_policy(backend, cluster, asked):
             "extended support",
             clusterName=cluster.name,
         )
-    return {"SupportType": wanted.get("supportType")}, lambda: setattr(
+    return {"UpgradePolicy": wanted}, lambda: setattr(
         cluster, "upgrade_policy", wanted
     )
 
@@ -224,6 +224,6 @@ _KINDS = (
     (
         _has("controlPlaneScalingConfig"),
         "ControlPlaneScalingConfigUpdate",
-        _simple("controlPlaneScalingConfig", "scaling", "ControlPlaneScalingConfig"),
+        _simple("controlPlaneScalingConfig", "scaling", "UpdatedTier"),
     ),
 )

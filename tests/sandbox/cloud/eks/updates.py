@@ -1,5 +1,7 @@
 """Updates of clusters, node groups and add-ons: one at a time, each with an id to ask about."""
 
+import json
+
 from ..clock import after
 from ..weather import WEATHER
 from .errors import in_use, not_found
@@ -15,7 +17,7 @@ class Update:
     def __init__(self, kind, params):
         self.id = new_uuid()
         self.kind = kind
-        self.params = [{"type": name, "value": str(value)} for name, value in params.items()]
+        self.params = [{"type": name, "value": _text(value)} for name, value in params.items()]
         self.created_at = now()
         self.status = IN_PROGRESS
         self.errors = []
@@ -60,6 +62,11 @@ def start(thing, kind, params, change, seconds=None):
 
     after(WEATHER.now.to_be_ready("update") if seconds is None else seconds, finish)
     return lambda: {"update": update.describe(IN_PROGRESS)}
+
+
+def _text(value):
+    """Parameters of an update are text; what is not, is JSON in it."""
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 @operation("DescribeUpdate")
