@@ -3,17 +3,26 @@
 //! A new kind is one such file, and one row in [`KINDS`].
 
 mod cloud;
+pub mod cluster;
+mod cluster_facts;
+mod cluster_request;
+mod cluster_update;
+mod eks;
 mod error;
 pub mod ids;
 pub mod instance_profile;
 mod kind;
+pub mod log_group;
 mod network_interface;
+pub mod oidc_provider;
 mod policy_document;
 mod reads;
 pub mod role;
 mod role_attachments;
+pub mod service_linked_role;
 mod tagging;
 pub mod vpc;
+mod waits;
 
 pub use cloud::{Clients, Cloud, looks_like_a_wrong_region};
 pub use error::{Class, CloudError, call, existing};
@@ -34,7 +43,15 @@ macro_rules! kinds {
 }
 
 /// Every kind there is.
-pub static KINDS: &[&dyn AnyKind] = kinds![instance_profile::InstanceProfile, role::Role, vpc::Vpc,];
+pub static KINDS: &[&dyn AnyKind] = kinds![
+    cluster::Cluster,
+    instance_profile::InstanceProfile,
+    log_group::LogGroup,
+    oidc_provider::OidcProvider,
+    role::Role,
+    service_linked_role::ServiceLinkedRole,
+    vpc::Vpc,
+];
 
 /// The kinds of what others hang on a stack: never wanted, looked for only when it is taken down.
 pub static LEFTOVERS: &[&dyn AnyKind] = &[];
