@@ -2,6 +2,11 @@
 //!
 //! A new kind is one such file, and one row in [`KINDS`].
 
+pub mod access_entry;
+mod access_policy;
+pub mod addon;
+mod addon_update;
+mod addon_versions;
 mod cloud;
 pub mod cluster;
 mod cluster_facts;
@@ -14,7 +19,11 @@ pub mod instance_profile;
 mod kind;
 pub mod log_group;
 mod network_interface;
+pub mod node_group;
+mod node_group_request;
+mod node_group_update;
 pub mod oidc_provider;
+pub mod pod_identity_association;
 mod policy_document;
 mod reads;
 pub mod role;
@@ -44,10 +53,14 @@ macro_rules! kinds {
 
 /// Every kind there is.
 pub static KINDS: &[&dyn AnyKind] = kinds![
+    access_entry::AccessEntry,
+    addon::Addon,
     cluster::Cluster,
     instance_profile::InstanceProfile,
     log_group::LogGroup,
+    node_group::NodeGroup,
     oidc_provider::OidcProvider,
+    pod_identity_association::PodIdentityAssociation,
     role::Role,
     service_linked_role::ServiceLinkedRole,
     vpc::Vpc,
