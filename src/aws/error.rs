@@ -69,6 +69,15 @@ impl CloudError {
         Self { action, code: Some("Refused".into()), message: message.into(), class: Class::Refused }
     }
 
+    /// The same failure, where "it does not exist" can only mean that something new is not known
+    /// everywhere yet.
+    pub fn missing_is_not_yet(mut self) -> Self {
+        if self.class == Class::Missing {
+            self.class = Class::NotYet;
+        }
+        self
+    }
+
     /// What the user can do about it, where that can be said.
     pub fn help(&self) -> Option<String> {
         match self.class {

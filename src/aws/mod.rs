@@ -5,9 +5,13 @@
 mod cloud;
 mod error;
 pub mod ids;
+pub mod instance_profile;
 mod kind;
 mod network_interface;
+mod policy_document;
 mod reads;
+pub mod role;
+mod role_attachments;
 mod tagging;
 pub mod vpc;
 
@@ -30,7 +34,7 @@ macro_rules! kinds {
 }
 
 /// Every kind there is.
-pub static KINDS: &[&dyn AnyKind] = kinds![vpc::Vpc];
+pub static KINDS: &[&dyn AnyKind] = kinds![instance_profile::InstanceProfile, role::Role, vpc::Vpc,];
 
 /// The kinds of what others hang on a stack: never wanted, looked for only when it is taken down.
 pub static LEFTOVERS: &[&dyn AnyKind] = &[];
