@@ -17,6 +17,7 @@ pub mod vpc;
 
 pub use cloud::{Clients, Cloud, looks_like_a_wrong_region};
 pub use error::{Class, CloudError, call, existing};
+use kind::canonical;
 pub use kind::{AnyKind, BELIEF, Erased, Found, Kind, Left, Made, Progress, Work};
 pub use reads::{Reads, filter};
 pub use tagging::Tagged;
@@ -26,7 +27,7 @@ use crate::plan::{Describe, Facts, Registry};
 macro_rules! kinds {
     ($($kind:path),* $(,)?) => {
         &[$({
-            static FACTS: Facts = <$kind as Describe>::FACTS;
+            static FACTS: Facts = Facts { canonical: canonical::<$kind>, ..<$kind as Describe>::FACTS };
             static KIND: Erased<$kind> = Erased::new(&FACTS);
             &KIND
         }),*]
