@@ -2,18 +2,36 @@
 //!
 //! A new kind is one such file, and one row in [`KINDS`].
 
+pub mod borrowed_tags;
 mod cloud;
+pub mod elastic_ip;
 mod error;
 pub mod ids;
+pub mod instance;
 pub mod instance_profile;
+mod instance_reads;
+pub mod internet_gateway;
 mod kind;
+pub mod launch_template;
+pub mod nat_gateway;
+pub mod network_acl;
+pub mod network_acl_association;
 mod network_interface;
 mod policy_document;
+mod quotas;
 mod reads;
 pub mod role;
 mod role_attachments;
+pub mod route;
+pub mod route_table;
+pub mod route_table_association;
+pub mod security_group;
+pub mod security_group_rule;
+pub mod subnet;
 mod tagging;
 pub mod vpc;
+mod vpc_contents;
+pub mod vpc_endpoint;
 
 pub use cloud::{Clients, Cloud, looks_like_a_wrong_region};
 pub use error::{Class, CloudError, call, existing};
@@ -35,7 +53,26 @@ macro_rules! kinds {
 }
 
 /// Every kind there is.
-pub static KINDS: &[&dyn AnyKind] = kinds![instance_profile::InstanceProfile, role::Role, vpc::Vpc,];
+pub static KINDS: &[&dyn AnyKind] = kinds![
+    borrowed_tags::BorrowedTags,
+    elastic_ip::ElasticIp,
+    instance::Instance,
+    instance_profile::InstanceProfile,
+    internet_gateway::InternetGateway,
+    launch_template::LaunchTemplate,
+    nat_gateway::NatGateway,
+    network_acl::NetworkAcl,
+    network_acl_association::NetworkAclAssociation,
+    role::Role,
+    route::Route,
+    route_table::RouteTable,
+    route_table_association::RouteTableAssociation,
+    security_group::SecurityGroup,
+    security_group_rule::SecurityGroupRule,
+    subnet::Subnet,
+    vpc::Vpc,
+    vpc_endpoint::VpcEndpoint,
+];
 
 /// The kinds of what others hang on a stack: never wanted, looked for only when it is taken down.
 pub static LEFTOVERS: &[&dyn AnyKind] = &[];
