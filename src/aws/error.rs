@@ -292,6 +292,7 @@ fn says_missing(code: &str) -> bool {
     const MISSING: &[&str] = &[
         "NoSuchEntity",
         "NatGatewayNotFound",
+        "Gateway.NotAttached",
         "ResourceNotFoundException",
         "NotFoundException",
         "ParameterNotFound",
@@ -318,6 +319,8 @@ fn says_exists(code: &str) -> bool {
         "QueueNameExists",
         "AlreadyExistsException",
         "RouteAlreadyExists",
+        "NetworkAclEntryAlreadyExists",
+        "Resource.AlreadyAssociated",
     ];
     EXISTS.contains(&code) || code.ends_with(".Duplicate") || code.ends_with(".AlreadyExistsException")
 }

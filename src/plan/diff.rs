@@ -199,20 +199,20 @@ fn compare_fields(
     differing: &mut Vec<FieldChange>,
 ) -> Vec<Effect> {
     let mut effects = Vec::new();
-    for (field, wish) in fields_of(&wanted.body) {
-        if wish.is_null() || facts.is_create_only(field) {
+    let wish = (facts.canonical)(&resolve(&wanted.body, known));
+    for (field, after) in fields_of(&wish) {
+        if after.is_null() || facts.is_create_only(field) {
             continue;
         }
-        let after = resolve(wish, known);
         let before = current.body.get(field).cloned().unwrap_or(Value::Null);
-        if !is_unknown(&after) && after == before {
+        if !is_unknown(after) && *after == before {
             continue;
         }
-        let effect = facts.effect(field, &before, &after);
+        let effect = facts.effect(field, &before, after);
         differing.push(FieldChange {
             field: field.to_owned(),
             before,
-            after,
+            after: after.clone(),
             forces_replacement: effect == Effect::Replace,
         });
         effects.push(effect);

@@ -68,6 +68,9 @@ pub struct Facts {
     pub shared: bool,
     /// Why a resource with this body must not be deleted, if it must not, and the way out.
     pub protected: fn(body: &Value) -> Option<String>,
+    /// A body as its own type writes it, so that a set whose references have been filled in has the
+    /// order in which the cloud's side is read. The table of kinds fills this in.
+    pub canonical: fn(body: &Value) -> Value,
 }
 
 impl Facts {
@@ -87,6 +90,7 @@ impl Facts {
             outlives: &[],
             shared: false,
             protected: |_| None,
+            canonical: Value::clone,
         }
     }
 
