@@ -166,6 +166,7 @@ fn programs_get_line_column_path_message_and_help() {
             "message": "`zones` is 9, which is too large",
             "why": null,
             "help": "write a number from 1 to 6",
+            "related": [],
         }])
     );
 }

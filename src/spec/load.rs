@@ -124,10 +124,11 @@ fn understand(
 ) -> Result<(Stack, Vec<Problem>), Vec<Problem>> {
     let (mut document, mut problems) = document::parse(source).map_err(|problem| vec![*problem])?;
     is_a_stack(&document).map_err(|problem| vec![*problem])?;
-    document::substitute(&mut document, environment, &mut problems);
+    let mut damaged = document::substitute(&mut document, environment, &mut problems);
     let written = document.clone();
     let findings = structure::check(&mut document);
     problems.extend(findings.problems);
+    damaged.extend(findings.damaged);
     let mut stack = match decode(&document) {
         Ok(stack) => stack,
         Err(problem) => {
@@ -135,13 +136,8 @@ fn understand(
             return Err(problems);
         }
     };
-    problems.extend(rules::load_policies(
-        &mut stack,
-        folder,
-        &written,
-        &findings.damaged,
-    ));
-    problems.extend(rules::check(&stack, &written, &findings.damaged));
+    problems.extend(rules::load_policies(&mut stack, folder, &written, &damaged));
+    problems.extend(rules::check(&stack, &written, &damaged));
     if stack.cluster.is_some() {
         stack.identity.get_or_insert_default();
     }

@@ -21,7 +21,7 @@ mod structure;
 
 pub use load::{Loaded, parse, parse_bytes, read};
 pub use model::*;
-pub use problem::{Problem, ProblemRecord, Problems, Severity, Style};
+pub use problem::{Problem, ProblemRecord, Problems, RelatedRecord, Severity, Style};
 
 /// The JSON Schema (draft 2020-12) of the stack file, made from its types. Strings carry a `format` where eksup
 /// checks more than their kind.

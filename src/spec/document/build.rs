@@ -145,7 +145,10 @@ impl<'a> Builder<'a> {
             )));
         }
         if self.expects_key() {
-            return Err(complex_key(span));
+            let line = self.source.line_index(span.start);
+            return Err(
+                syntax::template(self.source, line).map_or_else(|| complex_key(span), Box::new)
+            );
         }
         self.stack.push(Frame { span, anchor, kind });
         Ok(())
@@ -308,7 +311,7 @@ fn size(node: &Node) -> usize {
 fn empty() -> Problem {
     Problem::of_file(
         "the stack file is empty",
-        "the least that a stack file says is\n\n  apiVersion: eksup.dev/v1\n  kind: Stack\n  metadata: { name: shop, region: eu-central-1 }\n",
+        "the least that a stack file says is\n\n  apiVersion: eksup.dev/v1\n  kind: Stack\n  metadata: { name: shop, region: eu-central-1 }",
     )
 }
 

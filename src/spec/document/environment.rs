@@ -7,17 +7,25 @@ use crate::spec::problem::{Problem, quoted};
 const OPENING: &str = "${env:";
 
 /// Puts environment variables into every text value. `$${env:NAME}` stands for the letters `${env:NAME}`.
+/// Returns the places whose key is wrong.
 pub(crate) fn substitute(
     root: &mut Node,
     lookup: &dyn Fn(&str) -> Option<String>,
     problems: &mut Vec<Problem>,
-) {
-    Substitution { lookup, problems }.visit(root, &Path::root(), false);
+) -> Vec<Path> {
+    let mut substitution = Substitution {
+        lookup,
+        problems,
+        damaged: Vec::new(),
+    };
+    substitution.visit(root, &Path::root(), false);
+    substitution.damaged
 }
 
 struct Substitution<'a> {
     lookup: &'a dyn Fn(&str) -> Option<String>,
     problems: &'a mut Vec<Problem>,
+    damaged: Vec<Path>,
 }
 
 impl Substitution<'_> {
@@ -35,6 +43,7 @@ impl Substitution<'_> {
                     if entry.key.contains(OPENING) {
                         self.problems
                             .push(in_a_key(&entry.key, &entry.key_span).at(&path));
+                        self.damaged.push(path.clone());
                     }
                     let secret = secret || holds_secrets(&entry.key);
                     self.visit(&mut entry.node, &path, secret);
@@ -260,6 +269,7 @@ mod tests {
         let substitution = Substitution {
             lookup: &lookup,
             problems: &mut problems,
+            damaged: Vec::new(),
         };
         substitution
             .expand(text, &(0..1), false)

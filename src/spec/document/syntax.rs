@@ -12,8 +12,9 @@ pub(super) fn explain(source: &Source, offset: usize, info: &str, opened: Option
     near.clone()
         .find_map(|line| tab(source, line))
         .or_else(|| variable_in_brackets(source, index))
+        .or_else(|| template(source, index))
         .or_else(|| unclosed_quote(source, offset, info))
-        .or_else(|| unclosed_bracket(&here, info, opened.as_ref()))
+        .or_else(|| unclosed_bracket(source, &here, info, opened.as_ref()))
         .or_else(|| {
             near.clone()
                 .find_map(|line| no_space_after_colon(source, line))
@@ -65,6 +66,24 @@ fn variable_in_brackets(source: &Source, line: usize) -> Option<Problem> {
     )
 }
 
+/// `{{ … }}` of Helm, Jinja and others.
+pub(super) fn template(source: &Source, line: usize) -> Option<Problem> {
+    let text = source.line(line);
+    let column = text.find("{{")?;
+    let end = text[column..]
+        .find("}}")
+        .map_or(text.len(), |end| column + end + 2);
+    let start = source.line_range(line).start;
+    Some(
+        Problem::error(
+            start + column..start + end,
+            format!("{} is for a template engine", quoted(&text[column..end])),
+            "write the value; `${env:NAME}` takes it from the environment, and quotes make braces text",
+        )
+        .because("eksup reads plain YAML and renders no templates"),
+    )
+}
+
 fn unclosed_quote(source: &Source, offset: usize, info: &str) -> Option<Problem> {
     if !info.contains("quoted scalar") {
         return None;
@@ -73,7 +92,9 @@ fn unclosed_quote(source: &Source, offset: usize, info: &str) -> Option<Problem>
         .chars()
         .next()
         .filter(|first| matches!(first, '"' | '\''));
-    if let Some(quote) = quote.filter(|_| info.contains("end of stream")) {
+    if let Some(quote) =
+        quote.filter(|_| info.contains("end of stream") || info.contains("indentation"))
+    {
         return Some(Problem::error(
             offset..offset + 1,
             format!("the text that begins with this `{quote}` never ends"),
@@ -100,7 +121,12 @@ fn unclosed_quote(source: &Source, offset: usize, info: &str) -> Option<Problem>
     None
 }
 
-fn unclosed_bracket(here: &Span, info: &str, opened: Option<&Span>) -> Option<Problem> {
+fn unclosed_bracket(
+    source: &Source,
+    here: &Span,
+    info: &str,
+    opened: Option<&Span>,
+) -> Option<Problem> {
     if info.contains("misplaced bracket") {
         return Some(Problem::error(
             here.clone(),
@@ -108,17 +134,19 @@ fn unclosed_bracket(here: &Span, info: &str, opened: Option<&Span>) -> Option<Pr
             "remove it, or open the list with `[` or the mapping with `{` before",
         ));
     }
-    let closing = match info {
-        _ if info.contains("flow sequence") => "]",
-        _ if info.contains("flow mapping") => "}",
-        _ if info.contains("invalid indentation in flow") => "] or }",
-        _ => return None,
-    };
+    let about_brackets = [
+        "flow",
+        "placement of ':'",
+        "not allowed in this context",
+        "unexpected eof",
+    ];
+    if !about_brackets.iter().any(|words| info.contains(words)) {
+        return None;
+    }
     let opened = opened?.clone();
-    let closing = if closing.len() == 1 {
-        format!("`{closing}`")
-    } else {
-        "`]` or `}`".to_owned()
+    let closing = match source.text().get(opened.clone()) {
+        Some("[") => "`]`",
+        _ => "`}`",
     };
     Some(
         Problem::error(

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 pub use render::Style;
 pub(crate) use source::Source;
-pub(crate) use text::{any_of, list, nearest, quoted};
+pub(crate) use text::{any_of, list, nearest, quoted, sentence};
 
 /// Whether a problem stops eksup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -125,6 +125,20 @@ pub struct ProblemRecord {
     pub why: Option<String>,
     /// What to write instead.
     pub help: String,
+    /// Other places that belong to it.
+    pub related: Vec<RelatedRecord>,
+}
+
+/// A place that belongs to a problem, as programs get it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RelatedRecord {
+    /// The line, from 1.
+    pub line: usize,
+    /// The column in that line, from 1.
+    pub column: usize,
+    /// Why it belongs to the problem.
+    pub label: String,
 }
 
 impl Problems {
@@ -180,6 +194,14 @@ impl Problems {
 
     /// The problems for programs.
     pub fn records(&self) -> Vec<ProblemRecord> {
+        let related = |(span, label): &(Range<usize>, String)| {
+            let (line, column) = self.source.position(span.start);
+            RelatedRecord {
+                line,
+                column,
+                label: label.clone(),
+            }
+        };
         let record = |problem: &Problem| {
             let position = self.position(problem);
             ProblemRecord {
@@ -191,6 +213,7 @@ impl Problems {
                 message: problem.message.clone(),
                 why: problem.why.clone(),
                 help: problem.help.clone(),
+                related: problem.related.iter().map(related).collect(),
             }
         };
         self.list.iter().map(record).collect()

@@ -1,13 +1,13 @@
 //! Problems as people see them: message, reason, the line itself with the place marked, and what to write instead.
 
-use std::{error::Error, fmt};
+use std::{error::Error, fmt, ops::Range};
 
 use miette::{
     Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, Severity as MietteSeverity,
     SourceCode,
 };
 
-use super::{Problem, Problems, Severity, Source};
+use super::{Problem, Problems, Severity, Source, quoted};
 
 /// More problems than this are counted and not shown: nobody reads on.
 const MOST_SHOWN: usize = 50;
@@ -95,30 +95,69 @@ fn handler(style: Style) -> GraphicalReportHandler {
 struct Shown<'a> {
     problem: &'a Problem,
     source: &'a Source,
-    why: Option<Why>,
+    reason: Option<Reason>,
 }
 
-/// The reason of a problem, drawn as its cause.
+/// Why something is a problem, and which other places belong to it: drawn as a chain of causes.
 #[derive(Debug)]
-struct Why(String);
+struct Reason {
+    text: String,
+    next: Option<Box<Reason>>,
+}
 
 impl<'a> Shown<'a> {
     fn new(problem: &'a Problem, source: &'a Source) -> Self {
+        let far = problem
+            .related
+            .iter()
+            .filter(|(span, _)| !is_near(problem, span, source));
+        let far = far.map(|(span, label)| {
+            let index = source.line_index(span.start);
+            format!(
+                "{label}, in line {}: {}",
+                index + 1,
+                quoted(source.line(index).trim())
+            )
+        });
+        let texts: Vec<String> = problem.why.iter().cloned().chain(far).collect();
+        let reason = texts.into_iter().rev().fold(None, |next, text| {
+            Some(Reason {
+                text,
+                next: next.map(Box::new),
+            })
+        });
         Self {
             problem,
             source,
-            why: problem.why.clone().map(Why),
+            reason,
         }
     }
 }
 
-impl fmt::Display for Why {
+/// Whether a related place is so near that one excerpt shows both.
+fn is_near(problem: &Problem, related: &Range<usize>, source: &Source) -> bool {
+    let Some(span) = &problem.span else {
+        return false;
+    };
+    source
+        .line_index(span.start)
+        .abs_diff(source.line_index(related.start))
+        <= 2
+}
+
+impl fmt::Display for Reason {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.0)
+        formatter.write_str(&self.text)
     }
 }
 
-impl Error for Why {}
+impl Error for Reason {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.next
+            .as_deref()
+            .map(|next| next as &(dyn Error + 'static))
+    }
+}
 
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -128,7 +167,9 @@ impl fmt::Display for Shown<'_> {
 
 impl Error for Shown<'_> {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.why.as_ref().map(|why| why as &(dyn Error + 'static))
+        self.reason
+            .as_ref()
+            .map(|reason| reason as &(dyn Error + 'static))
     }
 }
 
@@ -154,7 +195,12 @@ impl Diagnostic for Shown<'_> {
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
         let span = self.source.within_line(self.problem.span.as_ref()?);
         let primary = LabeledSpan::new_primary_with_span(None, (span.start, span.len()));
-        let related = self.problem.related.iter().map(|(span, label)| {
+        let related = self
+            .problem
+            .related
+            .iter()
+            .filter(|(span, _)| is_near(self.problem, span, self.source));
+        let related = related.map(|(span, label)| {
             let span = self.source.within_line(span);
             LabeledSpan::new_with_span(Some(label.clone()), (span.start, span.len()))
         });

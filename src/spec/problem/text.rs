@@ -35,9 +35,19 @@ pub(crate) fn any_of<T: AsRef<str>>(items: &[T]) -> String {
     joined(items, "or")
 }
 
+/// a, b and c, as they are.
+pub(crate) fn sentence<T: AsRef<str>>(items: &[T]) -> String {
+    let items: Vec<String> = items.iter().map(|item| item.as_ref().to_owned()).collect();
+    enumerated(&items, "and")
+}
+
 fn joined<T: AsRef<str>>(items: &[T], word: &str) -> String {
     let quoted: Vec<String> = items.iter().map(|item| quoted(item.as_ref())).collect();
-    match quoted.split_last() {
+    enumerated(&quoted, word)
+}
+
+fn enumerated(items: &[String], word: &str) -> String {
+    match items.split_last() {
         None => "nothing".to_owned(),
         Some((only, [])) => only.clone(),
         Some((last, rest)) => format!("{} {word} {last}", rest.join(", ")),
@@ -50,6 +60,13 @@ pub(crate) fn nearest<'a>(
     candidates: impl IntoIterator<Item = &'a str>,
 ) -> Option<&'a str> {
     let wanted = plain(text);
+    let candidates: Vec<&str> = candidates.into_iter().collect();
+    if let Some(same) = candidates
+        .iter()
+        .find(|candidate| plain(candidate) == wanted)
+    {
+        return Some(same);
+    }
     let tolerance = match wanted.chars().count() {
         0..=2 => return None,
         3..=4 => 1,
@@ -92,6 +109,7 @@ mod tests {
         assert_eq!(nearest("natt", keys), Some("nat"));
         assert_eq!(nearest("bastion", keys), None);
         assert_eq!(nearest("x", keys), None);
+        assert_eq!(nearest("in", ["NotIn", "In"]), Some("In"));
     }
 
     #[test]

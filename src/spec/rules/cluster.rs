@@ -177,7 +177,10 @@ fn service_addresses_are_free(stack: &Stack, cluster: &Cluster, report: &mut Rep
                 "the services' network `{cidr}` overlaps the VPC `{}`",
                 network.cidr
             ),
-            "take another network, such as `172.20.0.0/16`, or leave `serviceCidr` out",
+            format!(
+                "take another network, such as `{}`, or leave `serviceCidr` out",
+                apart_from(network.cidr)
+            ),
         )
         .because("pods could not reach the hosts whose addresses services have")
         .given(Path::of("network.cidr"));
@@ -186,6 +189,13 @@ fn service_addresses_are_free(stack: &Stack, cluster: &Cluster, report: &mut Rep
             false => finding,
         });
     }
+}
+
+/// A network for services that the VPC does not use.
+fn apart_from(vpc: Cidr) -> Cidr {
+    let usual = [[172, 20, 0, 0], [10, 100, 0, 0]].map(|octets| Cidr::from_octets(octets, 16));
+    let free = usual.into_iter().find(|candidate| !candidate.overlaps(vpc));
+    free.unwrap_or(Cidr::from_octets([192, 168, 0, 0], 20))
 }
 
 fn access_is_granted_once(cluster: &Cluster, report: &mut Report<'_>) {
@@ -247,6 +257,7 @@ fn core_addons_are_there(cluster: &Cluster, report: &mut Report<'_>) {
                 "add what is missing, unless something else does its work",
             )
             .because("EKS installs nothing by itself here: without a network plug-in nodes never become ready, without DNS pods find nothing")
+            .given(place("addons"))
             .warning(),
         );
     }
@@ -276,6 +287,7 @@ fn pod_identity_has_its_agent(stack: &Stack, cluster: &Cluster, report: &mut Rep
                 format!("add `{agent}`, or write `identity: {{ mode: irsa }}`"),
             )
             .because("with pod identity, this agent hands pods the credentials of their roles")
+            .given(place("addons"))
             .given(Path::of("identity.mode")),
         );
     }

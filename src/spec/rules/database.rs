@@ -133,7 +133,8 @@ fn name_is_allowed(
         );
     } else if is_reserved(engine, name) {
         let other = match key {
-            "username" => format!("{}_user", if name.len() <= 11 { name } else { "app" }),
+            "username" if name.len() > 11 || name.starts_with("rds") => "app_user".to_owned(),
+            "username" => format!("{name}_user"),
             _ => format!("{name}_db"),
         };
         report.add(

@@ -187,7 +187,8 @@ pub(crate) fn refuse_repetitions<T: PartialEq>(
                 ),
                 "remove one of the two",
             )
-            .see(path.index(first), "first here"),
+            .see(path.index(first), "first here")
+            .given(path.index(index)),
         );
     }
 }

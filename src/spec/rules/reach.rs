@@ -290,7 +290,7 @@ fn endpoints_stand_in_for_nat(stack: &Stack, network: &Network, report: &mut Rep
         )
         .because(format!(
             "they are the only way from private subnets to AWS, for {}",
-            users.join(", ")
+            crate::spec::problem::sentence(&users)
         ))
         .given(Path::of("network.endpoints"))
         .given(Path::of("cluster.nodeGroups"))

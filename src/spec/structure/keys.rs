@@ -2,11 +2,11 @@
 
 use serde_json::Value as Json;
 
-use super::name_of;
 use super::schema::description;
 use super::values::first_sentence;
+use super::{formats, name_of};
 use crate::spec::document::{Path, Span};
-use crate::spec::problem::{Problem, any_of, list, nearest, quoted};
+use crate::spec::problem::{Problem, list, nearest, quoted};
 
 /// Keys that people write out of habit from other tools: where, what, why it is not here, and what to do.
 /// `*` stands for every place.
@@ -262,6 +262,10 @@ pub(super) fn unknown<'a>(
         };
         return (Problem::error(span.clone(), message, help), Some(likely));
     }
+    if place == "cluster.addons[]" && !known.is_empty() && formats::is_known_addon(key) {
+        let help = format!("write `name: {key}`, with `version` and `configuration` beside it");
+        return (Problem::error(span.clone(), message, help), Some("name"));
+    }
     let home = HOMES
         .iter()
         .find(|(name, home)| *name == key && !place.starts_with(home));
@@ -271,7 +275,7 @@ pub(super) fn unknown<'a>(
     }
     let help = match known.is_empty() {
         true => format!("remove it; {holder} has no keys yet"),
-        false => format!("remove it, or write {}", any_of(known)),
+        false => format!("remove it; there are {}", list(known)),
     };
     (Problem::error(span.clone(), message, help), None)
 }

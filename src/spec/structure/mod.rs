@@ -11,7 +11,7 @@ mod values;
 
 use serde_json::Value as Json;
 
-use super::document::{Entry, Node, Path, Span, Value};
+use super::document::{Entry, Node, Path, Span, Step, Value};
 use super::problem::{Problem, quoted};
 pub(crate) use formats::{FORMATS, known_regions};
 use schema::Shape;
@@ -155,7 +155,7 @@ impl<'a> Walk<'a> {
         key: Option<&Span>,
     ) {
         let Value::Map(entries) = &mut node.value else {
-            let problem = values::not_a_mapping(node, path, &["key"], key);
+            let problem = values::not_a_mapping(node, path, &[], key);
             self.report(problem, node, path);
             return self.mend(node, schema, path);
         };
@@ -179,6 +179,10 @@ impl<'a> Walk<'a> {
         key: Option<&Span>,
     ) {
         let names: Vec<&str> = properties.keys().map(String::as_str).collect();
+        let heading = key
+            .cloned()
+            .or_else(|| heading(node))
+            .unwrap_or_else(|| node.span.clone());
         let Value::Map(entries) = &mut node.value else {
             let problem = values::not_a_mapping(node, path, &names, key);
             self.report(problem, node, path);
@@ -222,11 +226,7 @@ impl<'a> Walk<'a> {
             .copied()
             .collect();
         if !unexplained.is_empty() {
-            let span = key
-                .cloned()
-                .or_else(|| heading(node))
-                .unwrap_or_else(|| node.span.clone());
-            let problem = keys::missing(self.schema, properties, path, &unexplained, span);
+            let problem = keys::missing(self.schema, properties, path, &unexplained, heading);
             self.findings.problems.push(problem.at(path));
         }
         let span = node.span.clone();
@@ -252,10 +252,11 @@ fn heading(node: &Node) -> Option<Span> {
     }
 }
 
-/// The name of a place for a sentence: its last key in backticks, or the file.
+/// The name of a place for a sentence: its key in backticks, an item of a list, or the file.
 pub(crate) fn name_of(path: &Path) -> String {
-    match path.last_key() {
-        Some(key) => quoted(key),
-        None => "the stack file".to_owned(),
+    match (path.last_key(), path.steps().last()) {
+        (Some(key), Some(Step::Index(_))) => format!("an item of {}", quoted(key)),
+        (Some(key), _) => quoted(key),
+        (None, _) => "the stack file".to_owned(),
     }
 }

@@ -6,7 +6,7 @@ use super::formats;
 use super::name_of;
 use super::schema::{Lengths, Shape, description};
 use crate::spec::document::{Node, Path, Span, Value};
-use crate::spec::problem::{Problem, any_of, nearest, quoted};
+use crate::spec::problem::{Problem, any_of, list, nearest, quoted};
 
 type Verdict = Result<(), Box<Problem>>;
 
@@ -30,6 +30,14 @@ pub(super) fn nothing(root: &Json, schema: &Json, path: &Path, span: Span) -> Pr
                 bare(path)
             ),
         ),
+        Shape::Choice(choices) => Problem::error(
+            span,
+            format!("{name} has no value"),
+            format!(
+                "write {} after the colon, or remove the line",
+                any_of(&choices)
+            ),
+        ),
         shape => Problem::error(
             span,
             format!("{name} has no value"),
@@ -37,7 +45,9 @@ pub(super) fn nothing(root: &Json, schema: &Json, path: &Path, span: Span) -> Pr
         ),
     };
     let problem = match description(root, schema).filter(|_| !path.is_root()) {
-        Some(description) => problem.because(format!("{name}: {}", first_sentence(description))),
+        Some(description) => {
+            problem.because(format!("{name} is for: {}", first_sentence(description)))
+        }
         None => problem,
     };
     problem.at(path)
@@ -72,8 +82,8 @@ pub(super) fn choice(node: &Node, choices: &[&str], path: &Path) -> Verdict {
     let help = match (likely, choices) {
         (Some(likely), [_]) => format!("write `{likely}`"),
         (Some(likely), _) => format!(
-            "write `{likely}`, if that is meant; possible are {}",
-            any_of(choices)
+            "write `{likely}`, if that is meant; the choices are {}",
+            list(choices)
         ),
         (None, [only]) => format!("write `{only}`"),
         (None, _) => format!("write {}", any_of(choices)),
@@ -246,65 +256,62 @@ pub(super) fn text(node: &Node, format: Option<&str>, lengths: Lengths, path: &P
     let Some(format) = format.and_then(formats::find) else {
         return Ok(());
     };
-    (format.check)(text).map_err(|complaint| {
-        let shown = if text.is_empty() {
-            "empty".to_owned()
-        } else {
-            quoted(text)
-        };
-        let message = format!("{} is {shown}, {}", name_of(path), complaint.what);
-        let problem = Problem::error(node.span.clone(), message, complaint.help);
-        Box::new(match complaint.why {
-            Some(why) => problem.because(why),
-            None => problem,
-        })
-    })
+    (format.check)(text).map_err(|complaint| Box::new(of_format(node, text, complaint, path)))
 }
 
 fn not_text(node: &Node, format: Option<&str>, path: &Path) -> Problem {
     let name = name_of(path);
+    let known = format.and_then(formats::find);
     let Some(written) = node.as_written() else {
-        let example = format
-            .and_then(formats::find)
-            .map_or("…", |format| format.example);
-        let help = match &node.value {
-            Value::List(items) if items.len() == 1 => {
+        let help = match (&node.value, known) {
+            (Value::List(items), _) if items.len() == 1 => {
                 "write the value without brackets or dash".to_owned()
             }
-            _ => format!("write one value, such as `{example}`"),
+            (_, Some(format)) => format!("write one value, such as `{}`", format.example),
+            (_, None) => "write one value; quotes make anything text".to_owned(),
         };
+        let message = format!("{name} is {}, not text", node.kind());
+        return Problem::error(node.span.clone(), message, help);
+    };
+    if format == Some("size") {
         return Problem::error(
             node.span.clone(),
-            format!("{name} is {}, not text", node.kind()),
-            help,
+            format!("{name} is {}, which lacks its unit", quoted(written)),
+            format!("write `{written}Gi`, if GiB are meant"),
         );
-    };
-    let kind = node.kind();
-    let quoted_form = format!("write `\"{written}\"`");
-    let problem = Problem::error(
-        node.span.clone(),
-        format!(
-            "{name} is {}, which is {kind} without quotes, not text",
-            quoted(written)
-        ),
-        quoted_form,
-    );
+    }
+    // What quotes would not make right either needs the other message.
+    if let Some(complaint) = known.and_then(|format| (format.check)(written).err()) {
+        return of_format(node, written, complaint, path);
+    }
     let read = match &node.value {
-        Value::Number(number) => number.to_string(),
-        Value::Bool(value) => value.to_string(),
-        _ => written.to_owned(),
+        Value::Number(number) => format!("as the number {number}"),
+        Value::Bool(value) => format!("as {value}, and not as text"),
+        _ => "as nothing".to_owned(),
     };
-    match (format, read == written) {
-        (Some("size"), _) => Problem {
-            help: format!("write `{written}Gi`, if GiB are meant"),
-            ..problem
-        }
-        .because("a size needs its unit"),
-        (_, true) => problem,
-        (_, false) => problem.because(format!(
-            "YAML reads {} as the number {read}",
-            quoted(written)
-        )),
+    Problem::error(
+        node.span.clone(),
+        format!("{name} needs quotes around {}", quoted(written)),
+        format!("write `\"{written}\"`"),
+    )
+    .because(format!(
+        "without them, YAML reads {} {read}",
+        quoted(written)
+    ))
+}
+
+/// The message for a text that has not its format.
+fn of_format(node: &Node, text: &str, complaint: formats::Complaint, path: &Path) -> Problem {
+    let shown = if text.is_empty() {
+        "empty".to_owned()
+    } else {
+        quoted(text)
+    };
+    let message = format!("{} is {shown}, {}", name_of(path), complaint.what);
+    let problem = Problem::error(node.span.clone(), message, complaint.help);
+    match complaint.why {
+        Some(why) => problem.because(why),
+        None => problem,
     }
 }
 
@@ -356,11 +363,10 @@ pub(super) fn not_a_mapping(
         Value::List(_) => key.cloned().unwrap_or_else(|| node.span.clone()),
         _ => node.span.clone(),
     };
-    let shown: Vec<&str> = keys.iter().take(12).copied().collect();
-    let help = match (path.is_root(), shown.is_empty()) {
+    let help = match (path.is_root(), keys.is_empty()) {
         (true, _) => "begin with `apiVersion: eksup.dev/v1`".to_owned(),
         (false, true) => format!("write `{}: {{}}`", bare(path)),
-        (false, false) => format!("write keys under it, of {}", any_of(&shown)),
+        (false, false) => format!("write its keys under it: {}", list(keys)),
     };
     Problem::error(
         span,
@@ -387,13 +393,10 @@ pub(super) fn wrong_kind_of_either(
         Value::List(_) | Value::Map(_) => key.cloned().unwrap_or_else(|| node.span.clone()),
         _ => node.span.clone(),
     };
-    let digits = node.text().is_some_and(|text| text.parse::<u32>().is_ok());
-    let help = match (digits, node.text()) {
-        (true, Some(text)) => format!("write `{}: {text}`, without quotes", bare(path)),
-        (false, Some(text)) if names.contains(&"a list") => {
-            format!("write `[{text}]` if it is the only one")
-        }
-        _ => format!("write {}", names.join(" or ")),
+    let digits = node.text().filter(|text| text.parse::<u32>().is_ok());
+    let help = match digits {
+        Some(digits) => format!("write `{}: {digits}`, without quotes", bare(path)),
+        None => format!("write {}", names.join(" or ")),
     };
     Problem::error(
         span,
@@ -411,9 +414,16 @@ fn bare(path: &Path) -> &str {
     path.last_key().unwrap_or("stack")
 }
 
-/// The first sentence of a description, without its full stop.
+/// The first sentence of a description, as a part of another: without its full stop and its capital.
 pub(super) fn first_sentence(text: &str) -> String {
     let text = text.split("\n\n").next().unwrap_or(text).replace('\n', " ");
     let end = text.find(". ").unwrap_or(text.len());
-    text[..end].trim_end_matches('.').to_owned()
+    let sentence = text[..end].trim_end_matches('.');
+    let mut letters = sentence.chars();
+    match (letters.next(), letters.clone().next()) {
+        (Some(first), Some(second)) if !second.is_uppercase() && !second.is_ascii_digit() => {
+            first.to_lowercase().chain(letters).collect()
+        }
+        _ => sentence.to_owned(),
+    }
 }

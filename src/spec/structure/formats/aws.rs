@@ -358,6 +358,11 @@ const ADDONS: &[&str] = &[
     "eks-node-monitoring-agent",
 ];
 
+/// Whether this is an add-on that eksup has heard of.
+pub(in crate::spec::structure) fn is_known_addon(text: &str) -> bool {
+    ADDONS.contains(&text)
+}
+
 pub(super) fn addon_name(text: &str) -> Result<(), Complaint> {
     let allowed =
         |character: char| character.is_ascii_alphanumeric() || matches!(character, '-' | '_');

@@ -4,6 +4,7 @@ mod aws;
 mod kubernetes;
 mod values;
 
+pub(super) use aws::is_known_addon;
 pub(crate) use aws::known_regions;
 
 /// A format: its name in the schema, a text that has it, and the check.

@@ -73,7 +73,8 @@ fn malformed_cidr(text: &str) -> Complaint {
             "" => Complaint::new(
                 "an address without a prefix length",
                 format!(
-                    "write `{text}/32` for this address alone, or a network such as `10.0.0.0/16`"
+                    "write a network such as `{}`, or `{text}/32` for this address alone",
+                    around(address)
                 ),
             ),
             _ => Complaint::new(
@@ -93,6 +94,12 @@ fn malformed_cidr(text: &str) -> Complaint {
         "not an IPv4 network",
         "write an address and a prefix length, such as `10.0.0.0/16`",
     )
+}
+
+/// The /24 that an address lies in.
+fn around(address: &str) -> String {
+    let octets: std::net::Ipv4Addr = address.parse().unwrap_or(std::net::Ipv4Addr::UNSPECIFIED);
+    Cidr::from_octets(octets.octets(), 24).to_string()
 }
 
 pub(super) fn size(text: &str) -> Result<(), Complaint> {
