@@ -22,3 +22,4 @@ pub mod engine;
 pub mod phases;
 pub mod plan;
 pub mod spec;
+pub mod views;
