@@ -60,8 +60,12 @@ fn header(run: &Run, now: Timestamp, style: Style) -> String {
         failed => format!("  {}", style.paint(Paint::Bad, &format!("{failed} failed"))),
     };
     let title = style.paint(Paint::Heading, &format!("{what} {}{round}", run.stack));
-    let line =
-        format!("{} {title}  {}  {done} of {total}{failed}  {}", spinner(lasted, style), bar(done, total, style), elapsed(lasted));
+    let line = format!(
+        "{} {title}  {}  {done} of {total}{failed}  {}",
+        spinner(lasted, style),
+        bar(done, total, style),
+        elapsed(lasted)
+    );
     clip(&line, style)
 }
 
@@ -128,8 +132,7 @@ fn running_lines(run: &Run, now: Timestamp, style: Style, room: usize) -> Vec<St
     let rest = running.split_off(shown);
     let widest = running.iter().map(|operation| measure_text_width(operation.info.address.as_str())).max();
     let widest = widest.unwrap_or(0).min(WIDEST_ADDRESS);
-    let mut lines: Vec<String> =
-        running.iter().map(|operation| running_line(operation, now, style, widest)).collect();
+    let mut lines: Vec<String> = running.iter().map(|operation| running_line(operation, now, style, widest)).collect();
     if !rest.is_empty() {
         lines.push(clip(&format!("    and {} more", rest.len()), style));
     }

@@ -13,11 +13,15 @@ mod lines;
 mod plan;
 mod report;
 mod run;
+#[cfg(test)]
+mod screen;
 mod sentences;
 mod style;
 mod terminal;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 mod value;
 mod wording;
 

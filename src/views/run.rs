@@ -121,7 +121,7 @@ impl Run {
     /// Takes in what happened.
     pub fn take(&mut self, timed: &Timed) {
         let Timed { time, event } = timed;
-        let before = event.number().map(|number| self.progress.stage(number));
+        let before = number_of(event).map(|number| self.progress.stage(number));
         if let Err(error) = self.progress.take(event) {
             // The event is shown all the same: what is said must not get lost over how it is counted.
             tracing::debug!(%error, "an event out of order");
@@ -218,17 +218,15 @@ impl Run {
     }
 }
 
-impl Event {
-    /// The operation that the event is about, if it is about one.
-    pub fn number(&self) -> Option<usize> {
-        match self {
-            Self::Started { number }
-            | Self::Waiting { number, .. }
-            | Self::Retrying { number, .. }
-            | Self::Finished { number, .. }
-            | Self::Failed { number, .. }
-            | Self::Skipped { number, .. } => Some(*number),
-            _ => None,
-        }
+/// The operation that `event` is about, if it is about one.
+fn number_of(event: &Event) -> Option<usize> {
+    match event {
+        Event::Started { number }
+        | Event::Waiting { number, .. }
+        | Event::Retrying { number, .. }
+        | Event::Finished { number, .. }
+        | Event::Failed { number, .. }
+        | Event::Skipped { number, .. } => Some(*number),
+        _ => None,
     }
 }

@@ -35,15 +35,6 @@ pub enum Difference {
     },
 }
 
-impl Difference {
-    /// Where it is.
-    pub fn path(&self) -> &str {
-        match self {
-            Self::Becomes { path, .. } | Self::Said { path, .. } => path,
-        }
-    }
-}
-
 /// What differs between `before` and `after`, the two values of `field`.
 pub fn differences(field: &str, before: &Value, after: &Value) -> Vec<Difference> {
     let mut found = Vec::new();

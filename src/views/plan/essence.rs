@@ -82,7 +82,10 @@ mod tests {
                 "mariadb 10.11; db.t3.small; 20 GiB",
             ),
             (json!({ "version": "1.35", "name": "shop" }), "version 1.35; shop"),
-            (json!({ "instanceTypes": ["t3.medium", "t3.large"], "min": 2, "max": 3 }), "t3.medium, t3.large; 2 to 3 nodes"),
+            (
+                json!({ "instanceTypes": ["t3.medium", "t3.large"], "min": 2, "max": 3 }),
+                "t3.medium, t3.large; 2 to 3 nodes",
+            ),
             (json!({ "version": null, "name": "", "password": "x" }), ""),
             (json!("no object"), ""),
         ];

@@ -1,7 +1,9 @@
 //! A plan as a comment on a pull request: the summary and the marks open, each phase folded.
 
 use super::page::{self, Entry, Phase, Section};
-use super::text::{Columns, entry_lines, heading, mark_words, nothing_to_do, section_title, summary_line, summary_words};
+use super::text::{
+    Columns, entry_lines, heading, mark_words, nothing_to_do, section_title, summary_line, summary_words,
+};
 use crate::plan::{Action, Plan};
 
 /// GitHub takes 65,536 characters in a comment; the rest is left to whoever posts it.

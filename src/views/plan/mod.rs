@@ -6,6 +6,8 @@ mod essence;
 mod json;
 mod markdown;
 mod page;
+#[cfg(test)]
+mod tests;
 mod text;
 mod unknown;
 

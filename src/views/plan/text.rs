@@ -1,7 +1,7 @@
 //! A plan for people, phase by phase. It says the same with and without colour.
 
-use super::page::{self, Detail, Entry, Section};
 use super::difference::Difference;
+use super::page::{self, Detail, Entry, Section};
 use crate::plan::{Action, Address, Mark, Plan, Purpose, Summary};
 use crate::views::style::{Paint, Style, elide, pad, wrap};
 use crate::views::wording::{count, listed, one_line};
@@ -98,12 +98,8 @@ pub fn mark_words(mark: &Mark, addresses: &[&Address]) -> String {
 /// The lines of one resource without colour, for a table whose columns are `columns` wide. The first
 /// one has the sigil of what is done.
 pub fn entry_lines(entry: &Entry, columns: Columns, width: usize) -> Vec<String> {
-    let start = format!(
-        "{:>5} {}  {}",
-        entry.action.sigil(),
-        pad(&entry.name, columns.name),
-        pad(&entry.kind, columns.kind)
-    );
+    let start =
+        format!("{:>5} {}  {}", entry.action.sigil(), pad(&entry.name, columns.name), pad(&entry.kind, columns.kind));
     let mut lines = Vec::new();
     let facts = entry.facts.join(", ");
     let room = width.saturating_sub(console::measure_text_width(&start) + 2);
@@ -145,7 +141,9 @@ fn section_lines(section: &Section, style: Style) -> Vec<String> {
         let counts = style.paint(Paint::Faint, &format!(": {}", summary_words(&phase.summary)));
         lines.push(format!("{}{counts}", style.paint(Paint::Heading, &phase.name)));
         for entry in &phase.entries {
-            lines.extend(entry_lines(entry, columns, style.width).iter().map(|line| coloured(line, entry.action, style)));
+            lines.extend(
+                entry_lines(entry, columns, style.width).iter().map(|line| coloured(line, entry.action, style)),
+            );
         }
     }
     lines
