@@ -116,7 +116,7 @@ impl<'a> Shown<'a> {
             format!(
                 "{label}, in line {}: {}",
                 index + 1,
-                quoted(source.line(index).trim())
+                quoted(source.shown_line(index).trim())
             )
         });
         let texts: Vec<String> = problem.why.iter().cloned().chain(far).collect();

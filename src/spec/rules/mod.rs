@@ -9,6 +9,7 @@ mod bastion;
 mod cluster;
 mod database;
 mod identity;
+mod literals;
 mod metadata;
 mod network;
 mod node_groups;
@@ -35,6 +36,7 @@ pub(crate) fn check(stack: &Stack, document: &Node, damaged: &[Path]) -> Vec<Pro
     identity::check(stack, &mut report);
     autoscaler::check(stack, &mut report);
     node_pools::check(stack, &mut report);
+    literals::check(document, &mut report);
     report.problems
 }
 

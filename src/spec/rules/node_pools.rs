@@ -303,7 +303,8 @@ fn class_is_usable(spec: &Spec, path: &Path, stack: &str, report: &mut Report<'_
         ("securityGroupSelectorTerms", discovery),
     ];
     for (key, example) in needed {
-        if !spec
+        let old = spec.contains_key(key.trim_end_matches("Terms"));
+        if !old && !spec
             .get(key)
             .and_then(Json::as_array)
             .is_some_and(|terms| !terms.is_empty())

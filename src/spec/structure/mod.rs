@@ -9,6 +9,8 @@ mod keys;
 mod schema;
 mod values;
 
+use std::collections::HashSet;
+
 use serde_json::Value as Json;
 
 use super::document::{Entry, Node, Path, Span, Step, Value};
@@ -82,6 +84,9 @@ impl<'a> Walk<'a> {
     /// Reports a wrong value, and says so if it came from the environment.
     fn report(&mut self, problem: Problem, node: &Node, path: &Path) {
         let mut problem = problem.at(path);
+        if let Some(name) = node.text().and_then(shell_variable) {
+            problem.help = format!("write `${{env:{name}}}`, if the environment variable is meant");
+        }
         if let Some(variable) = &node.variable {
             let origin = format!("the value comes from the environment variable `{variable}`");
             problem.why = Some(match problem.why {
@@ -188,7 +193,7 @@ impl<'a> Walk<'a> {
             self.report(problem, node, path);
             return self.mend(node, schema, path);
         };
-        let given: Vec<String> = entries.iter().map(|entry| entry.key.clone()).collect();
+        let given: HashSet<String> = entries.iter().map(|entry| entry.key.clone()).collect();
         let mut meant = Vec::new();
         entries.retain_mut(
             |Entry {
@@ -218,7 +223,7 @@ impl<'a> Walk<'a> {
             .extend(meant.iter().map(|name| path.key(name.as_str())));
         let missing = required
             .iter()
-            .filter(|name| !given.iter().any(|key| key == *name));
+            .filter(|name| !given.contains(**name));
         let missing: Vec<&str> = missing.copied().collect();
         let unexplained: Vec<&str> = missing
             .iter()
@@ -244,11 +249,41 @@ impl<'a> Walk<'a> {
     }
 }
 
+/// The name in `$NAME` or `${NAME}`.
+fn shell_variable(text: &str) -> Option<&str> {
+    let name = text.strip_prefix('$')?;
+    let name = name.strip_prefix('{').and_then(|name| name.strip_suffix('}')).unwrap_or(name);
+    let is_name = |character: char| character.is_ascii_alphanumeric() || character == '_';
+    (!name.is_empty() && name.chars().all(is_name)).then_some(name)
+}
+
 /// Where a mapping's first key stands.
 fn heading(node: &Node) -> Option<Span> {
     match &node.value {
         Value::Map(entries) => entries.first().map(|entry| entry.key_span.clone()),
         _ => None,
+    }
+}
+
+/// What the mappings in a list are, for a sentence.
+const MEMBERS: &[(&str, &str)] = &[
+    ("nodeGroups", "a node group"),
+    ("access", "an access entry"),
+    ("addons", "an add-on"),
+    ("serviceAccounts", "a service account"),
+    ("nodePools", "a NodePool"),
+    ("nodeClasses", "an EC2NodeClass"),
+    ("taints", "a taint"),
+    ("ingress", "a rule"),
+    ("egress", "a rule"),
+];
+
+/// The name of a mapping for a sentence such as "… is not a key of …".
+pub(crate) fn holder_of(path: &Path) -> String {
+    let member = |key: &str| MEMBERS.iter().find(|(list, _)| *list == key).map(|(_, name)| *name);
+    match path.steps().last() {
+        Some(Step::Index(_)) => path.last_key().and_then(member).map_or_else(|| name_of(path), str::to_owned),
+        _ => name_of(path),
     }
 }
 
