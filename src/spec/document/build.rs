@@ -126,7 +126,11 @@ impl<'a> Builder<'a> {
                 self.open(
                     span,
                     anchor,
-                    FrameKind::Map { entries: Vec::new(), first: HashMap::new(), key: None },
+                    FrameKind::Map {
+                        entries: Vec::new(),
+                        first: HashMap::new(),
+                        key: None,
+                    },
                 )?;
             }
             Event::SequenceEnd | Event::MappingEnd => self.close()?,
@@ -225,13 +229,23 @@ impl<'a> Builder<'a> {
         match self.stack.last_mut().map(|frame| &mut frame.kind) {
             None => self.root = Some(node),
             Some(FrameKind::List(items)) => items.push(node),
-            Some(FrameKind::Map { entries, first, key }) => {
-                let Some((key, key_span)) = key.take() else { return Ok(()) };
+            Some(FrameKind::Map {
+                entries,
+                first,
+                key,
+            }) => {
+                let Some((key, key_span)) = key.take() else {
+                    return Ok(());
+                };
                 match first.get(&key) {
                     Some(first) => self.problems.push(twice(&key, key_span, first.clone())),
                     None => {
                         first.insert(key.clone(), key_span.clone());
-                        entries.push(Entry { key, key_span, node });
+                        entries.push(Entry {
+                            key,
+                            key_span,
+                            node,
+                        });
                     }
                 }
             }

@@ -66,7 +66,7 @@ impl Substitution<'_> {
         }
     }
 
-    fn expand(&self, text: &str, span: &Span, secret: bool) -> Result<String, Problem> {
+    fn expand(&self, text: &str, span: &Span, secret: bool) -> Result<String, Box<Problem>> {
         let mut expanded = String::with_capacity(text.len());
         let mut rest = text;
         while let Some(start) = rest.find("${env") {
@@ -91,7 +91,7 @@ impl Substitution<'_> {
                 .and_then(|inner| inner.split_once('}'))
                 .map(|(name, _)| name)
                 .filter(|name| is_name(name))
-                .ok_or_else(|| malformed(found, span))?;
+                .ok_or_else(|| Box::new(malformed(found, span)))?;
             expanded.push_str(&self.value(name, span, secret)?);
             rest = &found[OPENING.len() + name.len() + 1..];
         }
@@ -99,13 +99,13 @@ impl Substitution<'_> {
         Ok(expanded)
     }
 
-    fn value(&self, name: &str, span: &Span, secret: bool) -> Result<String, Problem> {
+    fn value(&self, name: &str, span: &Span, secret: bool) -> Result<String, Box<Problem>> {
         if secret || holds_secrets(name) {
-            return Err(secret_refused(name, secret, span));
+            return Err(Box::new(secret_refused(name, secret, span)));
         }
         match (self.lookup)(name) {
             Some(value) if !value.is_empty() => Ok(value),
-            found => Err(missing(name, found.is_some(), span)),
+            found => Err(Box::new(missing(name, found.is_some(), span))),
         }
     }
 }

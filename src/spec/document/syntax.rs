@@ -57,7 +57,11 @@ fn variable_in_brackets(source: &Source, line: usize) -> Option<Problem> {
     let start = source.line_range(line).start;
     let written = &text[column..end];
     let name = written.trim_start_matches("${env:").trim_end_matches('}');
-    if name.is_empty() || !name.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_') {
+    if name.is_empty()
+        || !name
+            .chars()
+            .all(|letter| letter.is_ascii_alphanumeric() || letter == '_')
+    {
         return None;
     }
     Some(

@@ -71,7 +71,7 @@ impl Problem {
     }
 
     /// The same as a warning.
-    pub(crate) fn as_warning(self) -> Self {
+    pub(crate) fn into_warning(self) -> Self {
         Self {
             severity: Severity::Warning,
             ..self
@@ -171,11 +171,19 @@ impl Problems {
             ))
         });
         list.dedup_by(|one, other| one.message == other.message && one.span == other.span);
-        let errors = list.iter().filter(|problem| problem.severity == Severity::Error).count();
+        let errors = list
+            .iter()
+            .filter(|problem| problem.severity == Severity::Error)
+            .count();
         let warnings = list.len() - errors;
         list.truncate(MOST_KEPT);
         list.iter_mut().for_each(Problem::make_presentable);
-        Self { source, list, errors, warnings }
+        Self {
+            source,
+            list,
+            errors,
+            warnings,
+        }
     }
 
     /// The problems in the order of their places: the first 200 of them.

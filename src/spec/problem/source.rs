@@ -94,12 +94,17 @@ impl Source {
         (index + 1, self.0.text[start..offset].chars().count() + 1)
     }
 
-    /// The part of `span` that lies in its first line, cut to whole characters and not empty if it can be helped.
+    /// The part of `span` that lies in its first line and can be shown, cut to whole characters and not empty if it
+    /// can be helped.
     pub(crate) fn within_line(&self, span: &Range<usize>) -> Range<usize> {
         let start = self.boundary(span.start);
         let line = self.line_range(self.line_index(start));
         let start = start.min(line.end);
-        let end = self.boundary(span.end.max(start)).min(line.end).max(start);
+        let longest = start + LONGEST_LINE - LEAD;
+        let end = self
+            .boundary(span.end.min(longest).max(start))
+            .min(line.end)
+            .max(start);
         let text = self.0.text[start..end].trim_end();
         let end = if text.is_empty() {
             end

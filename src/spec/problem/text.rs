@@ -8,7 +8,13 @@ const LONGEST_TEXT: usize = 800;
 
 /// Words as they may be shown: without anything that a terminal would obey but line ends, and not endless.
 pub(super) fn presentable(text: &str) -> String {
-    let keep = |character| if character == '\n' { character } else { harmless(character) };
+    let keep = |character| {
+        if character == '\n' {
+            character
+        } else {
+            harmless(character)
+        }
+    };
     let mut shown: String = text.chars().take(LONGEST_TEXT).map(keep).collect();
     if text.chars().nth(LONGEST_TEXT).is_some() {
         shown.push('…');

@@ -124,7 +124,10 @@ fn pools_have_their_class(autoscaler: &Autoscaler, report: &mut Report<'_>) {
         let help = match (nearest(name, classes.iter().copied()), classes.as_slice()) {
             (Some(likely), _) => format!("write `{likely}`"),
             (None, []) => format!("add `nodeClasses: [{{ name: {name}, spec: … }}]`"),
-            (None, _) => format!("write {}, or add an EC2NodeClass with this name", any_of(&classes)),
+            (None, _) => format!(
+                "write {}, or add an EC2NodeClass with this name",
+                any_of(&classes)
+            ),
         };
         let finding = Finding::new(
             path,

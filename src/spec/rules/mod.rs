@@ -12,6 +12,7 @@ mod identity;
 mod literals;
 mod metadata;
 mod network;
+mod network_acls;
 mod node_groups;
 mod node_pools;
 mod reach;
@@ -39,6 +40,9 @@ pub(crate) fn check(stack: &Stack, document: &Node, damaged: &[Path]) -> Vec<Pro
     literals::check(document, &mut report);
     report.problems
 }
+
+/// After so many findings the rest is not looked at: nobody reads them.
+const MOST_FINDINGS: usize = 500;
 
 /// Where rules report to.
 pub(crate) struct Report<'a> {
@@ -130,7 +134,7 @@ impl<'a> Report<'a> {
                     .iter()
                     .any(|concern| concern.touches(damaged))
         };
-        if self.damaged.iter().any(misled) {
+        if self.problems.len() >= MOST_FINDINGS || self.damaged.iter().any(misled) {
             return;
         }
         let span = match finding.at_key {
@@ -143,7 +147,7 @@ impl<'a> Report<'a> {
             problem = problem.see(self.document.locate(&path), label);
         }
         self.problems.push(if finding.warning {
-            problem.as_warning()
+            problem.into_warning()
         } else {
             problem
         });

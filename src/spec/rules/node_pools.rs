@@ -30,6 +30,8 @@ const OPERATORS: &[&str] = &[
     "Lte",
 ];
 const CONSOLIDATION_POLICIES: &[&str] = &["WhenEmptyOrUnderutilized", "WhenEmpty", "Balanced"];
+/// More unknown keys than this are not those of a spec.
+const MOST_KEYS: usize = 100;
 const CLASS_KEYS: &[&str] = &[
     "subnetSelectorTerms",
     "securityGroupSelectorTerms",
@@ -88,7 +90,8 @@ fn is_a_spec(spec: &Spec, path: &Path, report: &mut Report<'_>) -> bool {
 }
 
 fn keys_are_known(spec: &Spec, known: &[&str], what: &str, path: &Path, report: &mut Report<'_>) {
-    for key in spec.keys().filter(|key| !known.contains(&key.as_str())) {
+    let unknown = spec.keys().filter(|key| !known.contains(&key.as_str()));
+    for key in unknown.take(MOST_KEYS) {
         let help = match (key.as_str(), nearest(key, known.iter().copied())) {
             ("provider" | "providerRef" | "requirements" | "ttlSecondsAfterEmpty" | "ttlSecondsUntilExpired", _)
                 if what == "a NodePool" =>
@@ -304,11 +307,8 @@ fn class_is_usable(spec: &Spec, path: &Path, stack: &str, report: &mut Report<'_
     ];
     for (key, example) in needed {
         let old = spec.contains_key(key.trim_end_matches("Terms"));
-        if !old && !spec
-            .get(key)
-            .and_then(Json::as_array)
-            .is_some_and(|terms| !terms.is_empty())
-        {
+        let terms = spec.get(key).and_then(Json::as_array);
+        if !old && terms.is_none_or(Vec::is_empty) {
             let place = if spec.contains_key(key) {
                 path.key(key)
             } else {

@@ -240,9 +240,9 @@ pub(super) fn unknown<'a>(
     } else {
         holder_of(path)
     };
-    let habit = HABITS
-        .iter()
-        .find(|(where_, keys, ..)| (*where_ == place || *where_ == "*") && keys.iter().any(|name| is_meant(name, key)));
+    let habit = HABITS.iter().find(|(where_, keys, ..)| {
+        (*where_ == place || *where_ == "*") && keys.iter().any(|name| is_meant(name, key))
+    });
     if let Some((_, _, why, help)) = habit {
         let message = format!("{} cannot stand in {holder}", quoted(key));
         return (
@@ -285,6 +285,20 @@ pub(super) fn unknown<'a>(
         false => format!("remove it; there are {}", list(known)),
     };
     (Problem::error(span.clone(), message, help), None)
+}
+
+/// The message for a key that is not known at a place, without a guess at what was meant.
+pub(super) fn unexplained(path: &Path, key: &str, span: &Span) -> Problem {
+    let holder = if path.is_root() {
+        "a stack file".to_owned()
+    } else {
+        holder_of(path)
+    };
+    Problem::error(
+        span.clone(),
+        format!("{} is not a key of {holder}", quoted(key)),
+        "remove it",
+    )
 }
 
 /// The message for keys that a place needs.

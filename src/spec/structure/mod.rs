@@ -4,6 +4,7 @@
 //! What is wrong is reported and then replaced by an example of something right, and its place is remembered as
 //! damaged: so the rest of the file can still be understood, and all mistakes be reported at once.
 
+mod choices;
 mod formats;
 mod keys;
 mod schema;
@@ -15,9 +16,12 @@ use serde_json::Value as Json;
 
 use super::document::{Entry, Node, Path, Span, Step, Value};
 use super::problem::{Problem, quoted};
-pub(crate) use formats::{FORMATS, known_regions};
+pub(crate) use formats::{FORMATS, check_format, known_regions};
 use schema::Shape;
 pub(crate) use schema::{example, published};
+
+/// After so many problems nobody reads what unknown keys might have meant.
+const MOST_EXPLAINED: usize = 500;
 
 /// What the walk found.
 #[derive(Debug, Default)]
@@ -59,7 +63,7 @@ impl<'a> Walk<'a> {
         }
         let verdict = match shape {
             Shape::Anything => Ok(()),
-            Shape::Choice(choices) => values::choice(node, &choices, path),
+            Shape::Choice(choices) => choices::check(node, &choices, path),
             Shape::Boolean => values::boolean(node, path),
             Shape::Integer { minimum, maximum } => values::integer(node, minimum, maximum, path),
             Shape::Text { format, lengths } => values::text(node, format, lengths, path),
@@ -206,7 +210,11 @@ impl<'a> Walk<'a> {
                     true
                 }
                 None => {
-                    let (problem, likely) = keys::unknown(path, key, key_span, &names, &given);
+                    let many = self.findings.problems.len() > MOST_EXPLAINED;
+                    let (problem, likely) = match many {
+                        true => (keys::unexplained(path, key, key_span), None),
+                        false => keys::unknown(path, key, key_span, &names, &given),
+                    };
                     self.findings
                         .problems
                         .push(problem.at(path.key(key.as_str())));
@@ -221,9 +229,7 @@ impl<'a> Walk<'a> {
         self.findings
             .damaged
             .extend(meant.iter().map(|name| path.key(name.as_str())));
-        let missing = required
-            .iter()
-            .filter(|name| !given.contains(**name));
+        let missing = required.iter().filter(|name| !given.contains(**name));
         let missing: Vec<&str> = missing.copied().collect();
         let unexplained: Vec<&str> = missing
             .iter()
@@ -252,7 +258,10 @@ impl<'a> Walk<'a> {
 /// The name in `$NAME` or `${NAME}`.
 fn shell_variable(text: &str) -> Option<&str> {
     let name = text.strip_prefix('$')?;
-    let name = name.strip_prefix('{').and_then(|name| name.strip_suffix('}')).unwrap_or(name);
+    let name = name
+        .strip_prefix('{')
+        .and_then(|name| name.strip_suffix('}'))
+        .unwrap_or(name);
     let is_name = |character: char| character.is_ascii_alphanumeric() || character == '_';
     (!name.is_empty() && name.chars().all(is_name)).then_some(name)
 }
@@ -280,9 +289,17 @@ const MEMBERS: &[(&str, &str)] = &[
 
 /// The name of a mapping for a sentence such as "… is not a key of …".
 pub(crate) fn holder_of(path: &Path) -> String {
-    let member = |key: &str| MEMBERS.iter().find(|(list, _)| *list == key).map(|(_, name)| *name);
+    let member = |key: &str| {
+        MEMBERS
+            .iter()
+            .find(|(list, _)| *list == key)
+            .map(|(_, name)| *name)
+    };
     match path.steps().last() {
-        Some(Step::Index(_)) => path.last_key().and_then(member).map_or_else(|| name_of(path), str::to_owned),
+        Some(Step::Index(_)) => path
+            .last_key()
+            .and_then(member)
+            .map_or_else(|| name_of(path), str::to_owned),
         _ => name_of(path),
     }
 }
