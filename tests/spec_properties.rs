@@ -34,18 +34,11 @@ fn show(problems: &Problems, bytes: &[u8]) {
     assert!(!drawn.contains(steers), "{drawn:?}");
     let lines = String::from_utf8_lossy(bytes).matches('\n').count() + 1;
     for record in problems.records() {
-        assert!(
-            record.line.is_none_or(|line| (1..=lines).contains(&line)),
-            "{record:?}"
-        );
+        assert!(record.line.is_none_or(|line| (1..=lines).contains(&line)), "{record:?}");
         assert!(!record.message.is_empty() && !record.help.is_empty());
     }
     // ASCII for a terminal that has nothing else.
-    let _ = problems.render(Style {
-        colour: true,
-        unicode: false,
-        width: 1,
-    });
+    let _ = problems.render(Style { colour: true, unicode: false, width: 1 });
 }
 
 /// Pieces of text that mean something to YAML or to the format.
@@ -132,8 +125,7 @@ fn edit() -> impl Strategy<Value = Edit> {
     let length = 0.0..0.05_f64;
     prop_oneof![
         (place.clone(), token()).prop_map(|(at, text)| Edit::Insert(at, text)),
-        (place.clone(), length.clone(), token())
-            .prop_map(|(at, length, text)| Edit::Replace(at, length, text)),
+        (place.clone(), length.clone(), token()).prop_map(|(at, length, text)| Edit::Replace(at, length, text)),
         (place.clone(), length.clone()).prop_map(|(at, length)| Edit::Delete(at, length)),
         (place.clone(), length).prop_map(|(at, length)| Edit::Repeat(at, length)),
         (place.clone(), place.clone()).prop_map(|(one, two)| Edit::SwapLines(one, two)),
@@ -141,11 +133,7 @@ fn edit() -> impl Strategy<Value = Edit> {
     ]
 }
 
-#[allow(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    clippy::cast_precision_loss
-)]
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
 fn place(text: &str, share: f64) -> usize {
     text.floor_char_boundary((text.len() as f64 * share) as usize)
 }
@@ -169,11 +157,7 @@ fn apply(mut text: String, edit: &Edit) -> String {
         Edit::SwapLines(one, two) => {
             let mut lines: Vec<&str> = text.split('\n').collect();
             let count = lines.len();
-            #[allow(
-                clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
-                clippy::cast_precision_loss
-            )]
+            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
             let index = |share: &f64| ((count as f64 * share) as usize).min(count - 1);
             lines.swap(index(one), index(two));
             text = lines.join("\n");
@@ -193,8 +177,7 @@ fn stray() -> impl Strategy<Value = Value> {
         any::<f64>().prop_map(|number| json!(number)),
         token().prop_map(Value::from),
         "[a-z0-9./-]{0,20}".prop_map(Value::from),
-        (any::<[u8; 4]>(), 0..34_u8)
-            .prop_map(|([a, b, c, d], prefix)| json!(format!("{a}.{b}.{c}.{d}/{prefix}"))),
+        (any::<[u8; 4]>(), 0..34_u8).prop_map(|([a, b, c, d], prefix)| json!(format!("{a}.{b}.{c}.{d}/{prefix}"))),
         (0..200_000_u32).prop_map(|size| json!(format!("{size}Gi"))),
     ];
     scalar.prop_recursive(3, 12, 4, |inner| {
@@ -224,14 +207,7 @@ fn pointers(value: &Value, at: &str, found: &mut Vec<String>) {
 /// The stack with every key, as JSON, which is YAML too.
 fn whole_stack() -> Value {
     let variables = |_: &str| Some("3".to_owned());
-    let stack = spec::parse(
-        &valid("everything.yaml"),
-        "stack.yaml",
-        variables,
-        &folder(),
-    )
-    .unwrap()
-    .stack;
+    let stack = spec::parse(&valid("everything.yaml"), "stack.yaml", variables, &folder()).unwrap().stack;
     serde_json::to_value(stack).unwrap()
 }
 
@@ -297,8 +273,7 @@ proptest! {
 /// limit in seconds here; an answer that takes quadratic time would take minutes, and be noticed.
 #[test]
 fn large_files_that_are_made_to_be_expensive_are_answered() {
-    let head =
-        "apiVersion: eksup.dev/v1\nkind: Stack\nmetadata: { name: shop, region: eu-central-1 }\n";
+    let head = "apiVersion: eksup.dev/v1\nkind: Stack\nmetadata: { name: shop, region: eu-central-1 }\n";
     let repeated = |start: &str, piece: &dyn Fn(usize) -> String, end: &str| {
         let mut text = format!("{head}{start}");
         for number in 0.. {
@@ -314,40 +289,16 @@ fn large_files_that_are_made_to_be_expensive_are_answered() {
         repeated("", &|number| format!("k{number}: 1\n"), ""),
         repeated("", &|number| format!("networ{number}: 1\n"), ""),
         repeated("", &|_| "network: {}\n".to_owned(), ""),
-        repeated(
-            "network:\n  endpoints: [",
-            &|number| format!("e{number},"),
-            "]\n",
-        ),
-        repeated(
-            "network:\n  publicSubnets: [",
-            &|_| "10.0.0.0/24,".to_owned(),
-            "]\n",
-        ),
+        repeated("network:\n  endpoints: [", &|number| format!("e{number},"), "]\n"),
+        repeated("network:\n  publicSubnets: [", &|_| "10.0.0.0/24,".to_owned(), "]\n"),
         repeated("network:\n  zones: [", &|_| "[],".to_owned(), "]\n"),
         repeated("cluster:\n  nodeGroups: [", &|_| "{},".to_owned(), "]\n"),
         repeated("cluster:\n  access: [", &|_| "{a: 1},".to_owned(), "]\n"),
-        repeated(
-            "autoscaler:\n  nodePools:\n    - name: a\n      spec: {",
-            &|number| format!("k{number}: x,"),
-            "}\n",
-        ),
+        repeated("autoscaler:\n  nodePools:\n    - name: a\n      spec: {", &|number| format!("k{number}: x,"), "}\n"),
         repeated("cluster: { addons: [", &|_| "${env:X},".to_owned(), "] }\n"),
-        repeated(
-            "bastion:\n  keyName: \"",
-            &|_| "${env:X}".to_owned(),
-            "\"\n",
-        ),
-        repeated(
-            "bastion:\n  keyName: \"",
-            &|_| "${env:MISSING".to_owned(),
-            "\"\n",
-        ),
-        repeated(
-            "bastion:\n  keyName: \"",
-            &|_| "password: ".to_owned(),
-            "\"\n",
-        ),
+        repeated("bastion:\n  keyName: \"", &|_| "${env:X}".to_owned(), "\"\n"),
+        repeated("bastion:\n  keyName: \"", &|_| "${env:MISSING".to_owned(), "\"\n"),
+        repeated("bastion:\n  keyName: \"", &|_| "password: ".to_owned(), "\"\n"),
         repeated("a: ", &|_| "[".to_owned(), ""),
         repeated("a: ", &|_| "{a: ".to_owned(), ""),
         repeated("", &|_| "? ".to_owned(), ""),

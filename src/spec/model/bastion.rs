@@ -53,9 +53,7 @@ pub enum BastionAccess {
 }
 
 /// What can be installed on the bastion (Amazon Linux 2023).
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Tool {
     /// The Kubernetes client, of the cluster's version; its published checksum is verified.

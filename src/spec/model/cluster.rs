@@ -74,11 +74,7 @@ pub struct ClusterEndpoint {
 
 impl Default for ClusterEndpoint {
     fn default() -> Self {
-        Self {
-            public: true,
-            public_cidrs: everywhere(),
-            private: true,
-        }
+        Self { public: true, public_cidrs: everywhere(), private: true }
     }
 }
 
@@ -87,9 +83,7 @@ fn everywhere() -> Vec<Cidr> {
 }
 
 /// A log of the control plane.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum LogType {
     /// The API server's log.
@@ -189,11 +183,7 @@ pub struct ClusterAddon {
 impl ClusterAddon {
     /// An add-on with EKS's recommended version and no configuration.
     pub fn named(name: impl Into<String>) -> Self {
-        Self {
-            name: name.into(),
-            version: None,
-            configuration: None,
-        }
+        Self { name: name.into(), version: None, configuration: None }
     }
 }
 
@@ -224,15 +214,9 @@ impl<'de> Deserialize<'de> for ClusterAddon {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Ok(match AddonForm::deserialize(deserializer)? {
             AddonForm::Name(name) => Self::named(name),
-            AddonForm::Detailed(DetailedAddon {
-                name,
-                version,
-                configuration,
-            }) => Self {
-                name,
-                version,
-                configuration,
-            },
+            AddonForm::Detailed(DetailedAddon { name, version, configuration }) => {
+                Self { name, version, configuration }
+            }
         })
     }
 }
@@ -254,7 +238,5 @@ impl JsonSchema for ClusterAddon {
 }
 
 fn core_addons() -> Vec<ClusterAddon> {
-    ["vpc-cni", "kube-proxy", "coredns", "eks-pod-identity-agent"]
-        .map(ClusterAddon::named)
-        .into()
+    ["vpc-cni", "kube-proxy", "coredns", "eks-pod-identity-agent"].map(ClusterAddon::named).into()
 }

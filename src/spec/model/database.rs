@@ -69,9 +69,7 @@ pub struct Database {
 impl Database {
     /// The master user: the one in the file, or the engine's usual one.
     pub fn username(&self) -> &str {
-        self.username
-            .as_deref()
-            .unwrap_or(self.engine.default_username())
+        self.username.as_deref().unwrap_or(self.engine.default_username())
     }
 
     /// The port: the one in the file, or the engine's own.

@@ -71,20 +71,14 @@ impl Network {
         let public = self.addresses(SubnetRole::Public, zones.len())?;
         let private = self.addresses(SubnetRole::Private, zones.len())?;
         let plan = |role, addresses: Vec<Cidr>| {
-            addresses
-                .into_iter()
-                .zip(zones)
-                .enumerate()
-                .map(move |(index, (cidr, zone))| SubnetPlan {
-                    role,
-                    index,
-                    zone: zone.clone(),
-                    cidr,
-                })
+            addresses.into_iter().zip(zones).enumerate().map(move |(index, (cidr, zone))| SubnetPlan {
+                role,
+                index,
+                zone: zone.clone(),
+                cidr,
+            })
         };
-        Ok(plan(SubnetRole::Public, public)
-            .chain(plan(SubnetRole::Private, private))
-            .collect())
+        Ok(plan(SubnetRole::Public, public).chain(plan(SubnetRole::Private, private)).collect())
     }
 
     /// The addresses of the subnets of one role, listed or carved.
@@ -96,28 +90,14 @@ impl Network {
         match listed {
             Some(list) if list.is_empty() && role == SubnetRole::Public => Ok(Vec::new()),
             Some(list) if list.len() == zones => Ok(list.clone()),
-            Some(list) => Err(LayoutError::WrongNumber {
-                role: name,
-                listed: list.len(),
-                zones,
-            }),
-            None => carve(
-                self.cidr,
-                role,
-                zones,
-                others.as_deref().unwrap_or_default(),
-            ),
+            Some(list) => Err(LayoutError::WrongNumber { role: name, listed: list.len(), zones }),
+            None => carve(self.cidr, role, zones, others.as_deref().unwrap_or_default()),
         }
     }
 }
 
 /// `count` places of the grid for `role` that do not overlap `taken`.
-fn carve(
-    cidr: Cidr,
-    role: SubnetRole,
-    count: usize,
-    taken: &[Cidr],
-) -> Result<Vec<Cidr>, LayoutError> {
+fn carve(cidr: Cidr, role: SubnetRole, count: usize, taken: &[Cidr]) -> Result<Vec<Cidr>, LayoutError> {
     let name = match role {
         SubnetRole::Public => "public",
         SubnetRole::Private => "private",
@@ -125,9 +105,7 @@ fn carve(
     let too_small = LayoutError::TooSmall { role: name, cidr };
     let eighths = eighths(cidr.net()).ok_or(too_small.clone())?;
     let grid = match (role, eighths.last()) {
-        (SubnetRole::Public, Some(last)) => self::eighths(*last)
-            .filter(|parts| fits(parts))
-            .ok_or(too_small)?,
+        (SubnetRole::Public, Some(last)) => self::eighths(*last).filter(|parts| fits(parts)).ok_or(too_small)?,
         _ if fits(&eighths) => eighths[..eighths.len() - 1].to_vec(),
         _ => return Err(too_small),
     };
@@ -139,19 +117,13 @@ fn carve(
         .collect();
     match free.len() == count && count <= MOST_ZONES {
         true => Ok(free),
-        false => Err(LayoutError::NoRoom {
-            role: name,
-            cidr,
-            wanted: count,
-        }),
+        false => Err(LayoutError::NoRoom { role: name, cidr, wanted: count }),
     }
 }
 
 /// The eight equal parts of a network.
 fn eighths(net: Ipv4Net) -> Option<Vec<Ipv4Net>> {
-    net.subnets(net.prefix_len() + 3)
-        .ok()
-        .map(Iterator::collect)
+    net.subnets(net.prefix_len() + 3).ok().map(Iterator::collect)
 }
 
 /// Whether AWS would allow subnets of this size.
@@ -171,20 +143,12 @@ mod tests {
     }
 
     fn zones(count: usize) -> Vec<String> {
-        ('a'..='f')
-            .take(count)
-            .map(|letter| format!("eu-central-1{letter}"))
-            .collect()
+        ('a'..='f').take(count).map(|letter| format!("eu-central-1{letter}")).collect()
     }
 
     fn written(plan: &[SubnetPlan]) -> Vec<String> {
         plan.iter()
-            .map(|subnet| {
-                format!(
-                    "{:?} {} {} {}",
-                    subnet.role, subnet.index, subnet.zone, subnet.cidr
-                )
-            })
+            .map(|subnet| format!("{:?} {} {} {}", subnet.role, subnet.index, subnet.zone, subnet.cidr))
             .collect()
     }
 
@@ -220,11 +184,7 @@ mod tests {
             let plan = network.layout(&zones(6)).unwrap();
             for (index, subnet) in plan.iter().enumerate() {
                 assert!(network.cidr.contains(subnet.cidr) && subnet.cidr.prefix() <= 28);
-                assert!(
-                    plan[..index]
-                        .iter()
-                        .all(|other| !other.cidr.overlaps(subnet.cidr))
-                );
+                assert!(plan[..index].iter().all(|other| !other.cidr.overlaps(subnet.cidr)));
             }
         }
     }
@@ -232,43 +192,22 @@ mod tests {
     #[test]
     fn carving_goes_around_what_is_listed() {
         let mut network = network("10.0.0.0/16");
-        network.public_subnets = Some(vec![
-            "10.0.0.0/20".parse().unwrap(),
-            "10.0.224.0/20".parse().unwrap(),
-        ]);
+        network.public_subnets = Some(vec!["10.0.0.0/20".parse().unwrap(), "10.0.224.0/20".parse().unwrap()]);
         let plan = network.layout(&zones(2)).unwrap();
         assert_eq!(
             written(&plan)[2..],
-            [
-                "Private 0 eu-central-1a 10.0.32.0/19",
-                "Private 1 eu-central-1b 10.0.64.0/19"
-            ]
+            ["Private 0 eu-central-1a 10.0.32.0/19", "Private 1 eu-central-1b 10.0.64.0/19"]
         );
     }
 
     #[test]
     fn what_does_not_fit_is_an_error() {
-        assert!(matches!(
-            network("10.0.0.0/23").layout(&zones(2)),
-            Err(LayoutError::TooSmall { .. })
-        ));
-        assert!(matches!(
-            network("10.0.0.0/30").layout(&zones(2)),
-            Err(LayoutError::TooSmall { .. })
-        ));
+        assert!(matches!(network("10.0.0.0/23").layout(&zones(2)), Err(LayoutError::TooSmall { .. })));
+        assert!(matches!(network("10.0.0.0/30").layout(&zones(2)), Err(LayoutError::TooSmall { .. })));
         let mut full = network("10.0.0.0/16");
-        full.private_subnets = Some(vec![
-            "10.0.0.0/17".parse().unwrap(),
-            "10.0.128.0/17".parse().unwrap(),
-        ]);
-        assert!(matches!(
-            full.layout(&zones(2)),
-            Err(LayoutError::NoRoom { .. })
-        ));
-        assert!(matches!(
-            full.layout(&zones(3)),
-            Err(LayoutError::NoRoom { .. } | LayoutError::WrongNumber { .. })
-        ));
+        full.private_subnets = Some(vec!["10.0.0.0/17".parse().unwrap(), "10.0.128.0/17".parse().unwrap()]);
+        assert!(matches!(full.layout(&zones(2)), Err(LayoutError::NoRoom { .. })));
+        assert!(matches!(full.layout(&zones(3)), Err(LayoutError::NoRoom { .. } | LayoutError::WrongNumber { .. })));
     }
 
     #[test]

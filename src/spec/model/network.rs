@@ -131,10 +131,7 @@ pub struct NetworkAcl {
 
 impl Default for NetworkAcl {
     fn default() -> Self {
-        Self {
-            ingress: allow_all(),
-            egress: allow_all(),
-        }
+        Self { ingress: allow_all(), egress: allow_all() }
     }
 }
 
@@ -193,9 +190,7 @@ pub enum AclAction {
 }
 
 /// The service of a VPC endpoint, as the last part of its name: `s3` for `com.amazonaws.<region>.s3`.
-#[derive(
-    Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
-)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct EndpointService(#[schemars(extend("format" = "endpoint-service"))] pub String);
 
@@ -207,17 +202,9 @@ impl EndpointService {
 
     /// The full name of the service in `region`, such as `com.amazonaws.eu-central-1.ecr.api`.
     pub fn service_name(&self, region: &str) -> String {
-        let prefix = if region.starts_with("cn-") {
-            "cn.com.amazonaws"
-        } else {
-            "com.amazonaws"
-        };
+        let prefix = if region.starts_with("cn-") { "cn.com.amazonaws" } else { "com.amazonaws" };
         // In China only some services carry the `cn.` prefix; S3 and DynamoDB gateways do not.
-        let prefix = if self.is_gateway() {
-            "com.amazonaws"
-        } else {
-            prefix
-        };
+        let prefix = if self.is_gateway() { "com.amazonaws" } else { prefix };
         format!("{prefix}.{region}.{}", self.0)
     }
 }

@@ -62,11 +62,7 @@ impl NodeGroup {
     /// The kind of image: the one in the file, or Amazon Linux 2023 for the architecture of the first type.
     pub fn ami_type(&self) -> AmiType {
         self.ami_type.unwrap_or_else(|| {
-            match self
-                .instance_types
-                .first()
-                .map(|name| Architecture::of_instance_type(name))
-            {
+            match self.instance_types.first().map(|name| Architecture::of_instance_type(name)) {
                 Some(Architecture::Arm64) => AmiType::Al2023Arm64Standard,
                 _ => AmiType::Al2023X8664Standard,
             }
@@ -141,20 +137,7 @@ impl Capacity {
 }
 
 /// Public or private subnets.
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    Default,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Hash,
-    Serialize,
-    Deserialize,
-    JsonSchema,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum SubnetRole {
     /// Without an address on the internet.

@@ -132,17 +132,10 @@ impl FromStr for KubernetesVersion {
         let number = |part: &str| -> Result<u16, VersionError> {
             let plain = !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
             let padded = part.len() > 1 && part.starts_with('0');
-            if plain && !padded {
-                part.parse().map_err(|_| VersionError)
-            } else {
-                Err(VersionError)
-            }
+            if plain && !padded { part.parse().map_err(|_| VersionError) } else { Err(VersionError) }
         };
         let (major, minor) = text.split_once('.').ok_or(VersionError)?;
-        Ok(Self {
-            major: number(major)?,
-            minor: number(minor)?,
-        })
+        Ok(Self { major: number(major)?, minor: number(minor)? })
     }
 }
 
@@ -175,15 +168,8 @@ impl FromStr for PortRange {
     fn from_str(text: &str) -> Result<Self, PortError> {
         let (from, to) = text.split_once('-').unwrap_or((text, text));
         let port = |part: &str| part.trim().parse::<u16>().map_err(|_| PortError);
-        let range = Self {
-            from: port(from)?,
-            to: port(to)?,
-        };
-        if range.from <= range.to {
-            Ok(range)
-        } else {
-            Err(PortError)
-        }
+        let range = Self { from: port(from)?, to: port(to)? };
+        if range.from <= range.to { Ok(range) } else { Err(PortError) }
     }
 }
 
@@ -253,18 +239,8 @@ macro_rules! textual {
     };
 }
 
-textual!(
-    Cidr,
-    "Cidr",
-    "cidr",
-    "An IPv4 network, such as `10.0.0.0/16`."
-);
-textual!(
-    Gibibytes,
-    "Size",
-    "size",
-    "A size in whole GiB, such as `20Gi` or `1Ti`."
-);
+textual!(Cidr, "Cidr", "cidr", "An IPv4 network, such as `10.0.0.0/16`.");
+textual!(Gibibytes, "Size", "size", "A size in whole GiB, such as `20Gi` or `1Ti`.");
 textual!(
     KubernetesVersion,
     "KubernetesVersion",
@@ -287,10 +263,7 @@ impl<'de> Deserialize<'de> for PortRange {
             Text(String),
         }
         match Form::deserialize(deserializer)? {
-            Form::Port(port) => Ok(Self {
-                from: port,
-                to: port,
-            }),
+            Form::Port(port) => Ok(Self { from: port, to: port }),
             Form::Text(text) => text.parse().map_err(de::Error::custom),
         }
     }
@@ -318,23 +291,10 @@ mod tests {
 
     #[test]
     fn a_network_has_no_host_bits() {
-        assert_eq!(
-            "10.0.0.0/16".parse::<Cidr>().map(|cidr| cidr.to_string()),
-            Ok("10.0.0.0/16".to_owned())
-        );
+        assert_eq!("10.0.0.0/16".parse::<Cidr>().map(|cidr| cidr.to_string()), Ok("10.0.0.0/16".to_owned()));
         let network = Cidr::from_octets([10, 0, 0, 0], 16);
-        assert_eq!(
-            "10.0.3.1/16".parse::<Cidr>(),
-            Err(CidrError::HostBits(network))
-        );
-        for text in [
-            "",
-            "10.0.0.0",
-            "10.0.0.0/33",
-            "10.0.0/16",
-            "::/0",
-            " 10.0.0.0/16",
-        ] {
+        assert_eq!("10.0.3.1/16".parse::<Cidr>(), Err(CidrError::HostBits(network)));
+        for text in ["", "10.0.0.0", "10.0.0.0/33", "10.0.0/16", "::/0", " 10.0.0.0/16"] {
             assert_eq!(text.parse::<Cidr>(), Err(CidrError::Malformed), "{text}");
         }
     }
@@ -345,17 +305,7 @@ mod tests {
         assert_eq!("2Ti".parse(), Ok(Gibibytes(2048)));
         assert_eq!(Gibibytes(2048).to_string(), "2Ti");
         assert_eq!(Gibibytes(2049).to_string(), "2049Gi");
-        for text in [
-            "",
-            "Gi",
-            "20",
-            "20G",
-            "-1Gi",
-            "+1Gi",
-            "1.5Gi",
-            "4294967296Gi",
-            "4194304Ti",
-        ] {
+        for text in ["", "Gi", "20", "20G", "-1Gi", "+1Gi", "1.5Gi", "4294967296Gi", "4194304Ti"] {
             assert_eq!(text.parse::<Gibibytes>(), Err(SizeError), "{text}");
         }
     }
@@ -364,13 +314,8 @@ mod tests {
     fn versions_compare_by_number() {
         let version = |text: &str| text.parse::<KubernetesVersion>();
         assert!(version("1.9").unwrap() < version("1.35").unwrap());
-        assert_eq!(
-            version("1.35").map(|version| version.to_string()),
-            Ok("1.35".to_owned())
-        );
-        for text in [
-            "", "1", "1.", ".1", "1.035", "v1.35", "1.35.1", "1.99999", "1.+5",
-        ] {
+        assert_eq!(version("1.35").map(|version| version.to_string()), Ok("1.35".to_owned()));
+        for text in ["", "1", "1.", ".1", "1.035", "v1.35", "1.35.1", "1.99999", "1.+5"] {
             assert_eq!(version(text), Err(VersionError), "{text}");
         }
     }
@@ -378,13 +323,7 @@ mod tests {
     #[test]
     fn ports_are_one_or_a_range() {
         assert_eq!("443".parse(), Ok(PortRange { from: 443, to: 443 }));
-        assert_eq!(
-            "1024-65535".parse(),
-            Ok(PortRange {
-                from: 1024,
-                to: 65535
-            })
-        );
+        assert_eq!("1024-65535".parse(), Ok(PortRange { from: 1024, to: 65535 }));
         for text in ["", "-", "2-1", "65536", "a", "1-2-3"] {
             assert_eq!(text.parse::<PortRange>(), Err(PortError), "{text}");
         }
@@ -404,11 +343,7 @@ mod tests {
             "g5g.xlarge",
             "hpc7g.4xlarge",
         ] {
-            assert_eq!(
-                Architecture::of_instance_type(name),
-                Architecture::Arm64,
-                "{name}"
-            );
+            assert_eq!(Architecture::of_instance_type(name), Architecture::Arm64, "{name}");
         }
         for name in [
             "t3.medium",
@@ -423,11 +358,7 @@ mod tests {
             "u-6tb1.metal",
             "x86",
         ] {
-            assert_eq!(
-                Architecture::of_instance_type(name),
-                Architecture::X86_64,
-                "{name}"
-            );
+            assert_eq!(Architecture::of_instance_type(name), Architecture::X86_64, "{name}");
         }
     }
 }

@@ -46,11 +46,7 @@ pub struct Problem {
 
 impl Problem {
     /// An error at a place, with what is wrong and what to write instead.
-    pub(crate) fn error(
-        span: Range<usize>,
-        message: impl Into<String>,
-        help: impl Into<String>,
-    ) -> Self {
+    pub(crate) fn error(span: Range<usize>, message: impl Into<String>, help: impl Into<String>) -> Self {
         Self {
             severity: Severity::Error,
             path: String::new(),
@@ -64,34 +60,22 @@ impl Problem {
 
     /// An error that concerns the file as a whole.
     pub(crate) fn of_file(message: impl Into<String>, help: impl Into<String>) -> Self {
-        Self {
-            span: None,
-            ..Self::error(0..0, message, help)
-        }
+        Self { span: None, ..Self::error(0..0, message, help) }
     }
 
     /// The same as a warning.
     pub(crate) fn into_warning(self) -> Self {
-        Self {
-            severity: Severity::Warning,
-            ..self
-        }
+        Self { severity: Severity::Warning, ..self }
     }
 
     /// The same with its place in the document.
     pub(crate) fn at(self, path: impl fmt::Display) -> Self {
-        Self {
-            path: path.to_string(),
-            ..self
-        }
+        Self { path: path.to_string(), ..self }
     }
 
     /// The same with a reason.
     pub(crate) fn because(self, why: impl Into<String>) -> Self {
-        Self {
-            why: Some(why.into()),
-            ..self
-        }
+        Self { why: Some(why.into()), ..self }
     }
 
     /// Whatever of the user's text got into the words: no terminal obeys it, and nobody has to scroll.
@@ -164,26 +148,14 @@ impl Problems {
     pub(crate) fn new(source: Source, mut list: Vec<Problem>) -> Self {
         let place = |problem: &Problem| problem.span.as_ref().map_or(0, |span| span.start);
         list.sort_by(|one, other| {
-            (place(one), one.severity, &one.message).cmp(&(
-                place(other),
-                other.severity,
-                &other.message,
-            ))
+            (place(one), one.severity, &one.message).cmp(&(place(other), other.severity, &other.message))
         });
         list.dedup_by(|one, other| one.message == other.message && one.span == other.span);
-        let errors = list
-            .iter()
-            .filter(|problem| problem.severity == Severity::Error)
-            .count();
+        let errors = list.iter().filter(|problem| problem.severity == Severity::Error).count();
         let warnings = list.len() - errors;
         list.truncate(MOST_KEPT);
         list.iter_mut().for_each(Problem::make_presentable);
-        Self {
-            source,
-            list,
-            errors,
-            warnings,
-        }
+        Self { source, list, errors, warnings }
     }
 
     /// The problems in the order of their places: the first 200 of them.
@@ -213,21 +185,14 @@ impl Problems {
 
     /// The line and column of a problem, both from 1; none if it is about the file as a whole.
     pub fn position(&self, problem: &Problem) -> Option<(usize, usize)> {
-        problem
-            .span
-            .as_ref()
-            .map(|span| self.source.position(span.start))
+        problem.span.as_ref().map(|span| self.source.position(span.start))
     }
 
     /// The problems for programs.
     pub fn records(&self) -> Vec<ProblemRecord> {
         let related = |(span, label): &(Range<usize>, String)| {
             let (line, column) = self.source.position(span.start);
-            RelatedRecord {
-                line,
-                column,
-                label: label.clone(),
-            }
+            RelatedRecord { line, column, label: label.clone() }
         };
         let record = |problem: &Problem| {
             let position = self.position(problem);
@@ -256,11 +221,7 @@ impl Problems {
             (errors, 0) => count(errors, "error"),
             (0, warnings) => count(warnings, "warning"),
             (errors, warnings) => {
-                format!(
-                    "{} and {}",
-                    count(errors, "error"),
-                    count(warnings, "warning")
-                )
+                format!("{} and {}", count(errors, "error"), count(warnings, "warning"))
             }
         };
         format!("{counts} in `{}`", self.source.name())

@@ -19,13 +19,8 @@ const SECRET: [&str; 11] = [
     "accesskey",
 ];
 
-const PAIRS: [(&str, &str); 5] = [
-    ("api", "key"),
-    ("private", "key"),
-    ("access", "key"),
-    ("license", "key"),
-    ("signing", "key"),
-];
+const PAIRS: [(&str, &str); 5] =
+    [("api", "key"), ("private", "key"), ("access", "key"), ("license", "key"), ("signing", "key")];
 
 /// Whether a key or a variable with this name is about something secret, told from the words in it.
 pub(crate) fn holds_secrets(name: &str) -> bool {
@@ -68,12 +63,8 @@ fn words(name: &str) -> Vec<String> {
 pub(super) fn secret_in_line(line: &str) -> Option<usize> {
     line.match_indices(':').find_map(|(colon, _)| {
         let before = line[..colon].trim_end_matches(['"', '\'', ' ']);
-        let is_name =
-            |character: char| character.is_alphanumeric() || matches!(character, '_' | '-');
-        let key = before
-            .rsplit(|character| !is_name(character))
-            .next()
-            .unwrap_or_default();
+        let is_name = |character: char| character.is_alphanumeric() || matches!(character, '_' | '-');
+        let key = before.rsplit(|character| !is_name(character)).next().unwrap_or_default();
         let value = &line[colon + 1..];
         let start = colon + 1 + (value.len() - value.trim_start().len());
         (holds_secrets(key) && start < line.len()).then_some(start)
@@ -86,26 +77,12 @@ mod tests {
 
     #[test]
     fn names_that_speak_of_secrets_are_known_in_every_spelling() {
-        for name in [
-            "password",
-            "dbPassword",
-            "DB_PASSWORD",
-            "AWS_SECRET_ACCESS_KEY",
-            "apiKey",
-            "github-token",
-            "pasword",
-        ] {
+        for name in
+            ["password", "dbPassword", "DB_PASSWORD", "AWS_SECRET_ACCESS_KEY", "apiKey", "github-token", "pasword"]
+        {
             assert!(holds_secrets(name), "{name}");
         }
-        for name in [
-            "secretsKey",
-            "keyName",
-            "TEAM",
-            "tokenizer",
-            "key",
-            "CLUSTER_VERSION",
-            "passage",
-        ] {
+        for name in ["secretsKey", "keyName", "TEAM", "tokenizer", "key", "CLUSTER_VERSION", "passage"] {
             assert!(!holds_secrets(name), "{name}");
         }
     }

@@ -9,11 +9,7 @@ const LONGEST_TEXT: usize = 800;
 /// Words as they may be shown: without anything that a terminal would obey but line ends, and not endless.
 pub(super) fn presentable(text: &str) -> String {
     let keep = |character| {
-        if character == '\n' {
-            character
-        } else {
-            harmless(character)
-        }
+        if character == '\n' { character } else { harmless(character) }
     };
     let mut shown: String = text.chars().take(LONGEST_TEXT).map(keep).collect();
     if text.chars().nth(LONGEST_TEXT).is_some() {
@@ -37,11 +33,7 @@ pub(crate) fn harmless(character: char) -> char {
         character,
         '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}'
     );
-    if character.is_control() || steers {
-        '?'
-    } else {
-        character
-    }
+    if character.is_control() || steers { '?' } else { character }
 }
 
 /// `a`, `b` and `c`, each in backticks.
@@ -74,16 +66,10 @@ fn enumerated(items: &[String], word: &str) -> String {
 }
 
 /// The candidate that was probably meant by `text`, if any is close enough.
-pub(crate) fn nearest<'a>(
-    text: &str,
-    candidates: impl IntoIterator<Item = &'a str>,
-) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(text: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let wanted = plain(text);
     let candidates: Vec<&str> = candidates.into_iter().collect();
-    if let Some(same) = candidates
-        .iter()
-        .find(|candidate| plain(candidate) == wanted)
-    {
+    if let Some(same) = candidates.iter().find(|candidate| plain(candidate) == wanted) {
         return Some(same);
     }
     let tolerance = match wanted.chars().count() {
@@ -94,12 +80,7 @@ pub(crate) fn nearest<'a>(
     };
     candidates
         .into_iter()
-        .map(|candidate| {
-            (
-                strsim::damerau_levenshtein(&wanted, &plain(candidate)),
-                candidate,
-            )
-        })
+        .map(|candidate| (strsim::damerau_levenshtein(&wanted, &plain(candidate)), candidate))
         .filter(|(distance, _)| *distance <= tolerance)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
@@ -107,13 +88,8 @@ pub(crate) fn nearest<'a>(
 
 /// Lower case, without the separators in which naming styles differ; only as much as a name can have.
 fn plain(text: &str) -> String {
-    let letters = text
-        .chars()
-        .filter(|character| !matches!(character, '-' | '_' | ' ' | '.'));
-    letters
-        .take(LONGEST_QUOTE)
-        .flat_map(char::to_lowercase)
-        .collect()
+    let letters = text.chars().filter(|character| !matches!(character, '-' | '_' | ' ' | '.'));
+    letters.take(LONGEST_QUOTE).flat_map(char::to_lowercase).collect()
 }
 
 #[cfg(test)]

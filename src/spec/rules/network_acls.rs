@@ -20,10 +20,7 @@ pub(super) fn check(network: &Network, report: &mut Report<'_>) {
 fn direction_makes_sense(path: &Path, rules: &[AclRule], report: &mut Report<'_>) {
     for (index, rule) in rules.iter().enumerate() {
         ports_fit_the_protocol(&path.index(index), rule, report);
-        if let Some(first) = rules[..index]
-            .iter()
-            .position(|other| other.rule_number == rule.rule_number)
-        {
+        if let Some(first) = rules[..index].iter().position(|other| other.rule_number == rule.rule_number) {
             report.add(
                 Finding::new(
                     path.index(index).key("ruleNumber"),
@@ -57,9 +54,7 @@ fn direction_makes_sense(path: &Path, rules: &[AclRule], report: &mut Report<'_>
 }
 
 fn lets_answers_through(rule: &AclRule) -> bool {
-    let ports = rule
-        .ports
-        .is_none_or(|ports| ports.from <= 32768 && ports.to >= 60999);
+    let ports = rule.ports.is_none_or(|ports| ports.from <= 32768 && ports.to >= 60999);
     let protocol = matches!(rule.protocol, AclProtocol::All | AclProtocol::Tcp);
     rule.action == AclAction::Allow && protocol && ports
 }

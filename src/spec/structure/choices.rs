@@ -11,11 +11,7 @@ pub(super) fn check(node: &Node, choices: &[&str], path: &Path) -> Verdict {
     let Some(text) = node.as_written() else {
         return Err(Box::new(Problem::error(
             node.span.clone(),
-            format!(
-                "{name} is {}, not one of the words {}",
-                node.kind(),
-                any_of(choices)
-            ),
+            format!("{name} is {}, not one of the words {}", node.kind(), any_of(choices)),
             format!("write `{}: {}`", bare(path), choices.first().unwrap_or(&"")),
         )));
     };
@@ -23,28 +19,17 @@ pub(super) fn check(node: &Node, choices: &[&str], path: &Path) -> Verdict {
         return Ok(());
     }
     if let Some((why, help)) = special_choice(path, text) {
-        let problem = Problem::error(
-            node.span.clone(),
-            format!("{name} cannot be {}", quoted(text)),
-            help,
-        );
+        let problem = Problem::error(node.span.clone(), format!("{name} cannot be {}", quoted(text)), help);
         return Err(Box::new(problem.because(why)));
     }
     let likely = nearest(text, choices.iter().copied()).or_else(|| begins_with(text, choices));
     let help = match (likely, choices) {
         (Some(likely), [_]) => format!("write `{likely}`"),
-        (Some(likely), _) => format!(
-            "write `{likely}`, if that is meant; the choices are {}",
-            list(choices)
-        ),
+        (Some(likely), _) => format!("write `{likely}`, if that is meant; the choices are {}", list(choices)),
         (None, [only]) => format!("write `{only}`"),
         (None, _) => format!("write {}", any_of(choices)),
     };
-    Err(Box::new(Problem::error(
-        node.span.clone(),
-        format!("{name} cannot be {}", quoted(text)),
-        help,
-    )))
+    Err(Box::new(Problem::error(node.span.clone(), format!("{name} cannot be {}", quoted(text)), help)))
 }
 
 /// The only choice that begins with the text, or that the text begins with, whatever the case.
@@ -75,21 +60,17 @@ fn special_choice(path: &Path, text: &str) -> Option<(&'static str, &'static str
         ("database.engine", "postgresql" | "pg" | "psql") => {
             Some(("RDS calls the engine `postgres`", "write `postgres`"))
         }
-        ("bastion.tools[]", "psql") => {
-            Some(("the tool is named after the package", "write `postgresql`"))
+        ("bastion.tools[]", "psql") => Some(("the tool is named after the package", "write `postgresql`")),
+        ("bastion.tools[]", "aws" | "awscli" | "aws-cli") => {
+            Some(("the AWS CLI is part of Amazon Linux", "remove it from the list"))
         }
-        ("bastion.tools[]", "aws" | "awscli" | "aws-cli") => Some((
-            "the AWS CLI is part of Amazon Linux",
-            "remove it from the list",
-        )),
         ("cluster.access[].policy", policy) if policy.contains("amazoneks") => Some((
             "policies are named without `AmazonEKS` and `Policy` here",
             "write `clusterAdmin`, `admin`, `adminView`, `edit` or `view`",
         )),
-        ("cluster.access[].policy", "system:masters" | "cluster-admin") => Some((
-            "access entries know EKS access policies, not Kubernetes groups",
-            "write `clusterAdmin`",
-        )),
+        ("cluster.access[].policy", "system:masters" | "cluster-admin") => {
+            Some(("access entries know EKS access policies, not Kubernetes groups", "write `clusterAdmin`"))
+        }
         ("cluster.nodeGroups[].amiType", "al2_x86_64" | "al2_arm_64") => Some((
             "there are no Amazon Linux 2 images for Kubernetes 1.33 and later",
             "write `AL2023_x86_64_STANDARD` or `AL2023_ARM_64_STANDARD`, or leave `amiType` out",

@@ -21,37 +21,29 @@ pub(super) fn principal_arn(text: &str) -> Result<(), Complaint> {
         return Err(Complaint::new("not an ARN", help));
     };
     if service == "sts"
-        && let Some(role) = resource
-            .strip_prefix("assumed-role/")
-            .and_then(|rest| rest.split('/').next())
+        && let Some(role) = resource.strip_prefix("assumed-role/").and_then(|rest| rest.split('/').next())
     {
         return Err(Complaint::new(
             "the ARN of a session, not of a role",
-            format!("write the role's own ARN, `arn:{partition}:iam::{account}:role/{role}` (with its path, if it has one)"),
+            format!(
+                "write the role's own ARN, `arn:{partition}:iam::{account}:role/{role}` (with its path, if it has one)"
+            ),
         )
         .because("an access entry belongs to the role, and not to one of its sessions"));
     }
     if resource.starts_with("role/aws-service-role/") {
-        return Err(
-            Complaint::new("a service-linked role", "name a role or user of your own")
-                .because("EKS refuses access entries for service-linked roles"),
-        );
+        return Err(Complaint::new("a service-linked role", "name a role or user of your own")
+            .because("EKS refuses access entries for service-linked roles"));
     }
     if resource == "root" {
-        return Err(Complaint::new("the root of an account", help)
-            .because("an access entry is for one role or user"));
+        return Err(Complaint::new("the root of an account", help).because("an access entry is for one role or user"));
     }
-    let named = |prefix: &str| {
-        resource
-            .strip_prefix(prefix)
-            .is_some_and(|name| !name.is_empty())
-    };
+    let named = |prefix: &str| resource.strip_prefix(prefix).is_some_and(|name| !name.is_empty());
     match service == "iam" && is_account(account) && (named("role/") || named("user/")) {
         true => Ok(()),
-        false if !is_account(account) && service == "iam" => Err(Complaint::new(
-            "an ARN without a 12-digit account number",
-            help,
-        )),
+        false if !is_account(account) && service == "iam" => {
+            Err(Complaint::new("an ARN without a 12-digit account number", help))
+        }
         false => Err(Complaint::new("not the ARN of an IAM role or user", help)),
     }
 }
@@ -60,9 +52,7 @@ pub(super) fn policy_arn(text: &str) -> Result<(), Complaint> {
     let help = "write the ARN of a managed policy, such as `arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess`";
     let parts = arn_parts(text);
     let is_policy = parts.is_some_and(|[_, _, service, _, account, resource]| {
-        let named = resource
-            .strip_prefix("policy/")
-            .is_some_and(|name| !name.is_empty());
+        let named = resource.strip_prefix("policy/").is_some_and(|name| !name.is_empty());
         service == "iam" && named && (account == "aws" || is_account(account))
     });
     match is_policy {
@@ -89,21 +79,16 @@ pub(super) fn kms_key_arn(text: &str) -> Result<(), Complaint> {
 pub(super) fn kms_key(text: &str) -> Result<(), Complaint> {
     let hexadecimal = |character: char| character.is_ascii_hexdigit() || character == '-';
     let is_id = text.len() == 36 && made_of(text, hexadecimal);
-    let is_multi_region = text
-        .strip_prefix("mrk-")
-        .is_some_and(|id| made_of(id, hexadecimal));
-    let is_alias = text
-        .strip_prefix("alias/")
-        .is_some_and(|name| !name.is_empty());
+    let is_multi_region = text.strip_prefix("mrk-").is_some_and(|id| made_of(id, hexadecimal));
+    let is_alias = text.strip_prefix("alias/").is_some_and(|name| !name.is_empty());
     let is_arn = arn_parts(text).is_some_and(|[_, _, service, region, account, resource]| {
         let kind = resource.starts_with("key/") || resource.starts_with("alias/");
         service == "kms" && is_region(region) && is_account(account) && kind
     });
     match is_id || is_multi_region || is_alias || is_arn {
         true => Ok(()),
-        false => Err(Complaint::new(
-            "not a KMS key",
-            "write the key's ARN, its id, or an alias such as `alias/database`",
-        )),
+        false => {
+            Err(Complaint::new("not a KMS key", "write the key's ARN, its id, or an alias such as `alias/database`"))
+        }
     }
 }

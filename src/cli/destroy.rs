@@ -1,0 +1,61 @@
+//! `eksup destroy`: takes everything of a stack away, and proves it.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use clap::Args;
+use tokio_util::sync::CancellationToken;
+
+use super::arguments::{Format, ProgressFormat};
+use super::run::carry_out;
+use super::session::{Ended, connect, explain, read_stack};
+use super::{Exit, plan};
+use crate::engine::{self, Events};
+use crate::views::closing::{self, Commands};
+
+/// The arguments of `eksup destroy`.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// The stack file. Not needed with `--name` and `--region`.
+    #[arg(value_name = "STACK", default_value = "stack.yaml", conflicts_with = "name")]
+    path: PathBuf,
+    /// The stack's name, to destroy it without its file.
+    #[arg(long, requires = "region")]
+    name: Option<String>,
+    /// The stack's region.
+    #[arg(long, requires = "name")]
+    region: Option<String>,
+    /// Go ahead without a question.
+    #[arg(short, long)]
+    yes: bool,
+    /// How progress is shown.
+    #[arg(long, value_enum, default_value_t)]
+    progress: ProgressFormat,
+}
+
+/// Runs the command.
+pub async fn run(arguments: Arguments) -> Ended {
+    let (name, region) = match (arguments.name, arguments.region) {
+        (Some(name), Some(region)) => (name, region),
+        _ => {
+            let stack = read_stack(&arguments.path)?;
+            (stack.metadata.name, stack.metadata.region)
+        }
+    };
+    let again = format!("eksup destroy --name {name} --region {region}");
+    let began = Instant::now();
+    let cloud = connect(&region).await?;
+    let plan = engine::plan_destroy(&name, &cloud, &Events::silent()).await.map_err(|failure| explain(&failure))?;
+    if !plan.is_empty() {
+        if arguments.progress != ProgressFormat::Json {
+            plan::print(&plan, Format::Text);
+        }
+        let commands = Commands::again(&again);
+        carry_out(&plan, &cloud, arguments.yes, arguments.progress, commands).await?;
+    }
+    let left = engine::sweep(&name, &cloud, &Events::silent(), &CancellationToken::new())
+        .await
+        .map_err(|failure| explain(&failure))?;
+    println!("{}", closing::destroyed(&name, began.elapsed(), &left, &[], &again));
+    Ok(if left.is_empty() { Exit::Done } else { Exit::Failed })
+}

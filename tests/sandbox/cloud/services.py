@@ -1,0 +1,72 @@
+"""Handing an identified call to the service that answers it: ours, or moto's."""
+
+import functools
+import importlib
+import re
+
+from . import lean
+from .wire import ServiceError
+
+from moto.core.request import Request  # noqa: E402
+from moto.core.routing import NotFound, get_service_router  # noqa: E402
+
+
+class IncomingRequest(Request):
+    """moto's request; the server, not moto, writes the date."""
+
+    from_wsgi_server = True
+
+
+# Services that are ours altogether: name -> object with `route(method, path)` and `handle(…)`.
+OWN = {}
+
+
+def action_of(call, request):
+    """The action of a call whose protocol says it by method and path."""
+    if call.action:
+        return call.action
+    own = OWN.get(call.service)
+    if own:
+        return own.action_of(request.method, request.raw_path)
+    try:
+        operation, _ = get_service_router(call.service).match(request)
+        return operation.name
+    except (NotFound, NotImplementedError, Exception):  # noqa: BLE001 - an unknown path has no name
+        return f"{request.method.title()}Object"
+
+
+def perform(call, request):
+    """Do the call. Returns status, headers and body as moto gives them."""
+    own = OWN.get(call.service)
+    if own:
+        return own.handle(call, request)
+    handler = _handler(call.service, request.path)
+    result = handler(request, request.raw_url, dict(request.headers))
+    if len(result) == 3:
+        return result
+    return 200, {}, result
+
+
+def _handler(service, path):
+    for pattern, handler in _routes(service):
+        if pattern.match(path):
+            return handler
+    raise ServiceError("InvalidAction", f"`{path}` is no path of `{service}`", 404)
+
+
+@functools.cache
+def _routes(service):
+    """Path patterns and handlers of a service of moto."""
+    try:
+        if service == "cloudformation":
+            lean.import_cloudformation()
+            from . import cloudformation, cloudformation_resources  # noqa: F401 - mend it
+        urls = importlib.import_module(f"moto.{service}.urls")
+    except ImportError as error:
+        raise ServiceError(
+            "InvalidAction", f"the local cloud does not play the service `{service}`: {error}", 404
+        ) from error
+    routes = []
+    for template, handler in urls.url_paths.items():
+        routes.append((re.compile(template.replace("{0}", "", 1)), handler))
+    return routes
