@@ -226,3 +226,11 @@ fn a_stack_without_cluster_has_no_identity_and_one_with_it_has_the_default() {
     let with: Stack = load(&folder("valid").join("defaults.yaml")).unwrap().stack;
     assert_eq!(with.identity, Some(spec::Identity::default()));
 }
+
+#[test]
+fn a_name_without_a_file_is_checked_like_one_in_a_file() {
+    assert_eq!(spec::check_stack_name("shop"), Ok(()));
+    assert!(spec::check_stack_name("Shop").unwrap_err().contains("write `shop`"));
+    assert_eq!(spec::check_region("eu-central-1"), Ok(()));
+    assert!(spec::check_region("eu-central-1a").unwrap_err().contains("write `eu-central-1`"));
+}
