@@ -73,7 +73,7 @@ fn spinner(lasted: Duration, style: Style) -> String {
 }
 
 fn bar(done: usize, total: usize, style: Style) -> String {
-    let full = if total == 0 { BAR } else { BAR * done / total };
+    let full = (BAR * done).checked_div(total).unwrap_or(BAR);
     format!("{}{}", style.paint(Paint::Good, &"━".repeat(full)), style.paint(Paint::Faint, &"╌".repeat(BAR - full)))
 }
 
