@@ -17,7 +17,10 @@
 //!
 //! Dependencies point downward: `cli → engine → {phases, plan, aws} → spec`.
 
+#![recursion_limit = "256"]
+
 pub mod aws;
+pub mod cli;
 pub mod engine;
 pub mod phases;
 pub mod plan;
