@@ -43,7 +43,7 @@ pub fn diff(desired: &[Desired], observed: &[Observed], registry: &dyn Registry)
         changes.insert(wanted.address.clone(), change);
     }
     let mut list: Vec<Change> = desired.iter().filter_map(|wanted| changes.remove(&wanted.address)).collect();
-    for leftover in standing.unmatched {
+    for leftover in standing.unmatched.into_iter().filter(|leftover| is_the_stacks(leftover, registry)) {
         list.push(deletion(leftover, registry, &mut problems));
     }
     if problems.is_empty() { Ok(list) } else { Err(problems) }
@@ -55,8 +55,14 @@ pub fn diff(desired: &[Desired], observed: &[Observed], registry: &dyn Registry)
 /// Whatever is protected from deletion.
 pub fn tear_down(observed: &[Observed], registry: &dyn Registry) -> Result<Vec<Change>, Vec<Problem>> {
     let mut problems = Vec::new();
-    let list = observed.iter().map(|resource| deletion(resource, registry, &mut problems)).collect();
+    let own = observed.iter().filter(|resource| is_the_stacks(resource, registry));
+    let list = own.map(|resource| deletion(resource, registry, &mut problems)).collect();
     if problems.is_empty() { Ok(list) } else { Err(problems) }
+}
+
+/// Whether a resource may be taken away at all: what the account shares is never deleted.
+pub fn is_the_stacks(resource: &Observed, registry: &dyn Registry) -> bool {
+    !registry.facts(&resource.kind).is_some_and(|facts| facts.shared)
 }
 
 struct Standing<'a> {
