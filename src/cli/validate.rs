@@ -1,11 +1,10 @@
 //! `eksup validate`: checks a stack file without asking the cloud anything.
 
-use std::io::{IsTerminal, stderr};
-
 use clap::Args;
 
 use super::Exit;
 use super::arguments::{Format, StackFile};
+use super::session::problem_style;
 use crate::spec;
 
 /// The arguments of `eksup validate`.
@@ -27,7 +26,12 @@ pub fn run(arguments: &Arguments) -> Exit {
             Exit::Done
         }
         (Ok(loaded), _) => {
-            println!("`{}` is a valid stack file: `{}` in {}", path.display(), loaded.stack.metadata.name, loaded.stack.metadata.region);
+            println!(
+                "`{}` is a valid stack file: `{}` in {}",
+                path.display(),
+                loaded.stack.metadata.name,
+                loaded.stack.metadata.region
+            );
             Exit::Done
         }
         (Err(problems), Format::Json) => {
@@ -35,7 +39,7 @@ pub fn run(arguments: &Arguments) -> Exit {
             Exit::BadInput
         }
         (Err(problems), _) => {
-            eprint!("{}", problems.render(spec::Style::detect()));
+            eprint!("{}", problems.render(problem_style()));
             Exit::BadInput
         }
     }
