@@ -24,5 +24,6 @@ pub mod cli;
 pub mod engine;
 pub mod phases;
 pub mod plan;
+pub mod render;
 pub mod spec;
 pub mod views;

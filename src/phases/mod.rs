@@ -3,7 +3,14 @@
 //! A phase is for reading: a plan is printed phase by phase. What runs when is decided by what
 //! refers to what, so the order of the calls below only has to give each phase what it refers to.
 
+mod bastion;
 pub mod names;
+mod nat;
+mod network;
+#[cfg(test)]
+mod tests;
+
+pub use network::impossible;
 
 use crate::aws::ids::{ClusterName, IssuerUrl, OidcProviderArn, RoleArn, RoleName, SecurityGroupId, SubnetId, VpcId};
 use crate::plan::{Address, Desired, Reference, Resources};
@@ -102,8 +109,10 @@ pub struct Network {
     /// Subnets without one.
     pub private: Vec<Subnet>,
     /// What has to stand before something in a private subnet reaches what it needs: the ways out,
-    /// and the endpoints. The NAT phase adds to it.
+    /// and the endpoints.
     pub ways_out: Vec<Address>,
+    /// What has to stand before something in a public subnet reaches the internet.
+    pub public_ways_out: Vec<Address>,
 }
 
 /// What the cluster phase leaves for the others.
@@ -140,6 +149,10 @@ pub struct Bastion {
 /// Everything that `stack` wants.
 pub fn resources(stack: &Stack, surroundings: &Surroundings) -> Vec<Desired> {
     let resources = Resources::new(&stack.metadata.name, stack.metadata.tags.clone());
-    let draft = Draft { stack, surroundings, resources };
+    let mut draft = Draft { stack, surroundings, resources };
+    if let Some((network, routing)) = network::declare(&mut draft) {
+        nat::declare(&mut draft, &network, &routing);
+        bastion::declare(&mut draft, &network);
+    }
     draft.resources.finish()
 }
