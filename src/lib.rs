@@ -21,4 +21,5 @@ pub mod aws;
 pub mod engine;
 pub mod phases;
 pub mod plan;
+pub mod render;
 pub mod spec;

@@ -1,0 +1,3 @@
+//! Fills in what is embedded in the binary: templates and policies.
+
+pub mod policies;
