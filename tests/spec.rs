@@ -7,19 +7,14 @@ use std::path::{Path, PathBuf};
 use eksup::spec::{self, Loaded, Problems, Severity, Stack, Style};
 
 fn folder(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests")
-        .join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(name)
 }
 
 fn stack_files(name: &str) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder(name)).unwrap();
     let mut files: Vec<PathBuf> = entries
         .map(|entry| entry.unwrap().path())
-        .filter(|path| {
-            path.extension()
-                .is_some_and(|extension| extension == "yaml")
-        })
+        .filter(|path| path.extension().is_some_and(|extension| extension == "yaml"))
         .collect();
     files.sort();
     files
@@ -52,18 +47,13 @@ fn compare_snapshots(folder: &str, draw: impl Fn(&Path) -> String) {
         for file in stack_files(folder) {
             let stem = file.file_stem().unwrap().to_string_lossy().into_owned();
             let drawn = draw(&file);
-            let compared = catch_unwind(AssertUnwindSafe(|| {
-                insta::assert_snapshot!(stem.as_str(), drawn)
-            }));
+            let compared = catch_unwind(AssertUnwindSafe(|| insta::assert_snapshot!(stem.as_str(), drawn)));
             if compared.is_err() {
                 different.push(stem);
             }
         }
     });
-    assert!(
-        different.is_empty(),
-        "different from their snapshots: {different:?}"
-    );
+    assert!(different.is_empty(), "different from their snapshots: {different:?}");
 }
 
 #[test]
@@ -103,25 +93,13 @@ fn every_message_says_what_and_what_to_do_and_where() {
         assert!(problems.errors() > 0, "{}", file.display());
         for problem in problems.iter() {
             let shown = format!("{}: {}", file.display(), problem.message);
-            assert!(
-                !problem.message.is_empty() && !problem.help.is_empty(),
-                "{shown}"
-            );
-            assert!(
-                !problem.message.ends_with('.') && !problem.help.ends_with('.'),
-                "{shown}"
-            );
-            assert!(
-                !problem.message.contains('\n') && !problem.message.contains("``"),
-                "{shown}"
-            );
+            assert!(!problem.message.is_empty() && !problem.help.is_empty(), "{shown}");
+            assert!(!problem.message.ends_with('.') && !problem.help.ends_with('.'), "{shown}");
+            assert!(!problem.message.contains('\n') && !problem.message.contains("``"), "{shown}");
             let text = std::fs::read(&file).unwrap();
             if let Some((line, column)) = problems.position(problem) {
                 let lines = String::from_utf8_lossy(&text).lines().count().max(1);
-                assert!(
-                    line >= 1 && line <= lines && column >= 1,
-                    "{shown}: {line}:{column} of {lines}"
-                );
+                assert!(line >= 1 && line <= lines && column >= 1, "{shown}: {line}:{column} of {lines}");
             }
         }
         let record = &problems.records()[0];
@@ -143,16 +121,14 @@ fn the_schema_is_the_one_that_was_published() {
     let mut settings = insta::Settings::clone_current();
     settings.set_omit_expression(true);
     settings.bind(|| {
-        insta::assert_snapshot!(
-            "schema",
-            serde_json::to_string_pretty(&spec::schema()).unwrap()
-        );
+        insta::assert_snapshot!("schema", serde_json::to_string_pretty(&spec::schema()).unwrap());
     });
 }
 
 #[test]
 fn programs_get_line_column_path_message_and_help() {
-    let text = "apiVersion: eksup.dev/v1\nkind: Stack\nmetadata: { name: shop, region: eu-central-1 }\nnetwork:\n  zones: 9\n";
+    let text =
+        "apiVersion: eksup.dev/v1\nkind: Stack\nmetadata: { name: shop, region: eu-central-1 }\nnetwork:\n  zones: 9\n";
     let problems = spec::parse(text, "stack.yaml", variables, Path::new("")).unwrap_err();
     let records = serde_json::to_value(problems.records()).unwrap();
     assert_eq!(
@@ -178,24 +154,15 @@ fn a_stack_written_out_with_its_defaults_is_read_back_the_same() {
         let mut json = serde_json::to_value(&stack).unwrap();
         // Keys that only a network of the stack's own may have are written with their defaults too.
         if json.pointer("/network/existing").is_some() {
-            json["network"]
-                .as_object_mut()
-                .unwrap()
-                .retain(|key, _| key == "existing");
+            json["network"].as_object_mut().unwrap().retain(|key, _| key == "existing");
         }
         if json.pointer("/cluster/endpoint/public") == Some(&false.into()) {
-            json["cluster"]["endpoint"]
-                .as_object_mut()
-                .unwrap()
-                .remove("publicCidrs");
+            json["cluster"]["endpoint"].as_object_mut().unwrap().remove("publicCidrs");
         }
         // What was escaped has to be escaped again.
-        let text = serde_json::to_string_pretty(&json)
-            .unwrap()
-            .replace("${env:", "$${env:");
+        let text = serde_json::to_string_pretty(&json).unwrap().replace("${env:", "$${env:");
         let again = spec::parse(&text, "again.json", variables, file.parent().unwrap());
-        let again =
-            again.unwrap_or_else(|problems| panic!("{}", problems.render(Style::default())));
+        let again = again.unwrap_or_else(|problems| panic!("{}", problems.render(Style::default())));
         assert_eq!(again.stack, stack, "{}", file.display());
     }
 }
@@ -204,41 +171,24 @@ fn a_stack_written_out_with_its_defaults_is_read_back_the_same() {
 fn a_file_that_cannot_be_read_is_one_clear_problem() {
     let missing = spec::read(Path::new("no/such/stack.yaml")).unwrap_err();
     assert_eq!(missing.len(), 1);
-    assert!(
-        missing
-            .render(Style::default())
-            .contains("there is no file `no/such/stack.yaml`")
-    );
+    assert!(missing.render(Style::default()).contains("there is no file `no/such/stack.yaml`"));
 
     let directory = spec::read(&folder("valid")).unwrap_err();
-    assert!(
-        directory
-            .render(Style::default())
-            .contains("is a directory")
-    );
+    assert!(directory.render(Style::default()).contains("is a directory"));
 
     let huge = "# \n".repeat(300_000);
     let huge = spec::parse(&huge, "stack.yaml", variables, Path::new("")).unwrap_err();
-    assert!(
-        huge.render(Style::default())
-            .contains("too large for a stack")
-    );
+    assert!(huge.render(Style::default()).contains("too large for a stack"));
 }
 
 #[test]
 fn a_file_is_read_with_its_folder_for_policies() {
     let folder = tempfile::tempdir().unwrap();
     let text = std::fs::read_to_string(self::folder("valid").join("everything.yaml")).unwrap();
-    let text = text
-        .replace("${env:TEAM}", "web")
-        .replace("${env:NODES}", "3");
+    let text = text.replace("${env:TEAM}", "web").replace("${env:NODES}", "3");
     std::fs::write(folder.path().join("stack.yaml"), text).unwrap();
     let problems = spec::read(&folder.path().join("stack.yaml")).unwrap_err();
-    assert!(
-        problems
-            .iter()
-            .any(|problem| problem.path == "identity.serviceAccounts[0].policyFile")
-    );
+    assert!(problems.iter().any(|problem| problem.path == "identity.serviceAccounts[0].policyFile"));
 
     std::fs::create_dir(folder.path().join("policies")).unwrap();
     let policy = self::folder("valid").join("policies/read.json");
@@ -250,12 +200,9 @@ fn a_file_is_read_with_its_folder_for_policies() {
 
 #[test]
 fn more_problems_than_anybody_reads_are_counted() {
-    let keys: String = (0..80)
-        .map(|number| format!("unknown{number}: 1\n"))
-        .collect();
-    let text = format!(
-        "apiVersion: eksup.dev/v1\nkind: Stack\nmetadata: {{ name: shop, region: eu-central-1 }}\n{keys}"
-    );
+    let keys: String = (0..80).map(|number| format!("unknown{number}: 1\n")).collect();
+    let text =
+        format!("apiVersion: eksup.dev/v1\nkind: Stack\nmetadata: {{ name: shop, region: eu-central-1 }}\n{keys}");
     let problems = spec::parse(&text, "stack.yaml", variables, Path::new("")).unwrap_err();
     assert_eq!(problems.errors(), 80);
     let drawn = problems.render(Style::default());
@@ -265,23 +212,11 @@ fn more_problems_than_anybody_reads_are_counted() {
 #[test]
 fn colours_and_plain_ascii_are_choices() {
     let problems = spec::parse("kind: x\n", "stack.yaml", variables, Path::new("")).unwrap_err();
-    let plain = problems.render(Style {
-        colour: false,
-        unicode: false,
-        width: 80,
-    });
+    let plain = problems.render(Style { colour: false, unicode: false, width: 80 });
     assert!(plain.is_ascii() && !plain.contains('\u{1b}'));
-    let coloured = problems.render(Style {
-        colour: true,
-        unicode: true,
-        width: 80,
-    });
+    let coloured = problems.render(Style { colour: true, unicode: true, width: 80 });
     assert!(coloured.contains('\u{1b}'));
-    assert!(
-        problems
-            .iter()
-            .all(|problem| problem.severity == Severity::Error)
-    );
+    assert!(problems.iter().all(|problem| problem.severity == Severity::Error));
 }
 
 #[test]

@@ -119,3 +119,29 @@ impl Registry for Kinds {
         Self::get(name).map(AnyKind::facts)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn kinds_are_listed_by_name_and_once() {
+        let names: Vec<&str> = KINDS.iter().map(|kind| kind.facts().name).collect();
+        assert_eq!(names.len(), names.iter().collect::<BTreeSet<_>>().len());
+        assert!(names.is_sorted(), "{names:?}");
+    }
+
+    #[test]
+    fn a_set_has_the_order_of_what_it_refers_to_and_not_of_the_references() {
+        let kind = Kinds::get("vpc-endpoint").expect("a kind");
+        let body = json!({
+            "vpc": "vpc-1", "service": "s3", "gateway": true, "routeTables": ["rtb-2", "rtb-1"],
+            "subnets": [], "securityGroups": [], "privateDns": false,
+        });
+        assert_eq!((kind.facts().canonical)(&body)["routeTables"], json!(["rtb-1", "rtb-2"]));
+    }
+}

@@ -9,6 +9,7 @@ use super::failure::Failure;
 use super::observe::{observe, surroundings, zones};
 use super::rounds;
 use crate::aws::{Cloud, CloudError, KINDS, Kinds, LEFTOVERS, Reads};
+use crate::phases;
 use crate::plan::{Action, Change, Fingerprint, Observed, Plan, Problem, Purpose, Round, tear_down};
 use crate::spec::Stack;
 
@@ -20,6 +21,9 @@ pub async fn plan(stack: &Stack, cloud: &Cloud, events: &Events) -> Result<Plan,
     let reads = Arc::new(Reads::new(cloud.clone(), &stack.metadata.name));
     let (observed, zones) = tokio::try_join!(observe(&reads, KINDS, events), zones(cloud))?;
     let surroundings = surroundings(cloud, zones, &observed);
+    if let Some(message) = phases::impossible(stack, &surroundings) {
+        return Err(Failure::Problems(vec![Problem { address: "network".into(), message }]));
+    }
     let rounds = rounds::between(stack, &surroundings, &observed).map_err(Failure::Problems)?;
     refuse_clashes(&rounds, &reads).await?;
     Ok(assemble(Purpose::Apply, &stack.metadata.name, cloud, &observed, rounds))

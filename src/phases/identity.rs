@@ -20,7 +20,11 @@ pub fn declare(draft: &mut Draft<'_>, cluster: &Cluster) {
             name: format!("{}/{}", account.namespace, account.name),
             description: format!("Pods of {}/{} in {}", account.namespace, account.name, draft.name()),
             managed_policies: account.managed_policies.iter().cloned().collect(),
-            inline_policies: account.policy.iter().map(|policy| (POLICY.to_owned(), policy.clone())).collect::<BTreeMap<_, _>>(),
+            inline_policies: account
+                .policy
+                .iter()
+                .map(|policy| (POLICY.to_owned(), policy.clone()))
+                .collect::<BTreeMap<_, _>>(),
         };
         pod_role::declare(draft, cluster, Account { namespace: &account.namespace, name: &account.name }, purpose);
     }

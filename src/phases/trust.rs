@@ -30,9 +30,7 @@ pub fn ec2(partition: &str) -> Value {
 /// The pods of one service account in one cluster take the role, and nobody else.
 pub fn pods(account: Account<'_>, mode: IdentityMode, cluster: &Cluster) -> Value {
     match (mode, &cluster.oidc_provider) {
-        (IdentityMode::Irsa, Some(provider)) => {
-            web_identity(account, provider.arn.as_str(), provider.issuer.as_str())
-        }
+        (IdentityMode::Irsa, Some(provider)) => web_identity(account, provider.arn.as_str(), provider.issuer.as_str()),
         _ => pod_identity(account, &cluster.arn),
     }
 }

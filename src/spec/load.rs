@@ -31,31 +31,17 @@ pub struct Loaded {
 pub fn read(path: &FilePath) -> Result<Loaded, Problems> {
     let name = path.display().to_string();
     let unreadable = |problem| Problems::new(Source::new(name.as_str(), ""), vec![problem]);
-    let details =
-        std::fs::metadata(path).map_err(|error| unreadable(cannot_read(&name, &error)))?;
+    let details = std::fs::metadata(path).map_err(|error| unreadable(cannot_read(&name, &error)))?;
     if details.is_dir() {
-        let help = format!(
-            "name the file, such as `{}`",
-            path.join("stack.yaml").display()
-        );
-        return Err(unreadable(Problem::of_file(
-            format!("{} is a directory", quoted(&name)),
-            help,
-        )));
+        let help = format!("name the file, such as `{}`", path.join("stack.yaml").display());
+        return Err(unreadable(Problem::of_file(format!("{} is a directory", quoted(&name)), help)));
     }
     if details.len() > LARGEST_FILE as u64 {
         return Err(unreadable(too_large(details.len())));
     }
     let bytes = std::fs::read(path).map_err(|error| unreadable(cannot_read(&name, &error)))?;
-    let folder = path
-        .parent()
-        .map_or_else(PathBuf::new, FilePath::to_path_buf);
-    parse_bytes(
-        &bytes,
-        &name,
-        |variable| std::env::var(variable).ok(),
-        &folder,
-    )
+    let folder = path.parent().map_or_else(PathBuf::new, FilePath::to_path_buf);
+    parse_bytes(&bytes, &name, |variable| std::env::var(variable).ok(), &folder)
 }
 
 /// Reads a stack from the bytes of a file: as [`parse`], but they need not be text.
@@ -73,10 +59,7 @@ pub fn parse_bytes(
         Err(error) => {
             let shown = &bytes[..bytes.len().min(LARGEST_FILE)];
             let source = Source::new(name, String::from_utf8_lossy(shown));
-            Err(Problems::new(
-                source,
-                vec![not_utf8(bytes, error.valid_up_to())],
-            ))
+            Err(Problems::new(source, vec![not_utf8(bytes, error.valid_up_to())]))
         }
     }
 }
@@ -99,17 +82,11 @@ pub fn parse(
     let source = Source::new(name, text);
     match understand(&source, &environment, folder) {
         Ok((stack, problems)) => {
-            let failed = problems
-                .iter()
-                .any(|problem| problem.severity == Severity::Error);
+            let failed = problems.iter().any(|problem| problem.severity == Severity::Error);
             let problems = Problems::new(source, problems);
             match failed {
                 true => Err(problems),
-                false => Ok(Loaded {
-                    stack,
-                    source_name: name.to_owned(),
-                    warnings: problems,
-                }),
+                false => Ok(Loaded { stack, source_name: name.to_owned(), warnings: problems }),
             }
         }
         Err(problems) => Err(Problems::new(source, problems)),
@@ -173,12 +150,10 @@ fn unknown_version(version: &str, node: &Node) -> Problem {
     match group {
         "eksup.dev" => problem.because("this eksup may be older than the file"),
         "eksctl.io" => problem.because("this is a file for eksctl"),
-        "karpenter.sh" | "karpenter.k8s.aws" => problem.because(
-            "this is an object of Karpenter; in a stack file its spec goes under `autoscaler`",
-        ),
-        _ if version == "v1" || version.contains('/') => {
-            problem.because("this seems to be a Kubernetes manifest")
+        "karpenter.sh" | "karpenter.k8s.aws" => {
+            problem.because("this is an object of Karpenter; in a stack file its spec goes under `autoscaler`")
         }
+        _ if version == "v1" || version.contains('/') => problem.because("this seems to be a Kubernetes manifest"),
         _ => problem,
     }
 }
@@ -200,32 +175,21 @@ fn cannot_read(name: &str, error: &std::io::Error) -> Problem {
             format!("there is no file {}", quoted(name)),
             "name the stack file, or write one with `eksup init`",
         ),
-        _ => Problem::of_file(
-            format!("{} cannot be read: {error}", quoted(name)),
-            "check the file and its permissions",
-        ),
+        _ => {
+            Problem::of_file(format!("{} cannot be read: {error}", quoted(name)), "check the file and its permissions")
+        }
     }
 }
 
 fn too_large(bytes: u64) -> Problem {
     Problem::of_file(
-        format!(
-            "the file has {} KiB, which is too large for a stack",
-            bytes.div_ceil(1024)
-        ),
-        format!(
-            "check that it is the right file; a stack file has {} KiB at most",
-            LARGEST_FILE / 1024
-        ),
+        format!("the file has {} KiB, which is too large for a stack", bytes.div_ceil(1024)),
+        format!("check that it is the right file; a stack file has {} KiB at most", LARGEST_FILE / 1024),
     )
 }
 
 fn not_utf8(bytes: &[u8], valid: usize) -> Problem {
-    let problem = Problem::error(
-        valid..valid + 1,
-        "the file is not UTF-8 text from here on",
-        "save it as UTF-8",
-    );
+    let problem = Problem::error(valid..valid + 1, "the file is not UTF-8 text from here on", "save it as UTF-8");
     match bytes {
         [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => problem.because("it begins like UTF-16"),
         [0x1f, 0x8b, ..] => problem.because("it begins like a gzip archive"),

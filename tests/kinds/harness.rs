@@ -6,7 +6,9 @@ use aws_config::profile::profile_file::{ProfileFileKind, ProfileFiles};
 use aws_config::{BehaviorVersion, Region};
 use eksup::aws::{Cloud, KINDS, Kinds, Reads};
 use eksup::engine::{self, Events};
-use eksup::plan::{Action, Address, Change, Desired, Fingerprint, Observed, Plan, Purpose, Resources, Round, Tags, diff, tear_down};
+use eksup::plan::{
+    Action, Address, Change, Desired, Fingerprint, Observed, Plan, Purpose, Resources, Round, Tags, diff, tear_down,
+};
 use futures::future::BoxFuture;
 use sandbox::{Sandbox, Weather};
 use tokio_util::sync::CancellationToken;
@@ -142,8 +144,7 @@ impl Life {
     async fn carry_out(&self, purpose: Purpose, changes: Vec<Change>) -> Lived {
         let fingerprint = Fingerprint::of(&[]);
         let rounds = vec![Round { title: None, changes }];
-        let plan =
-            Plan::new(purpose, STACK, REGION, &self.cloud.account, &engine::run_id(), fingerprint, rounds);
+        let plan = Plan::new(purpose, STACK, REGION, &self.cloud.account, &engine::run_id(), fingerprint, rounds);
         let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel();
         let result = engine::apply(&plan, &self.cloud, &Events::to(sender), &CancellationToken::new()).await;
         let mut said = Vec::new();
@@ -163,7 +164,11 @@ impl Life {
             .filter(|change| change.action.is_pending())
             .map(|change| format!("{} {:?} {:?} {:?}", change.address, change.action, change.fields, change.tags))
             .collect();
-        if pending.is_empty() { Ok(()) } else { Err(format!("after {what} the plan is not empty: {}", pending.join("\n"))) }
+        if pending.is_empty() {
+            Ok(())
+        } else {
+            Err(format!("after {what} the plan is not empty: {}", pending.join("\n")))
+        }
     }
 
     async fn delete_everything(&self) -> Lived {

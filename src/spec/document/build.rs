@@ -27,12 +27,7 @@ pub(crate) fn parse(source: &Source) -> Result<(Node, Vec<Problem>), Box<Problem
             Some(Ok((event, marks))) => builder.take(event, marks)?,
             Some(Err(error)) => {
                 let offset = builder.offset(error.marker().index());
-                return Err(Box::new(syntax::explain(
-                    source,
-                    offset,
-                    error.info(),
-                    builder.innermost_bracket(),
-                )));
+                return Err(Box::new(syntax::explain(source, offset, error.info(), builder.innermost_bracket())));
             }
         }
     }
@@ -48,10 +43,7 @@ struct Frame {
 
 enum FrameKind {
     List(Vec<Node>),
-    Map {
-        entries: Vec<Entry>,
-        key: Option<(String, Span)>,
-    },
+    Map { entries: Vec<Entry>, key: Option<(String, Span)> },
 }
 
 struct Builder<'a> {
@@ -72,15 +64,7 @@ impl<'a> Builder<'a> {
             true => Vec::new(),
             false => text.char_indices().map(|(offset, _)| offset).collect(),
         };
-        Self {
-            source,
-            offsets,
-            stack: Vec::new(),
-            anchors: HashMap::new(),
-            nodes: 0,
-            root: None,
-            problems: Vec::new(),
-        }
+        Self { source, offsets, stack: Vec::new(), anchors: HashMap::new(), nodes: 0, root: None, problems: Vec::new() }
     }
 
     /// The byte offset of the character with this number.
@@ -99,11 +83,8 @@ impl<'a> Builder<'a> {
 
     /// Where the innermost list or mapping in brackets was opened.
     fn innermost_bracket(&self) -> Option<Span> {
-        let opened = self
-            .stack
-            .iter()
-            .rev()
-            .find(|frame| self.source.text()[frame.span.start..].starts_with(['[', '{']))?;
+        let opened =
+            self.stack.iter().rev().find(|frame| self.source.text()[frame.span.start..].starts_with(['[', '{']))?;
         Some(opened.span.start..opened.span.start + 1)
     }
 
@@ -120,14 +101,7 @@ impl<'a> Builder<'a> {
             }
             Event::MappingStart(anchor, tag) => {
                 self.refuse_tag(tag.as_deref(), &span)?;
-                self.open(
-                    span,
-                    anchor,
-                    FrameKind::Map {
-                        entries: Vec::new(),
-                        key: None,
-                    },
-                )?;
+                self.open(span, anchor, FrameKind::Map { entries: Vec::new(), key: None })?;
             }
             Event::SequenceEnd | Event::MappingEnd => self.close()?,
             Event::Alias(anchor) => self.alias(anchor, span)?,
@@ -146,9 +120,7 @@ impl<'a> Builder<'a> {
         }
         if self.expects_key() {
             let line = self.source.line_index(span.start);
-            return Err(
-                syntax::template(self.source, line).map_or_else(|| complex_key(span), Box::new)
-            );
+            return Err(syntax::template(self.source, line).map_or_else(|| complex_key(span), Box::new));
         }
         self.stack.push(Frame { span, anchor, kind });
         Ok(())
@@ -205,11 +177,7 @@ impl<'a> Builder<'a> {
         if text == "<<" {
             return Err(merge_key(span));
         }
-        if let Some(Frame {
-            kind: FrameKind::Map { key, .. },
-            ..
-        }) = self.stack.last_mut()
-        {
+        if let Some(Frame { kind: FrameKind::Map { key, .. }, .. }) = self.stack.last_mut() {
             *key = Some((text.to_owned(), span));
         }
         Ok(())
@@ -232,11 +200,7 @@ impl<'a> Builder<'a> {
                             let problem = twice(&key, key_span, first.key_span.clone());
                             self.problems.push(problem);
                         }
-                        None => entries.push(Entry {
-                            key,
-                            key_span,
-                            node,
-                        }),
+                        None => entries.push(Entry { key, key_span, node }),
                     }
                 }
             }
@@ -278,15 +242,10 @@ impl<'a> Builder<'a> {
             Some(tag) => Err(Box::new(
                 Problem::error(
                     span.clone(),
-                    format!(
-                        "the YAML tag {} means nothing in a stack file",
-                        quoted(&tag.to_string())
-                    ),
+                    format!("the YAML tag {} means nothing in a stack file", quoted(&tag.to_string())),
                     "write the value without a tag; quotes make it text",
                 )
-                .because(
-                    "a stack file has only plain text, numbers, true or false, lists and mappings",
-                ),
+                .because("a stack file has only plain text, numbers, true or false, lists and mappings"),
             )),
         }
     }

@@ -13,11 +13,7 @@ pub(crate) fn substitute(
     lookup: &dyn Fn(&str) -> Option<String>,
     problems: &mut Vec<Problem>,
 ) -> Vec<Path> {
-    let mut substitution = Substitution {
-        lookup,
-        problems,
-        damaged: Vec::new(),
-    };
+    let mut substitution = Substitution { lookup, problems, damaged: Vec::new() };
     substitution.visit(root, &Path::root(), false);
     substitution.damaged
 }
@@ -41,8 +37,7 @@ impl Substitution<'_> {
                 for entry in entries {
                     let path = path.key(&entry.key);
                     if entry.key.contains(OPENING) {
-                        self.problems
-                            .push(in_a_key(&entry.key, &entry.key_span).at(&path));
+                        self.problems.push(in_a_key(&entry.key, &entry.key_span).at(&path));
                         self.damaged.push(path.clone());
                     }
                     let secret = secret || holds_secrets(&entry.key);
@@ -78,9 +73,7 @@ impl Substitution<'_> {
                 continue;
             }
             expanded.push_str(before);
-            if found["${env".len()..]
-                .starts_with(|next: char| next.is_alphanumeric() || next == '_')
-            {
+            if found["${env".len()..].starts_with(|next: char| next.is_alphanumeric() || next == '_') {
                 // A longer name, such as a shell's `${environment}`.
                 expanded.push_str("${env");
                 rest = &found["${env".len()..];
@@ -112,17 +105,12 @@ impl Substitution<'_> {
 
 /// The variable's name, if the text is one substitution and nothing else.
 fn whole_variable(text: &str) -> Option<&str> {
-    text.strip_prefix(OPENING)?
-        .strip_suffix('}')
-        .filter(|name| is_name(name))
+    text.strip_prefix(OPENING)?.strip_suffix('}').filter(|name| is_name(name))
 }
 
 fn is_name(name: &str) -> bool {
     let starts_well = name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_');
-    starts_well
-        && name
-            .chars()
-            .all(|character| character.is_ascii_alphanumeric() || character == '_')
+    starts_well && name.chars().all(|character| character.is_ascii_alphanumeric() || character == '_')
 }
 
 /// Whether a key or a variable with this name is about something secret, told from the words in it.
@@ -142,21 +130,14 @@ fn holds_secrets(name: &str) -> bool {
         "privatekey",
         "accesskey",
     ];
-    const PAIRS: [(&str, &str); 5] = [
-        ("api", "key"),
-        ("private", "key"),
-        ("access", "key"),
-        ("license", "key"),
-        ("signing", "key"),
-    ];
+    const PAIRS: [(&str, &str); 5] =
+        [("api", "key"), ("private", "key"), ("access", "key"), ("license", "key"), ("signing", "key")];
     if HARMLESS.contains(&name) {
         return false;
     }
     let words = words(name);
     words.iter().any(|word| SECRET.contains(&word.as_str()))
-        || words
-            .windows(2)
-            .any(|pair| PAIRS.contains(&(pair[0].as_str(), pair[1].as_str())))
+        || words.windows(2).any(|pair| PAIRS.contains(&(pair[0].as_str(), pair[1].as_str())))
 }
 
 /// The words of a camelCase, snake_case or kebab-case name, in lower case.
@@ -182,11 +163,7 @@ fn words(name: &str) -> Vec<String> {
 }
 
 fn missing(name: &str, empty: bool, span: &Span) -> Problem {
-    let state = if empty {
-        "is set, but empty"
-    } else {
-        "is not set"
-    };
+    let state = if empty { "is set, but empty" } else { "is not set" };
     Problem::error(
         span.clone(),
         format!("the environment variable `{name}` {state}"),
@@ -215,18 +192,13 @@ fn secret_refused(name: &str, by_place: bool, span: &Span) -> Problem {
         message,
         "keep secrets in Secrets Manager and let the pod or the instance read them with its role",
     )
-    .because(
-        "what a stack file says ends up in plans, tags, user data and API calls, where many can read it",
-    )
+    .because("what a stack file says ends up in plans, tags, user data and API calls, where many can read it")
 }
 
 fn in_a_key(key: &str, span: &Span) -> Problem {
     Problem::error(
         span.clone(),
-        format!(
-            "the key {} contains `${{env:…}}`, which is only replaced in values",
-            quoted(key)
-        ),
+        format!("the key {} contains `${{env:…}}`, which is only replaced in values", quoted(key)),
         "write the key out",
     )
 }
@@ -237,24 +209,10 @@ mod tests {
 
     #[test]
     fn names_that_speak_of_secrets_are_known_in_every_spelling() {
-        for name in [
-            "password",
-            "dbPassword",
-            "DB_PASSWORD",
-            "AWS_SECRET_ACCESS_KEY",
-            "apiKey",
-            "github-token",
-        ] {
+        for name in ["password", "dbPassword", "DB_PASSWORD", "AWS_SECRET_ACCESS_KEY", "apiKey", "github-token"] {
             assert!(holds_secrets(name), "{name}");
         }
-        for name in [
-            "secretsKey",
-            "keyName",
-            "TEAM",
-            "tokenizer",
-            "key",
-            "CLUSTER_VERSION",
-        ] {
+        for name in ["secretsKey", "keyName", "TEAM", "tokenizer", "key", "CLUSTER_VERSION"] {
             assert!(!holds_secrets(name), "{name}");
         }
     }
@@ -266,44 +224,23 @@ mod tests {
             _ => None,
         };
         let mut problems = Vec::new();
-        let substitution = Substitution {
-            lookup: &lookup,
-            problems: &mut problems,
-            damaged: Vec::new(),
-        };
-        substitution
-            .expand(text, &(0..1), false)
-            .map_err(|problem| problem.message)
+        let substitution = Substitution { lookup: &lookup, problems: &mut problems, damaged: Vec::new() };
+        substitution.expand(text, &(0..1), false).map_err(|problem| problem.message)
     }
 
     #[test]
     fn variables_are_put_in_and_escapes_are_kept() {
         assert_eq!(expand("${env:TEAM}").as_deref(), Ok("web"));
-        assert_eq!(
-            expand("a-${env:TEAM}-${env:TEAM}ü").as_deref(),
-            Ok("a-web-webü")
-        );
-        assert_eq!(
-            expand("$${env:TEAM} ${env:TEAM}").as_deref(),
-            Ok("${env:TEAM} web")
-        );
-        assert_eq!(
-            expand("$TEAM ${TEAM} ${environment}").as_deref(),
-            Ok("$TEAM ${TEAM} ${environment}")
-        );
+        assert_eq!(expand("a-${env:TEAM}-${env:TEAM}ü").as_deref(), Ok("a-web-webü"));
+        assert_eq!(expand("$${env:TEAM} ${env:TEAM}").as_deref(), Ok("${env:TEAM} web"));
+        assert_eq!(expand("$TEAM ${TEAM} ${environment}").as_deref(), Ok("$TEAM ${TEAM} ${environment}"));
     }
 
     #[test]
     fn what_cannot_be_put_in_is_an_error() {
-        for text in [
-            "${env:NONE}",
-            "${env:EMPTY}",
-            "${env:}",
-            "${env:A B}",
-            "${env:TEAM",
-            "${env.TEAM}",
-            "${env:TEAM:-x}",
-        ] {
+        for text in
+            ["${env:NONE}", "${env:EMPTY}", "${env:}", "${env:A B}", "${env:TEAM", "${env.TEAM}", "${env:TEAM:-x}"]
+        {
             assert!(expand(text).is_err(), "{text}");
         }
     }

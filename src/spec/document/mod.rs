@@ -50,12 +50,7 @@ pub(crate) struct Entry {
 
 impl Node {
     pub(crate) fn new(value: Value, span: Span) -> Self {
-        Self {
-            value,
-            span,
-            written: None,
-            variable: None,
-        }
+        Self { value, span, written: None, variable: None }
     }
 
     /// What it is, for a sentence such as "is a list".
@@ -113,12 +108,10 @@ impl Node {
         let mut span = self.heading();
         for step in path.steps() {
             let (next, key_span) = match (&node.value, step) {
-                (Value::Map(entries), Step::Key(key)) => {
-                    match entries.iter().find(|entry| entry.key == *key) {
-                        Some(entry) => (&entry.node, Some(entry.key_span.clone())),
-                        None => return span,
-                    }
-                }
+                (Value::Map(entries), Step::Key(key)) => match entries.iter().find(|entry| entry.key == *key) {
+                    Some(entry) => (&entry.node, Some(entry.key_span.clone())),
+                    None => return span,
+                },
                 (Value::List(items), Step::Index(index)) => match items.get(*index) {
                     Some(item) => (item, None),
                     None => return span,
@@ -145,23 +138,22 @@ impl Node {
 
     /// The value at a place.
     pub(crate) fn find(&self, path: &Path) -> Option<&Self> {
-        path.steps()
-            .try_fold(self, |node, step| match (&node.value, step) {
-                (Value::Map(_), Step::Key(key)) => node.entry(key).map(|entry| &entry.node),
-                (Value::List(items), Step::Index(index)) => items.get(*index),
-                _ => None,
-            })
+        path.steps().try_fold(self, |node, step| match (&node.value, step) {
+            (Value::Map(_), Step::Key(key)) => node.entry(key).map(|entry| &entry.node),
+            (Value::List(items), Step::Index(index)) => items.get(*index),
+            _ => None,
+        })
     }
 
     /// What to mark for this value: itself, or the first key of a mapping.
     fn heading(&self) -> Span {
         match &self.value {
-            Value::Map(entries) if self.span.is_empty() => entries
-                .first()
-                .map_or_else(|| self.span.clone(), |entry| entry.key_span.clone()),
-            Value::List(items) if self.span.is_empty() => items
-                .first()
-                .map_or_else(|| self.span.clone(), Self::heading),
+            Value::Map(entries) if self.span.is_empty() => {
+                entries.first().map_or_else(|| self.span.clone(), |entry| entry.key_span.clone())
+            }
+            Value::List(items) if self.span.is_empty() => {
+                items.first().map_or_else(|| self.span.clone(), Self::heading)
+            }
             _ => self.span.clone(),
         }
     }

@@ -23,11 +23,7 @@ impl Path {
 
     /// From dotted keys, such as `cluster.endpoint`.
     pub(crate) fn of(keys: &str) -> Self {
-        Self(
-            keys.split('.')
-                .map(|key| Step::Key(key.to_owned()))
-                .collect(),
-        )
+        Self(keys.split('.').map(|key| Step::Key(key.to_owned())).collect())
     }
 
     /// One key further.

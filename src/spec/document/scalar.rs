@@ -17,11 +17,7 @@ pub(super) fn resolve(text: &str) -> Option<Value> {
         return None;
     }
     if looks_like_float(text) {
-        return text
-            .parse()
-            .ok()
-            .and_then(serde_json::Number::from_f64)
-            .map(Value::Number);
+        return text.parse().ok().and_then(serde_json::Number::from_f64).map(Value::Number);
     }
     Some(Value::Text(text.to_owned()))
 }
@@ -37,10 +33,7 @@ fn integer(text: &str) -> Option<serde_json::Number> {
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
-    text.parse::<i64>()
-        .map(Into::into)
-        .ok()
-        .or_else(|| text.parse::<u64>().map(Into::into).ok())
+    text.parse::<i64>().map(Into::into).ok().or_else(|| text.parse::<u64>().map(Into::into).ok())
 }
 
 fn is_not_finite(text: &str) -> bool {
@@ -61,9 +54,7 @@ fn looks_like_float(text: &str) -> bool {
         !exponent.is_empty() && digits(exponent)
     });
     let mantissa_fits = match mantissa.split_once('.') {
-        Some((whole, fraction)) => {
-            digits(whole) && digits(fraction) && !(whole.is_empty() && fraction.is_empty())
-        }
+        Some((whole, fraction)) => digits(whole) && digits(fraction) && !(whole.is_empty() && fraction.is_empty()),
         None => !mantissa.is_empty() && digits(mantissa),
     };
     mantissa_fits && exponent_fits

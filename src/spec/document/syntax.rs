@@ -15,10 +15,7 @@ pub(super) fn explain(source: &Source, offset: usize, info: &str, opened: Option
         .or_else(|| template(source, index))
         .or_else(|| unclosed_quote(source, offset, info))
         .or_else(|| unclosed_bracket(source, &here, info, opened.as_ref()))
-        .or_else(|| {
-            near.clone()
-                .find_map(|line| no_space_after_colon(source, line))
-        })
+        .or_else(|| near.clone().find_map(|line| no_space_after_colon(source, line)))
         .or_else(|| special_character(source, &here, info))
         .or_else(|| second_colon(source, index, offset, info))
         .or_else(|| misindented(&here, info))
@@ -38,12 +35,8 @@ fn tab(source: &Source, line: usize) -> Option<Problem> {
     let column = text[..indentation].find('\t')?;
     let start = source.line_range(line).start + column;
     Some(
-        Problem::error(
-            start..start + 1,
-            "there is a tab in the indentation of this line",
-            "indent with spaces",
-        )
-        .because("YAML counts columns, and a tab has no certain width"),
+        Problem::error(start..start + 1, "there is a tab in the indentation of this line", "indent with spaces")
+            .because("YAML counts columns, and a tab has no certain width"),
     )
 }
 
@@ -51,9 +44,7 @@ fn tab(source: &Source, line: usize) -> Option<Problem> {
 fn variable_in_brackets(source: &Source, line: usize) -> Option<Problem> {
     let text = source.line(line);
     let column = text.find("${env:")?;
-    let end = text[column..]
-        .find('}')
-        .map_or(text.len(), |end| column + end + 1);
+    let end = text[column..].find('}').map_or(text.len(), |end| column + end + 1);
     let start = source.line_range(line).start;
     let written = &text[column..end];
     Some(
@@ -70,9 +61,7 @@ fn variable_in_brackets(source: &Source, line: usize) -> Option<Problem> {
 pub(super) fn template(source: &Source, line: usize) -> Option<Problem> {
     let text = source.line(line);
     let column = text.find("{{")?;
-    let end = text[column..]
-        .find("}}")
-        .map_or(text.len(), |end| column + end + 2);
+    let end = text[column..].find("}}").map_or(text.len(), |end| column + end + 2);
     let start = source.line_range(line).start;
     Some(
         Problem::error(
@@ -88,13 +77,8 @@ fn unclosed_quote(source: &Source, offset: usize, info: &str) -> Option<Problem>
     if !info.contains("quoted scalar") {
         return None;
     }
-    let quote = source.text()[offset..]
-        .chars()
-        .next()
-        .filter(|first| matches!(first, '"' | '\''));
-    if let Some(quote) =
-        quote.filter(|_| info.contains("end of stream") || info.contains("indentation"))
-    {
+    let quote = source.text()[offset..].chars().next().filter(|first| matches!(first, '"' | '\''));
+    if let Some(quote) = quote.filter(|_| info.contains("end of stream") || info.contains("indentation")) {
         return Some(Problem::error(
             offset..offset + 1,
             format!("the text that begins with this `{quote}` never ends"),
@@ -121,12 +105,7 @@ fn unclosed_quote(source: &Source, offset: usize, info: &str) -> Option<Problem>
     None
 }
 
-fn unclosed_bracket(
-    source: &Source,
-    here: &Span,
-    info: &str,
-    opened: Option<&Span>,
-) -> Option<Problem> {
+fn unclosed_bracket(source: &Source, here: &Span, info: &str, opened: Option<&Span>) -> Option<Problem> {
     if info.contains("misplaced bracket") {
         return Some(Problem::error(
             here.clone(),
@@ -134,12 +113,7 @@ fn unclosed_bracket(
             "remove it, or open the list with `[` or the mapping with `{` before",
         ));
     }
-    let about_brackets = [
-        "flow",
-        "placement of ':'",
-        "not allowed in this context",
-        "unexpected eof",
-    ];
+    let about_brackets = ["flow", "placement of ':'", "not allowed in this context", "unexpected eof"];
     if !about_brackets.iter().any(|words| info.contains(words)) {
         return None;
     }
@@ -162,10 +136,7 @@ fn unclosed_bracket(
 fn no_space_after_colon(source: &Source, line: usize) -> Option<Problem> {
     let text = source.line(line);
     let trimmed = text.trim_start().trim_start_matches("- ");
-    let key: String = trimmed
-        .chars()
-        .take_while(char::is_ascii_alphanumeric)
-        .collect();
+    let key: String = trimmed.chars().take_while(char::is_ascii_alphanumeric).collect();
     let rest = trimmed.get(key.len()..)?.strip_prefix(':')?;
     let value = rest.split(" #").next().unwrap_or(rest).trim_end();
     let squeezed = !key.is_empty() && !value.is_empty() && !value.starts_with([' ', ':', '/']);
@@ -186,9 +157,7 @@ fn no_space_after_colon(source: &Source, line: usize) -> Option<Problem> {
 
 /// A value that begins with a character that YAML keeps for itself.
 fn special_character(source: &Source, here: &Span, info: &str) -> Option<Problem> {
-    let first = source.text()[here.start.min(source.text().len())..]
-        .chars()
-        .next()?;
+    let first = source.text()[here.start.min(source.text().len())..].chars().next()?;
     let kept = info.contains("unexpected character") || info.contains("unknown anchor");
     let alias = info.contains("anchor or alias") || info.contains("unknown anchor");
     match first {
@@ -202,11 +171,7 @@ fn special_character(source: &Source, here: &Span, info: &str) -> Option<Problem
                 here.clone(),
                 format!(
                     "`{first}` here begins {}",
-                    if first == '*' {
-                        "an alias to an anchor that does not exist"
-                    } else {
-                        "an anchor without a name"
-                    }
+                    if first == '*' { "an alias to an anchor that does not exist" } else { "an anchor without a name" }
                 ),
                 "put quotes around the value if it is text",
             )

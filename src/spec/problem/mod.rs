@@ -43,11 +43,7 @@ pub struct Problem {
 
 impl Problem {
     /// An error at a place, with what is wrong and what to write instead.
-    pub(crate) fn error(
-        span: Range<usize>,
-        message: impl Into<String>,
-        help: impl Into<String>,
-    ) -> Self {
+    pub(crate) fn error(span: Range<usize>, message: impl Into<String>, help: impl Into<String>) -> Self {
         Self {
             severity: Severity::Error,
             path: String::new(),
@@ -61,34 +57,22 @@ impl Problem {
 
     /// An error that concerns the file as a whole.
     pub(crate) fn of_file(message: impl Into<String>, help: impl Into<String>) -> Self {
-        Self {
-            span: None,
-            ..Self::error(0..0, message, help)
-        }
+        Self { span: None, ..Self::error(0..0, message, help) }
     }
 
     /// The same as a warning.
     pub(crate) fn as_warning(self) -> Self {
-        Self {
-            severity: Severity::Warning,
-            ..self
-        }
+        Self { severity: Severity::Warning, ..self }
     }
 
     /// The same with its place in the document.
     pub(crate) fn at(self, path: impl fmt::Display) -> Self {
-        Self {
-            path: path.to_string(),
-            ..self
-        }
+        Self { path: path.to_string(), ..self }
     }
 
     /// The same with a reason.
     pub(crate) fn because(self, why: impl Into<String>) -> Self {
-        Self {
-            why: Some(why.into()),
-            ..self
-        }
+        Self { why: Some(why.into()), ..self }
     }
 
     /// The same with another place that belongs to it.
@@ -146,11 +130,7 @@ impl Problems {
     pub(crate) fn new(source: Source, mut list: Vec<Problem>) -> Self {
         let place = |problem: &Problem| problem.span.as_ref().map_or(0, |span| span.start);
         list.sort_by(|one, other| {
-            (place(one), one.severity, &one.message).cmp(&(
-                place(other),
-                other.severity,
-                &other.message,
-            ))
+            (place(one), one.severity, &one.message).cmp(&(place(other), other.severity, &other.message))
         });
         list.dedup_by(|one, other| one.message == other.message && one.span == other.span);
         Self { source, list }
@@ -178,29 +158,19 @@ impl Problems {
 
     /// How many of them are errors.
     pub fn errors(&self) -> usize {
-        self.list
-            .iter()
-            .filter(|problem| problem.severity == Severity::Error)
-            .count()
+        self.list.iter().filter(|problem| problem.severity == Severity::Error).count()
     }
 
     /// The line and column of a problem, both from 1; none if it is about the file as a whole.
     pub fn position(&self, problem: &Problem) -> Option<(usize, usize)> {
-        problem
-            .span
-            .as_ref()
-            .map(|span| self.source.position(span.start))
+        problem.span.as_ref().map(|span| self.source.position(span.start))
     }
 
     /// The problems for programs.
     pub fn records(&self) -> Vec<ProblemRecord> {
         let related = |(span, label): &(Range<usize>, String)| {
             let (line, column) = self.source.position(span.start);
-            RelatedRecord {
-                line,
-                column,
-                label: label.clone(),
-            }
+            RelatedRecord { line, column, label: label.clone() }
         };
         let record = |problem: &Problem| {
             let position = self.position(problem);
@@ -230,11 +200,7 @@ impl Problems {
             (errors, 0) => count(errors, "error"),
             (0, warnings) => count(warnings, "warning"),
             (errors, warnings) => {
-                format!(
-                    "{} and {}",
-                    count(errors, "error"),
-                    count(warnings, "warning")
-                )
+                format!("{} and {}", count(errors, "error"), count(warnings, "warning"))
             }
         };
         format!("{counts} in `{}`", self.source.name())

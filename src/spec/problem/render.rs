@@ -2,10 +2,7 @@
 
 use std::{error::Error, fmt, ops::Range};
 
-use miette::{
-    Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, Severity as MietteSeverity,
-    SourceCode,
-};
+use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, Severity as MietteSeverity, SourceCode};
 
 use super::{Problem, Problems, Severity, Source, quoted};
 
@@ -25,11 +22,7 @@ pub struct Style {
 
 impl Default for Style {
     fn default() -> Self {
-        Self {
-            colour: false,
-            unicode: true,
-            width: 100,
-        }
+        Self { colour: false, unicode: true, width: 100 }
     }
 }
 
@@ -61,15 +54,8 @@ impl Problems {
             Some((line, column)) => format!("{}:{line}:{column}", self.source_name()),
             None => self.source_name().to_owned(),
         };
-        let why = problem
-            .why
-            .as_ref()
-            .map(|why| format!("  {why}\n"))
-            .unwrap_or_default();
-        format!(
-            "{place}: {}\n{why}  help: {}\n",
-            problem.message, problem.help
-        )
+        let why = problem.why.as_ref().map(|why| format!("  {why}\n")).unwrap_or_default();
+        format!("{place}: {}\n{why}  help: {}\n", problem.message, problem.help)
     }
 }
 
@@ -77,10 +63,7 @@ fn handler(style: Style) -> GraphicalReportHandler {
     let theme = match (style.unicode, style.colour) {
         (true, true) => GraphicalTheme::unicode(),
         (true, false) => GraphicalTheme::unicode_nocolor(),
-        (false, true) => GraphicalTheme {
-            styles: miette::ThemeStyles::ansi(),
-            ..GraphicalTheme::ascii()
-        },
+        (false, true) => GraphicalTheme { styles: miette::ThemeStyles::ansi(), ..GraphicalTheme::ascii() },
         (false, false) => GraphicalTheme::none(),
     };
     GraphicalReportHandler::new_themed(theme)
@@ -107,30 +90,14 @@ struct Reason {
 
 impl<'a> Shown<'a> {
     fn new(problem: &'a Problem, source: &'a Source) -> Self {
-        let far = problem
-            .related
-            .iter()
-            .filter(|(span, _)| !is_near(problem, span, source));
+        let far = problem.related.iter().filter(|(span, _)| !is_near(problem, span, source));
         let far = far.map(|(span, label)| {
             let index = source.line_index(span.start);
-            format!(
-                "{label}, in line {}: {}",
-                index + 1,
-                quoted(source.line(index).trim())
-            )
+            format!("{label}, in line {}: {}", index + 1, quoted(source.line(index).trim()))
         });
         let texts: Vec<String> = problem.why.iter().cloned().chain(far).collect();
-        let reason = texts.into_iter().rev().fold(None, |next, text| {
-            Some(Reason {
-                text,
-                next: next.map(Box::new),
-            })
-        });
-        Self {
-            problem,
-            source,
-            reason,
-        }
+        let reason = texts.into_iter().rev().fold(None, |next, text| Some(Reason { text, next: next.map(Box::new) }));
+        Self { problem, source, reason }
     }
 }
 
@@ -139,10 +106,7 @@ fn is_near(problem: &Problem, related: &Range<usize>, source: &Source) -> bool {
     let Some(span) = &problem.span else {
         return false;
     };
-    source
-        .line_index(span.start)
-        .abs_diff(source.line_index(related.start))
-        <= 2
+    source.line_index(span.start).abs_diff(source.line_index(related.start)) <= 2
 }
 
 impl fmt::Display for Reason {
@@ -153,9 +117,7 @@ impl fmt::Display for Reason {
 
 impl Error for Reason {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.next
-            .as_deref()
-            .map(|next| next as &(dyn Error + 'static))
+        self.next.as_deref().map(|next| next as &(dyn Error + 'static))
     }
 }
 
@@ -167,9 +129,7 @@ impl fmt::Display for Shown<'_> {
 
 impl Error for Shown<'_> {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.reason
-            .as_ref()
-            .map(|reason| reason as &(dyn Error + 'static))
+        self.reason.as_ref().map(|reason| reason as &(dyn Error + 'static))
     }
 }
 
@@ -186,20 +146,13 @@ impl Diagnostic for Shown<'_> {
     }
 
     fn source_code(&self) -> Option<&dyn SourceCode> {
-        self.problem
-            .span
-            .as_ref()
-            .map(|_| self.source as &dyn SourceCode)
+        self.problem.span.as_ref().map(|_| self.source as &dyn SourceCode)
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
         let span = self.source.within_line(self.problem.span.as_ref()?);
         let primary = LabeledSpan::new_primary_with_span(None, (span.start, span.len()));
-        let related = self
-            .problem
-            .related
-            .iter()
-            .filter(|(span, _)| is_near(self.problem, span, self.source));
+        let related = self.problem.related.iter().filter(|(span, _)| is_near(self.problem, span, self.source));
         let related = related.map(|(span, label)| {
             let span = self.source.within_line(span);
             LabeledSpan::new_with_span(Some(label.clone()), (span.start, span.len()))

@@ -30,16 +30,9 @@ impl Source {
     pub(crate) fn new(name: impl Into<String>, text: impl Into<String>) -> Self {
         let text = text.into();
         let ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
-        let lines = std::iter::once(0)
-            .chain(ends.map(|(offset, _)| offset + 1))
-            .collect();
+        let lines = std::iter::once(0).chain(ends.map(|(offset, _)| offset + 1)).collect();
         let shown = disarmed(&text);
-        Self(Arc::new(Inner {
-            name: name.into(),
-            text,
-            shown,
-            lines,
-        }))
+        Self(Arc::new(Inner { name: name.into(), text, shown, lines }))
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -52,26 +45,13 @@ impl Source {
 
     /// The number of the line that contains the byte at `offset`, from 0.
     pub(crate) fn line_index(&self, offset: usize) -> usize {
-        self.0
-            .lines
-            .partition_point(|start| *start <= offset)
-            .saturating_sub(1)
+        self.0.lines.partition_point(|start| *start <= offset).saturating_sub(1)
     }
 
     /// The bytes of a line, without its end.
     pub(crate) fn line_range(&self, index: usize) -> Range<usize> {
-        let start = self
-            .0
-            .lines
-            .get(index)
-            .copied()
-            .unwrap_or(self.0.text.len());
-        let end = self
-            .0
-            .lines
-            .get(index + 1)
-            .copied()
-            .unwrap_or(self.0.text.len());
+        let start = self.0.lines.get(index).copied().unwrap_or(self.0.text.len());
+        let end = self.0.lines.get(index + 1).copied().unwrap_or(self.0.text.len());
         let line = self.0.text[start..end].trim_end_matches(['\n', '\r']);
         start..start + line.len()
     }
@@ -96,11 +76,7 @@ impl Source {
         let start = start.min(line.end);
         let end = self.boundary(span.end.max(start)).min(line.end).max(start);
         let text = self.0.text[start..end].trim_end();
-        let end = if text.is_empty() {
-            end
-        } else {
-            start + text.len()
-        };
+        let end = if text.is_empty() { end } else { start + text.len() };
         // A place at the end of a line or of the file points at the last character before it.
         match start == end && start > line.start && start == line.end {
             true => self.boundary(start - 1)..start,
@@ -117,21 +93,15 @@ impl Source {
     fn window(&self, span: Range<usize>, around: usize) -> Range<usize> {
         let (first, last) = (self.line_index(span.start), self.line_index(span.end));
         let start = self.line_range(first.saturating_sub(around)).start;
-        let end = self
-            .line_range((last + around).min(self.0.lines.len() - 1))
-            .end;
+        let end = self.line_range((last + around).min(self.0.lines.len() - 1)).end;
         let too_long = |line: usize| self.line_range(line).len() > LONGEST_LINE;
         let from = first.saturating_sub(around);
         match (from..=last + around).any(too_long) {
             false => start..end.max(span.end),
             true => {
                 let line = self.line_range(first);
-                let start = self
-                    .boundary(span.start.saturating_sub(LEAD))
-                    .max(line.start);
-                let end = self
-                    .boundary(start + LONGEST_LINE)
-                    .max(span.end.min(line.end));
+                let start = self.boundary(span.start.saturating_sub(LEAD)).max(line.start);
+                let end = self.boundary(start + LONGEST_LINE).max(span.end.min(line.end));
                 start..end.min(line.end).max(start)
             }
         }
@@ -155,12 +125,7 @@ impl SourceCode for Source {
             _ => self.window(asked, before.max(after)),
         };
         let (line, column) = self.position(range.start);
-        let data = self
-            .0
-            .shown
-            .as_bytes()
-            .get(range.clone())
-            .ok_or(MietteError::OutOfBounds)?;
+        let data = self.0.shown.as_bytes().get(range.clone()).ok_or(MietteError::OutOfBounds)?;
         let lines = data.iter().filter(|byte| **byte == b'\n').count() + 1;
         Ok(Box::new(MietteSpanContents::new_named(
             self.0.name.clone(),

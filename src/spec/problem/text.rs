@@ -18,11 +18,7 @@ pub(crate) fn harmless(character: char) -> char {
         character,
         '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}'
     );
-    if character.is_control() || steers {
-        '?'
-    } else {
-        character
-    }
+    if character.is_control() || steers { '?' } else { character }
 }
 
 /// `a`, `b` and `c`, each in backticks.
@@ -55,16 +51,10 @@ fn enumerated(items: &[String], word: &str) -> String {
 }
 
 /// The candidate that was probably meant by `text`, if any is close enough.
-pub(crate) fn nearest<'a>(
-    text: &str,
-    candidates: impl IntoIterator<Item = &'a str>,
-) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(text: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let wanted = plain(text);
     let candidates: Vec<&str> = candidates.into_iter().collect();
-    if let Some(same) = candidates
-        .iter()
-        .find(|candidate| plain(candidate) == wanted)
-    {
+    if let Some(same) = candidates.iter().find(|candidate| plain(candidate) == wanted) {
         return Some(same);
     }
     let tolerance = match wanted.chars().count() {
@@ -75,12 +65,7 @@ pub(crate) fn nearest<'a>(
     };
     candidates
         .into_iter()
-        .map(|candidate| {
-            (
-                strsim::damerau_levenshtein(&wanted, &plain(candidate)),
-                candidate,
-            )
-        })
+        .map(|candidate| (strsim::damerau_levenshtein(&wanted, &plain(candidate)), candidate))
         .filter(|(distance, _)| *distance <= tolerance)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
@@ -88,13 +73,8 @@ pub(crate) fn nearest<'a>(
 
 /// Lower case, without the separators in which naming styles differ; only as much as a name can have.
 fn plain(text: &str) -> String {
-    let letters = text
-        .chars()
-        .filter(|character| !matches!(character, '-' | '_' | ' ' | '.'));
-    letters
-        .take(LONGEST_QUOTE)
-        .flat_map(char::to_lowercase)
-        .collect()
+    let letters = text.chars().filter(|character| !matches!(character, '-' | '_' | ' ' | '.'));
+    letters.take(LONGEST_QUOTE).flat_map(char::to_lowercase).collect()
 }
 
 #[cfg(test)]

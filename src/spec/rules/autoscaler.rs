@@ -20,10 +20,7 @@ fn place(key: &str) -> Path {
 }
 
 fn interruption_has_a_reader(stack: &Stack, report: &mut Report<'_>) {
-    let reader = stack
-        .autoscaler
-        .as_ref()
-        .is_some_and(|one| one.engine != AutoscalerEngine::None);
+    let reader = stack.autoscaler.as_ref().is_some_and(|one| one.engine != AutoscalerEngine::None);
     if stack.interruption.is_some() && !reader && stack.cluster.is_some() {
         report.add(
             Finding::of_key(
@@ -52,10 +49,9 @@ fn engine_has_pools(autoscaler: &Autoscaler, report: &mut Report<'_>) {
             .warning(),
         );
     }
-    for (key, given) in [
-        ("nodePools", !autoscaler.node_pools.is_empty()),
-        ("nodeClasses", !autoscaler.node_classes.is_empty()),
-    ] {
+    for (key, given) in
+        [("nodePools", !autoscaler.node_pools.is_empty()), ("nodeClasses", !autoscaler.node_classes.is_empty())]
+    {
         if !runs && given {
             report.add(
                 Finding::of_key(
@@ -70,20 +66,9 @@ fn engine_has_pools(autoscaler: &Autoscaler, report: &mut Report<'_>) {
 }
 
 fn names_differ(autoscaler: &Autoscaler, report: &mut Report<'_>) {
-    let pools: Vec<&str> = autoscaler
-        .node_pools
-        .iter()
-        .map(|pool| pool.name.as_str())
-        .collect();
-    let classes: Vec<&str> = autoscaler
-        .node_classes
-        .iter()
-        .map(|class| class.name.as_str())
-        .collect();
-    for (key, what, names) in [
-        ("nodePools", "NodePools", pools),
-        ("nodeClasses", "EC2NodeClasses", classes),
-    ] {
+    let pools: Vec<&str> = autoscaler.node_pools.iter().map(|pool| pool.name.as_str()).collect();
+    let classes: Vec<&str> = autoscaler.node_classes.iter().map(|class| class.name.as_str()).collect();
+    for (key, what, names) in [("nodePools", "NodePools", pools), ("nodeClasses", "EC2NodeClasses", classes)] {
         for (index, first) in super::repetitions(&names) {
             report.add(
                 Finding::new(
@@ -98,43 +83,24 @@ fn names_differ(autoscaler: &Autoscaler, report: &mut Report<'_>) {
 }
 
 fn pools_have_their_class(autoscaler: &Autoscaler, report: &mut Report<'_>) {
-    let classes: Vec<&str> = autoscaler
-        .node_classes
-        .iter()
-        .map(|class| class.name.as_str())
-        .collect();
+    let classes: Vec<&str> = autoscaler.node_classes.iter().map(|class| class.name.as_str()).collect();
     for (index, pool) in autoscaler.node_pools.iter().enumerate() {
-        let reference = pool
-            .spec
-            .get("template")
-            .and_then(|value| value.pointer("/spec/nodeClassRef/name"));
+        let reference = pool.spec.get("template").and_then(|value| value.pointer("/spec/nodeClassRef/name"));
         let Some(name) = reference.and_then(serde_json::Value::as_str) else {
             continue;
         };
         if classes.contains(&name) {
             continue;
         }
-        let path = place("nodePools")
-            .index(index)
-            .key("spec")
-            .key("template")
-            .key("spec")
-            .key("nodeClassRef")
-            .key("name");
+        let path =
+            place("nodePools").index(index).key("spec").key("template").key("spec").key("nodeClassRef").key("name");
         let help = match classes.as_slice() {
             [] => format!("add `nodeClasses: [{{ name: {name}, spec: … }}]`"),
             [only] => format!("write `{only}`, or add an EC2NodeClass with this name"),
-            _ => format!(
-                "write {}, or add an EC2NodeClass with this name",
-                crate::spec::problem::any_of(&classes)
-            ),
+            _ => format!("write {}, or add an EC2NodeClass with this name", crate::spec::problem::any_of(&classes)),
         };
-        let finding = Finding::new(
-            path,
-            format!("there is no EC2NodeClass named {}", quoted(name)),
-            help,
-        )
-        .given(place("nodeClasses"));
+        let finding = Finding::new(path, format!("there is no EC2NodeClass named {}", quoted(name)), help)
+            .given(place("nodeClasses"));
         report.add(finding);
     }
 }

@@ -21,9 +21,7 @@ pub(super) fn check(stack: &Stack, report: &mut Report<'_>) {
     networks_are_not_the_world(bastion, report);
     disk_is_possible(bastion, report);
     let tools = Path::of("bastion.tools");
-    refuse_repetitions(report, &tools, &bastion.tools, |tool| {
-        format!("{tool:?}").to_lowercase()
-    });
+    refuse_repetitions(report, &tools, &bastion.tools, |tool| format!("{tool:?}").to_lowercase());
 }
 
 fn place(key: &str) -> Path {
@@ -74,10 +72,7 @@ fn networks_are_not_the_world(bastion: &Bastion, report: &mut Report<'_>) {
         if cidr.prefix() < 8 {
             let message = match cidr.prefix() {
                 0 => "this opens SSH to the whole world".to_owned(),
-                _ => format!(
-                    "`{cidr}` opens SSH to {} addresses",
-                    1_u64 << (32 - cidr.prefix())
-                ),
+                _ => format!("`{cidr}` opens SSH to {} addresses", 1_u64 << (32 - cidr.prefix())),
             };
             report.add(
                 Finding::new(
@@ -96,10 +91,7 @@ fn disk_is_possible(bastion: &Bastion, report: &mut Report<'_>) {
         report.add(
             Finding::new(
                 place("diskSize"),
-                format!(
-                    "`{}` is not a possible size for the bastion's disk",
-                    bastion.disk_size
-                ),
+                format!("`{}` is not a possible size for the bastion's disk", bastion.disk_size),
                 format!("write a size from `{SMALLEST_DISK}` to `{LARGEST_DISK}`"),
             )
             .because("the image of Amazon Linux 2023 itself takes 8Gi"),

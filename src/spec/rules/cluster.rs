@@ -42,11 +42,7 @@ fn version_is_possible(cluster: &Cluster, report: &mut Report<'_>) {
             true => format!("write `\"1.{}0\"`, if that is meant", version.minor),
             false => "write a version that EKS has, such as `\"1.35\"`".to_owned(),
         };
-        let finding = Finding::new(
-            place("version"),
-            format!("EKS has no Kubernetes {version}"),
-            help,
-        );
+        let finding = Finding::new(place("version"), format!("EKS has no Kubernetes {version}"), help);
         report.add(match lost_zero {
             true => finding.because(format!(
                 "a version without quotes is a number, and the number 1.{0}0 is written 1.{0}",
@@ -61,11 +57,7 @@ fn version_is_possible(cluster: &Cluster, report: &mut Report<'_>) {
                 format!("this eksup was not made for Kubernetes {version}"),
                 "check that EKS offers the version; `eksup plan` asks it",
             )
-            .because(format!(
-                "it was made for 1.{} to 1.{}",
-                KNOWN_MINORS.start(),
-                KNOWN_MINORS.end()
-            ))
+            .because(format!("it was made for 1.{} to 1.{}", KNOWN_MINORS.start(), KNOWN_MINORS.end()))
             .warning(),
         );
     }
@@ -141,12 +133,7 @@ fn public_networks_are_public(cluster: &Cluster, report: &mut Report<'_>) {
             );
         }
     }
-    super::refuse_repetitions(
-        report,
-        &path,
-        &cluster.endpoint.public_cidrs,
-        ToString::to_string,
-    );
+    super::refuse_repetitions(report, &path, &cluster.endpoint.public_cidrs, ToString::to_string);
 }
 
 fn service_addresses_are_free(stack: &Stack, cluster: &Cluster, report: &mut Report<'_>) {
@@ -163,24 +150,14 @@ fn service_addresses_are_free(stack: &Stack, cluster: &Cluster, report: &mut Rep
             .because("EKS takes nothing else, and it cannot be changed later"),
         );
     }
-    let Some(network) = stack
-        .network
-        .as_ref()
-        .filter(|network| network.existing.is_none())
-    else {
+    let Some(network) = stack.network.as_ref().filter(|network| network.existing.is_none()) else {
         return;
     };
     if cidr.overlaps(network.cidr) {
         let finding = Finding::new(
             place("serviceCidr"),
-            format!(
-                "the services' network `{cidr}` overlaps the VPC `{}`",
-                network.cidr
-            ),
-            format!(
-                "take another network, such as `{}`, or leave `serviceCidr` out",
-                apart_from(network.cidr)
-            ),
+            format!("the services' network `{cidr}` overlaps the VPC `{}`", network.cidr),
+            format!("take another network, such as `{}`, or leave `serviceCidr` out", apart_from(network.cidr)),
         )
         .because("pods could not reach the hosts whose addresses services have")
         .given(Path::of("network.cidr"));
@@ -199,11 +176,7 @@ fn apart_from(vpc: Cidr) -> Cidr {
 }
 
 fn access_is_granted_once(cluster: &Cluster, report: &mut Report<'_>) {
-    let grants: Vec<_> = cluster
-        .access
-        .iter()
-        .map(|entry| (&entry.principal, entry.policy))
-        .collect();
+    let grants: Vec<_> = cluster.access.iter().map(|entry| (&entry.principal, entry.policy)).collect();
     for (index, first) in super::repetitions(&grants) {
         report.add(
             Finding::new(
@@ -219,20 +192,10 @@ fn access_is_granted_once(cluster: &Cluster, report: &mut Report<'_>) {
 
 fn addons_are_installed_once(stack: &Stack, cluster: &Cluster, report: &mut Report<'_>) {
     let path = place("addons");
-    let names: Vec<&str> = cluster
-        .addons
-        .iter()
-        .map(|addon| addon.name.as_str())
-        .collect();
+    let names: Vec<&str> = cluster.addons.iter().map(|addon| addon.name.as_str()).collect();
     super::refuse_repetitions(report, &path, &names, ToString::to_string);
-    let own = stack
-        .addons
-        .as_ref()
-        .is_some_and(|addons| addons.metrics_server.is_some());
-    if let Some(index) = names
-        .iter()
-        .position(|name| own && *name == "metrics-server")
-    {
+    let own = stack.addons.as_ref().is_some_and(|addons| addons.metrics_server.is_some());
+    if let Some(index) = names.iter().position(|name| own && *name == "metrics-server") {
         report.add(
             Finding::new(
                 path.index(index),
@@ -245,10 +208,8 @@ fn addons_are_installed_once(stack: &Stack, cluster: &Cluster, report: &mut Repo
 }
 
 fn core_addons_are_there(cluster: &Cluster, report: &mut Report<'_>) {
-    let missing: Vec<&str> = ["vpc-cni", "kube-proxy", "coredns"]
-        .into_iter()
-        .filter(|name| !cluster.has_addon(name))
-        .collect();
+    let missing: Vec<&str> =
+        ["vpc-cni", "kube-proxy", "coredns"].into_iter().filter(|name| !cluster.has_addon(name)).collect();
     if !missing.is_empty() {
         report.add(
             Finding::of_key(
@@ -264,20 +225,10 @@ fn core_addons_are_there(cluster: &Cluster, report: &mut Report<'_>) {
 }
 
 fn pod_identity_has_its_agent(stack: &Stack, cluster: &Cluster, report: &mut Report<'_>) {
-    let mode = stack
-        .identity
-        .as_ref()
-        .map(|identity| identity.mode)
-        .unwrap_or_default();
-    let accounts = stack
-        .identity
-        .as_ref()
-        .is_some_and(|identity| !identity.service_accounts.is_empty());
+    let mode = stack.identity.as_ref().map(|identity| identity.mode).unwrap_or_default();
+    let accounts = stack.identity.as_ref().is_some_and(|identity| !identity.service_accounts.is_empty());
     let controllers = stack.autoscaler.is_some()
-        || stack
-            .addons
-            .as_ref()
-            .is_some_and(|addons| addons.load_balancer_controller.is_some());
+        || stack.addons.as_ref().is_some_and(|addons| addons.load_balancer_controller.is_some());
     let agent = "eks-pod-identity-agent";
     if mode == IdentityMode::PodIdentity && (accounts || controllers) && !cluster.has_addon(agent) {
         report.add(
@@ -294,28 +245,19 @@ fn pod_identity_has_its_agent(stack: &Stack, cluster: &Cluster, report: &mut Rep
 }
 
 fn logs_are_listed_once(cluster: &Cluster, report: &mut Report<'_>) {
-    super::refuse_repetitions(report, &place("logging"), &cluster.logging, |log| {
-        log.as_str().to_owned()
-    });
+    super::refuse_repetitions(report, &place("logging"), &cluster.logging, |log| log.as_str().to_owned());
 }
 
 /// A key in another region can be named, but not used.
 pub(super) fn key_is_in_the_region(stack: &Stack, key: &str, path: Path, report: &mut Report<'_>) {
-    let Some(region) = key
-        .strip_prefix("arn:")
-        .and_then(|rest| rest.split(':').nth(2))
-    else {
+    let Some(region) = key.strip_prefix("arn:").and_then(|rest| rest.split(':').nth(2)) else {
         return;
     };
     if region != stack.metadata.region {
         report.add(
             Finding::new(
                 path,
-                format!(
-                    "the key is in {}, the stack in {}",
-                    quoted(region),
-                    quoted(&stack.metadata.region)
-                ),
+                format!("the key is in {}, the stack in {}", quoted(region), quoted(&stack.metadata.region)),
                 format!("name a key in `{}`", stack.metadata.region),
             )
             .because("a service can use only keys of its own region")

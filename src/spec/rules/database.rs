@@ -28,11 +28,7 @@ fn place(key: &str) -> Path {
 
 /// MariaDB counts from 10, MySQL ends below: a version tells which of the two was meant.
 fn version_is_of_the_engine(database: &Database, report: &mut Report<'_>) {
-    let major: Option<u32> = database
-        .version
-        .split('.')
-        .next()
-        .and_then(|major| major.parse().ok());
+    let major: Option<u32> = database.version.split('.').next().and_then(|major| major.parse().ok());
     let Some(major) = major else { return };
     let other = match database.engine {
         DatabaseEngine::Mysql if major >= 10 => DatabaseEngine::Mariadb,
@@ -48,11 +44,7 @@ fn version_is_of_the_engine(database: &Database, report: &mut Report<'_>) {
                 other.title(),
                 database.engine.title()
             ),
-            format!(
-                "write `engine: {}`, or a version of {}",
-                other.as_str(),
-                database.engine.title()
-            ),
+            format!("write `engine: {}`, or a version of {}", other.as_str(), database.engine.title()),
         )
         .see(place("engine"), "the engine"),
     );
@@ -62,10 +54,7 @@ fn storage_is_possible(database: &Database, report: &mut Report<'_>) {
     if !(SMALLEST..=LARGEST).contains(&database.storage) {
         report.add(Finding::new(
             place("storage"),
-            format!(
-                "`{}` is not a possible size for an RDS volume",
-                database.storage
-            ),
+            format!("`{}` is not a possible size for an RDS volume", database.storage),
             format!("write a size from `{SMALLEST}` to `{LARGEST}`"),
         ));
     }
@@ -97,11 +86,7 @@ fn storage_can_grow(database: &Database, report: &mut Report<'_>) {
 
 fn names_are_allowed(database: &Database, report: &mut Report<'_>) {
     let engine = database.engine;
-    let longest_name = if engine == DatabaseEngine::Postgres {
-        63
-    } else {
-        64
-    };
+    let longest_name = if engine == DatabaseEngine::Postgres { 63 } else { 64 };
     if let Some(name) = &database.name {
         name_is_allowed("name", "a database", name, longest_name, engine, report);
     }
@@ -110,14 +95,7 @@ fn names_are_allowed(database: &Database, report: &mut Report<'_>) {
     }
 }
 
-fn name_is_allowed(
-    key: &str,
-    what: &str,
-    name: &str,
-    longest: usize,
-    engine: DatabaseEngine,
-    report: &mut Report<'_>,
-) {
+fn name_is_allowed(key: &str, what: &str, name: &str, longest: usize, engine: DatabaseEngine, report: &mut Report<'_>) {
     let allowed = |character: char| character.is_ascii_alphanumeric() || character == '_';
     let well_formed = name.starts_with(|first: char| first.is_ascii_alphabetic())
         && name.chars().all(allowed)

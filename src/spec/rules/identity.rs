@@ -20,10 +20,7 @@ pub(super) fn check(stack: &Stack, report: &mut Report<'_>) {
         return;
     };
     let accounts = &identity.service_accounts;
-    let names: Vec<_> = accounts
-        .iter()
-        .map(|account| (&account.namespace, &account.name))
-        .collect();
+    let names: Vec<_> = accounts.iter().map(|account| (&account.namespace, &account.name)).collect();
     for (index, first) in super::repetitions(&names) {
         let (namespace, name) = names[index];
         report.add(
@@ -54,10 +51,7 @@ fn account_has_permissions(index: usize, account: &ServiceAccount, report: &mut 
         report.add(
             Finding::new(
                 path.key("name"),
-                format!(
-                    "the service account {} gets a role without permissions",
-                    quoted(&account.name)
-                ),
+                format!("the service account {} gets a role without permissions", quoted(&account.name)),
                 "add `policyFile: <file>.json`, or `managedPolicies: [<ARN>]`",
             )
             .given(path.key("policyFile"))
@@ -83,17 +77,9 @@ fn permissions_are_not_everything(index: usize, account: &ServiceAccount, report
 }
 
 /// Reads the policy files that the stack names, relative to `folder`, into the stack.
-pub(crate) fn load_policies(
-    stack: &mut Stack,
-    folder: &FilePath,
-    document: &Node,
-    damaged: &[Path],
-) -> Vec<Problem> {
+pub(crate) fn load_policies(stack: &mut Stack, folder: &FilePath, document: &Node, damaged: &[Path]) -> Vec<Problem> {
     let mut report = Report::new(document, damaged);
-    let accounts = stack
-        .identity
-        .iter_mut()
-        .flat_map(|identity| &mut identity.service_accounts);
+    let accounts = stack.identity.iter_mut().flat_map(|identity| &mut identity.service_accounts);
     for (index, account) in accounts.enumerate() {
         let Some(file) = &account.policy_file else {
             continue;
@@ -105,10 +91,7 @@ pub(crate) fn load_policies(
                     report.add(
                         Finding::new(
                             path,
-                            format!(
-                                "the policy {} allows every action on every resource",
-                                quoted(file)
-                            ),
+                            format!("the policy {} allows every action on every resource", quoted(file)),
                             "name the actions that the pods need",
                         )
                         .warning(),
@@ -117,11 +100,7 @@ pub(crate) fn load_policies(
                 account.policy = Some(policy);
             }
             Err((what, help)) => {
-                report.add(Finding::new(
-                    path,
-                    format!("the policy file {} {what}", quoted(file)),
-                    help,
-                ));
+                report.add(Finding::new(path, format!("the policy file {} {what}", quoted(file)), help));
             }
         }
     }
@@ -138,36 +117,20 @@ fn read_policy(file: &FilePath) -> Result<Json, (String, String)> {
         }
     })?;
     if !details.is_file() {
-        return Err((
-            "is not a file".to_owned(),
-            "name a JSON file with an IAM policy".to_owned(),
-        ));
+        return Err(("is not a file".to_owned(), "name a JSON file with an IAM policy".to_owned()));
     }
     if details.len() > LARGEST_FILE {
         return Err((
-            format!(
-                "has {} bytes, which is too large for a policy",
-                details.len()
-            ),
+            format!("has {} bytes, which is too large for a policy", details.len()),
             "name a JSON file with an IAM policy".to_owned(),
         ));
     }
-    let text = std::fs::read(file).map_err(|error| {
-        (
-            format!("cannot be read: {error}"),
-            "check its permissions".to_owned(),
-        )
-    })?;
+    let text = std::fs::read(file)
+        .map_err(|error| (format!("cannot be read: {error}"), "check its permissions".to_owned()))?;
     let policy: Json = serde_json::from_slice(&text).map_err(|error| {
         (
-            format!(
-                "is not JSON: line {}, column {}: {}",
-                error.line(),
-                error.column(),
-                reason(&error)
-            ),
-            "correct the file; IAM policies are JSON, without comments or trailing commas"
-                .to_owned(),
+            format!("is not JSON: line {}, column {}: {}", error.line(), error.column(), reason(&error)),
+            "correct the file; IAM policies are JSON, without comments or trailing commas".to_owned(),
         )
     })?;
     check_policy(&policy).map_err(|(what, help)| (what, help.to_owned()))?;
@@ -204,18 +167,10 @@ fn check_policy(policy: &Json) -> Result<(), (String, &'static str)> {
         return Err(("has no `Statement`".to_owned(), shape));
     }
     for (index, statement) in statements.iter().enumerate() {
-        check_statement(statement).map_err(|(what, help)| {
-            (
-                format!("is no policy for a role: statement {} {what}", index + 1),
-                help,
-            )
-        })?;
+        check_statement(statement)
+            .map_err(|(what, help)| (format!("is no policy for a role: statement {} {what}", index + 1), help))?;
     }
-    let length = policy
-        .to_string()
-        .chars()
-        .filter(|character| !character.is_whitespace())
-        .count();
+    let length = policy.to_string().chars().filter(|character| !character.is_whitespace()).count();
     if length > LARGEST_POLICY {
         return Err((
             format!("has {length} characters; IAM allows {LARGEST_POLICY} in a role"),
@@ -228,29 +183,17 @@ fn check_policy(policy: &Json) -> Result<(), (String, &'static str)> {
 fn check_statement(statement: &Json) -> Result<(), (&'static str, &'static str)> {
     let has = |key: &str| statement.get(key).is_some_and(|value| !value.is_null());
     if has("Principal") || has("NotPrincipal") {
-        return Err((
-            "has a `Principal`",
-            "remove it: it belongs into trust policies, which eksup writes itself",
-        ));
+        return Err(("has a `Principal`", "remove it: it belongs into trust policies, which eksup writes itself"));
     }
     let effect = statement.get("Effect").and_then(Json::as_str);
     if !matches!(effect, Some("Allow" | "Deny")) {
-        return Err((
-            "has no `Effect`",
-            "add `\"Effect\": \"Allow\"` or `\"Effect\": \"Deny\"`",
-        ));
+        return Err(("has no `Effect`", "add `\"Effect\": \"Allow\"` or `\"Effect\": \"Deny\"`"));
     }
     if has("Action") == has("NotAction") {
-        return Err((
-            "needs `Action` or `NotAction`, and not both",
-            "add `\"Action\": [ … ]`",
-        ));
+        return Err(("needs `Action` or `NotAction`, and not both", "add `\"Action\": [ … ]`"));
     }
     if has("Resource") == has("NotResource") {
-        return Err((
-            "needs `Resource` or `NotResource`, and not both",
-            "add `\"Resource\": [ … ]`",
-        ));
+        return Err(("needs `Resource` or `NotResource`, and not both", "add `\"Resource\": [ … ]`"));
     }
     Ok(())
 }
@@ -262,9 +205,7 @@ fn allows_everything(policy: &Json) -> bool {
         _ => false,
     };
     statements(policy).into_iter().any(|statement| {
-        statement
-            .get("Effect")
-            .is_some_and(|effect| effect == "Allow")
+        statement.get("Effect").is_some_and(|effect| effect == "Allow")
             && is_star(statement.get("Action"))
             && is_star(statement.get("Resource"))
             && statement.get("Condition").is_none()

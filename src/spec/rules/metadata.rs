@@ -39,10 +39,7 @@ fn region_is_known(stack: &Stack, report: &mut Report<'_>) {
         report.add(
             Finding::new(
                 Path::of("metadata.region"),
-                format!(
-                    "{} is not among the regions that this eksup knows",
-                    quoted(region)
-                ),
+                format!("{} is not among the regions that this eksup knows", quoted(region)),
                 "check the name; if AWS has opened the region since, nothing needs to be done",
             )
             .warning(),
@@ -66,17 +63,11 @@ fn tags_are_few(stack: &Stack, report: &mut Report<'_>) {
 
 fn tag_key_fits(key: &str, path: &Path, report: &mut Report<'_>) {
     let lower = key.to_lowercase();
-    if let Some(prefix) = RESERVED_PREFIXES
-        .iter()
-        .find(|prefix| lower.starts_with(*prefix))
-    {
+    if let Some(prefix) = RESERVED_PREFIXES.iter().find(|prefix| lower.starts_with(*prefix)) {
         report.add(
             Finding::of_key(
                 path.clone(),
-                format!(
-                    "the tag key {} begins with `{prefix}`, which is reserved",
-                    quoted(key)
-                ),
+                format!("the tag key {} begins with `{prefix}`, which is reserved", quoted(key)),
                 "take a key of your own, such as `team` or `example.com/team`",
             )
             .because(reason_of(prefix)),
@@ -88,16 +79,10 @@ fn tag_key_fits(key: &str, path: &Path, report: &mut Report<'_>) {
                 format!("the tag key {} is taken", quoted(key)),
                 "take another key; the stack's own name is `metadata.name`",
             )
-            .because(
-                "each resource gets a `Name` of its own, and on IAM roles case makes no difference",
-            ),
+            .because("each resource gets a `Name` of its own, and on IAM roles case makes no difference"),
         );
     } else if key.is_empty() {
-        report.add(Finding::of_key(
-            path.clone(),
-            "the key of a tag is empty",
-            "write a key, such as `team`",
-        ));
+        report.add(Finding::of_key(path.clone(), "the key of a tag is empty", "write a key, such as `team`"));
     } else if key.chars().count() > 128 || !key.chars().all(fits_in_a_tag) {
         report.add(
             Finding::of_key(
@@ -132,11 +117,7 @@ fn tag_value_fits(value: &str, path: &Path, report: &mut Report<'_>) {
 }
 
 fn fits_in_a_tag(character: char) -> bool {
-    character.is_alphanumeric()
-        || matches!(
-            character,
-            ' ' | '_' | '.' | ':' | '/' | '=' | '+' | '-' | '@'
-        )
+    character.is_alphanumeric() || matches!(character, ' ' | '_' | '.' | ':' | '/' | '=' | '+' | '-' | '@')
 }
 
 fn tag_keys_differ_by_more_than_case(stack: &Stack, report: &mut Report<'_>) {
@@ -147,11 +128,7 @@ fn tag_keys_differ_by_more_than_case(stack: &Stack, report: &mut Report<'_>) {
             Some(other) => report.add(
                 Finding::of_key(
                     path.key(key),
-                    format!(
-                        "the tag keys {} and {} differ only in case",
-                        quoted(other),
-                        quoted(key)
-                    ),
+                    format!("the tag keys {} and {} differ only in case", quoted(other), quoted(key)),
                     "keep one of the two",
                 )
                 .because("on IAM roles they are one key, and AWS would refuse the second"),

@@ -74,26 +74,17 @@ impl Finding {
 
     /// A mistake for which the key stands, and not its value.
     pub(crate) fn of_key(path: Path, message: impl Into<String>, help: impl Into<String>) -> Self {
-        Self {
-            at_key: true,
-            ..Self::new(path, message, help)
-        }
+        Self { at_key: true, ..Self::new(path, message, help) }
     }
 
     /// The same as a warning.
     pub(crate) fn warning(self) -> Self {
-        Self {
-            warning: true,
-            ..self
-        }
+        Self { warning: true, ..self }
     }
 
     /// The same with a reason.
     pub(crate) fn because(self, why: impl Into<String>) -> Self {
-        Self {
-            why: Some(why.into()),
-            ..self
-        }
+        Self { why: Some(why.into()), ..self }
     }
 
     /// The same with another place that belongs to it; it is also a concern.
@@ -112,21 +103,13 @@ impl Finding {
 
 impl<'a> Report<'a> {
     pub(crate) fn new(document: &'a Node, damaged: &'a [Path]) -> Self {
-        Self {
-            document,
-            damaged,
-            problems: Vec::new(),
-        }
+        Self { document, damaged, problems: Vec::new() }
     }
 
     /// Takes what a rule found, unless the rule was misled by an example.
     pub(crate) fn add(&mut self, finding: Finding) {
         let misled = |damaged: &Path| {
-            damaged.contains(&finding.path)
-                || finding
-                    .concerns
-                    .iter()
-                    .any(|concern| concern.touches(damaged))
+            damaged.contains(&finding.path) || finding.concerns.iter().any(|concern| concern.touches(damaged))
         };
         if self.damaged.iter().any(misled) {
             return;
@@ -140,11 +123,7 @@ impl<'a> Report<'a> {
         for (path, label) in finding.related {
             problem = problem.see(self.document.locate(&path), label);
         }
-        self.problems.push(if finding.warning {
-            problem.as_warning()
-        } else {
-            problem
-        });
+        self.problems.push(if finding.warning { problem.as_warning() } else { problem });
     }
 
     /// Whether the user wrote something at a place.
@@ -162,11 +141,7 @@ impl<'a> Report<'a> {
 pub(crate) fn repetitions<T: PartialEq>(items: &[T]) -> Vec<(usize, usize)> {
     let first = |index: usize| items.iter().position(|item| *item == items[index]);
     (0..items.len())
-        .filter_map(|index| {
-            first(index)
-                .filter(|first| *first < index)
-                .map(|first| (index, first))
-        })
+        .filter_map(|index| first(index).filter(|first| *first < index).map(|first| (index, first)))
         .collect()
 }
 
@@ -181,10 +156,7 @@ pub(crate) fn refuse_repetitions<T: PartialEq>(
         report.add(
             Finding::new(
                 path.index(index),
-                format!(
-                    "{} is listed twice",
-                    super::problem::quoted(&name(&items[index]))
-                ),
+                format!("{} is listed twice", super::problem::quoted(&name(&items[index]))),
                 "remove one of the two",
             )
             .see(path.index(first), "first here")

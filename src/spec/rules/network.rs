@@ -87,15 +87,7 @@ fn place(key: &str) -> Path {
 }
 
 fn existing_stands_alone(report: &mut Report<'_>) {
-    for key in [
-        "cidr",
-        "zones",
-        "publicSubnets",
-        "privateSubnets",
-        "nat",
-        "networkAcls",
-        "endpoints",
-    ] {
+    for key in ["cidr", "zones", "publicSubnets", "privateSubnets", "nat", "networkAcls", "endpoints"] {
         if report.wrote(&place(key)) {
             report.add(
                 Finding::of_key(
@@ -103,7 +95,9 @@ fn existing_stands_alone(report: &mut Report<'_>) {
                     format!("`{key}` cannot stand beside `existing`"),
                     format!("remove `{key}`, or remove `existing` to have a VPC made"),
                 )
-                .because("a VPC of others is used as it is: its addresses, routes, ACLs and endpoints are theirs to change")
+                .because(
+                    "a VPC of others is used as it is: its addresses, routes, ACLs and endpoints are theirs to change",
+                )
                 .see(place("existing"), "the VPC of others"),
             );
         }
@@ -136,10 +130,7 @@ fn vpc_is_possible(network: &Network, report: &mut Report<'_>) {
         report.add(
             Finding::new(
                 place("cidr"),
-                format!(
-                    "`{cidr}` is too {} for a VPC",
-                    if cidr.prefix() < 16 { "large" } else { "small" }
-                ),
+                format!("`{cidr}` is too {} for a VPC", if cidr.prefix() < 16 { "large" } else { "small" }),
                 format!("write a network from /16 to /28, such as `{nearest}`"),
             )
             .because("AWS allows VPCs from /16 (65,536 addresses) to /28 (16 addresses)"),
@@ -171,19 +162,12 @@ fn zones_are_in_the_region(stack: &Stack, network: &Network, report: &mut Report
     let region = &stack.metadata.region;
     refuse_repetitions(report, &place("zones"), names, Clone::clone);
     for (index, name) in names.iter().enumerate() {
-        if !name
-            .strip_prefix(region.as_str())
-            .is_some_and(|letter| letter.len() == 1)
-        {
+        if !name.strip_prefix(region.as_str()).is_some_and(|letter| letter.len() == 1) {
             let letter = name.chars().last().unwrap_or('a');
             report.add(
                 Finding::new(
                     place("zones").index(index),
-                    format!(
-                        "the zone {} is not in the region {}",
-                        quoted(name),
-                        quoted(region)
-                    ),
+                    format!("the zone {} is not in the region {}", quoted(name), quoted(region)),
                     format!("write `{region}{letter}`, or another region in `metadata`"),
                 )
                 .see(Path::of("metadata.region"), "the region"),
@@ -193,9 +177,7 @@ fn zones_are_in_the_region(stack: &Stack, network: &Network, report: &mut Report
 }
 
 fn subnets_match_zones(network: &Network, report: &mut Report<'_>) {
-    let zones: Vec<String> = (0..network.zones.count())
-        .map(|zone| zone.to_string())
-        .collect();
+    let zones: Vec<String> = (0..network.zones.count()).map(|zone| zone.to_string()).collect();
     let Err(error) = network.layout(&zones) else {
         return;
     };
@@ -204,7 +186,9 @@ fn subnets_match_zones(network: &Network, report: &mut Report<'_>) {
             let key = format!("{role}Subnets");
             let help = match listed < zones {
                 true => format!("list {zones}, one for each zone, or set `zones` to {listed}"),
-                false => format!("list {zones}, one for each zone, or set `zones` to {listed}, if the region has so many"),
+                false => {
+                    format!("list {zones}, one for each zone, or set `zones` to {listed}, if the region has so many")
+                }
             };
             let message = format!(
                 "`{key}` has {listed} {} for {zones} {}",
@@ -239,8 +223,7 @@ fn listed_subnets(network: &Network) -> Vec<(Path, Cidr)> {
     let with_places = |key: &str, list: &Option<Vec<Cidr>>| -> Vec<(Path, Cidr)> {
         let path = place(key);
         let list = list.iter().flatten().enumerate();
-        list.map(|(index, cidr)| (path.index(index), *cidr))
-            .collect()
+        list.map(|(index, cidr)| (path.index(index), *cidr)).collect()
     };
     let mut subnets = with_places("publicSubnets", &network.public_subnets);
     subnets.extend(with_places("privateSubnets", &network.private_subnets));
@@ -252,10 +235,7 @@ fn subnets_lie_in_the_vpc(network: &Network, report: &mut Report<'_>) {
         if !network.cidr.contains(cidr) {
             let finding = Finding::new(
                 path.clone(),
-                format!(
-                    "the subnet `{cidr}` does not lie in the VPC `{}`",
-                    network.cidr
-                ),
+                format!("the subnet `{cidr}` does not lie in the VPC `{}`", network.cidr),
                 format!("write a part of `{}`, or another `cidr`", network.cidr),
             )
             .given(place("cidr"));
@@ -269,10 +249,7 @@ fn subnets_lie_in_the_vpc(network: &Network, report: &mut Report<'_>) {
                 Finding::new(
                     path,
                     format!("the subnet `{cidr}` is too small"),
-                    format!(
-                        "write /28 or larger, such as `{}`",
-                        Cidr::from_octets(cidr.net().network().octets(), 28)
-                    ),
+                    format!("write /28 or larger, such as `{}`", Cidr::from_octets(cidr.net().network().octets(), 28)),
                 )
                 .because("AWS allows subnets from /28 (16 addresses, five of them its own) on"),
             );
@@ -283,21 +260,15 @@ fn subnets_lie_in_the_vpc(network: &Network, report: &mut Report<'_>) {
 fn subnets_do_not_overlap(network: &Network, report: &mut Report<'_>) {
     let subnets = listed_subnets(network);
     for (index, (path, cidr)) in subnets.iter().enumerate() {
-        let other = subnets[..index]
-            .iter()
-            .find(|(_, other)| other.overlaps(*cidr));
+        let other = subnets[..index].iter().find(|(_, other)| other.overlaps(*cidr));
         if let Some((other_path, other)) = other {
             let message = match other == cidr {
                 true => format!("the subnet `{cidr}` is listed twice"),
                 false => format!("the subnet `{cidr}` overlaps `{other}`"),
             };
             report.add(
-                Finding::new(
-                    path.clone(),
-                    message,
-                    "give each subnet addresses of its own",
-                )
-                .see(other_path.clone(), "this one"),
+                Finding::new(path.clone(), message, "give each subnet addresses of its own")
+                    .see(other_path.clone(), "this one"),
             );
         }
     }
@@ -320,35 +291,23 @@ fn nat_has_a_place(network: &Network, report: &mut Report<'_>) {
 
 fn endpoints_are_known(network: &Network, report: &mut Report<'_>) {
     let path = place("endpoints");
-    refuse_repetitions(report, &path, &network.endpoints, |endpoint| {
-        endpoint.0.clone()
-    });
+    refuse_repetitions(report, &path, &network.endpoints, |endpoint| endpoint.0.clone());
     for (index, endpoint) in network.endpoints.iter().enumerate() {
         if ENDPOINTS.contains(&endpoint.0.as_str()) {
             continue;
         }
-        let help = match (
-            endpoint.0.as_str(),
-            nearest(&endpoint.0, ENDPOINTS.iter().copied()),
-        ) {
+        let help = match (endpoint.0.as_str(), nearest(&endpoint.0, ENDPOINTS.iter().copied())) {
             ("ecr", _) => "write `ecr.api` and `ecr.dkr`: images need both".to_owned(),
             (_, Some(likely)) => format!("write `{likely}`, if that is meant"),
             (_, None) => "check the name with `aws ec2 describe-vpc-endpoint-services`".to_owned(),
         };
         let finding = Finding::new(
             path.index(index),
-            format!(
-                "{} is not among the endpoint services that eksup knows",
-                quoted(&endpoint.0)
-            ),
+            format!("{} is not among the endpoint services that eksup knows", quoted(&endpoint.0)),
             help,
         );
         // `ecr` alone has never been a service; anything else may be a new one.
-        report.add(if endpoint.0 == "ecr" {
-            finding
-        } else {
-            finding.warning()
-        });
+        report.add(if endpoint.0 == "ecr" { finding } else { finding.warning() });
     }
 }
 
@@ -367,10 +326,7 @@ fn acl_rules_make_sense(network: &Network, report: &mut Report<'_>) {
 fn acl_direction_makes_sense(path: &Path, rules: &[AclRule], report: &mut Report<'_>) {
     for (index, rule) in rules.iter().enumerate() {
         acl_ports_fit_the_protocol(&path.index(index), rule, report);
-        if let Some(first) = rules[..index]
-            .iter()
-            .position(|other| other.rule_number == rule.rule_number)
-        {
+        if let Some(first) = rules[..index].iter().position(|other| other.rule_number == rule.rule_number) {
             report.add(
                 Finding::new(
                     path.index(index).key("ruleNumber"),
@@ -404,9 +360,7 @@ fn acl_direction_makes_sense(path: &Path, rules: &[AclRule], report: &mut Report
 }
 
 fn lets_answers_through(rule: &AclRule) -> bool {
-    let ports = rule
-        .ports
-        .is_none_or(|ports| ports.from <= 32768 && ports.to >= 60999);
+    let ports = rule.ports.is_none_or(|ports| ports.from <= 32768 && ports.to >= 60999);
     let protocol = matches!(rule.protocol, AclProtocol::All | AclProtocol::Tcp);
     rule.action == AclAction::Allow && protocol && ports
 }

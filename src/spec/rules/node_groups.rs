@@ -4,9 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{Finding, Report, refuse_repetitions};
 use crate::spec::document::Path;
-use crate::spec::model::{
-    Architecture, AutoscalerEngine, Capacity, Cluster, Gibibytes, NodeGroup, Stack, TaintEffect,
-};
+use crate::spec::model::{Architecture, AutoscalerEngine, Capacity, Cluster, Gibibytes, NodeGroup, Stack, TaintEffect};
 use crate::spec::problem::quoted;
 use crate::spec::structure::FORMATS;
 
@@ -42,11 +40,7 @@ fn groups() -> Path {
 }
 
 fn names_differ(cluster: &Cluster, report: &mut Report<'_>) {
-    let names: Vec<&str> = cluster
-        .node_groups
-        .iter()
-        .map(|group| group.name.as_str())
-        .collect();
+    let names: Vec<&str> = cluster.node_groups.iter().map(|group| group.name.as_str()).collect();
     for (index, first) in super::repetitions(&names) {
         report.add(
             Finding::new(
@@ -63,23 +57,14 @@ fn there_are_nodes(stack: &Stack, cluster: &Cluster, report: &mut Report<'_>) {
     if !cluster.node_groups.is_empty() {
         return;
     }
-    let engine = stack
-        .autoscaler
-        .as_ref()
-        .map(|autoscaler| autoscaler.engine);
+    let engine = stack.autoscaler.as_ref().map(|autoscaler| autoscaler.engine);
     let help = "add `nodeGroups: [{ name: system, instanceTypes: [t3.medium], min: 2, max: 3 }]` to `cluster`";
     match engine {
         Some(AutoscalerEngine::Eksup | AutoscalerEngine::Karpenter) => report.add(
-            Finding::of_key(
-                Path::of("autoscaler"),
-                "the autoscaler has no node to run on",
-                help,
-            )
-            .because(
-                "it is a pod itself, and never runs on nodes that it made: that needs a node group",
-            )
-            .given(groups())
-            .given(Path::of("autoscaler.engine")),
+            Finding::of_key(Path::of("autoscaler"), "the autoscaler has no node to run on", help)
+                .because("it is a pod itself, and never runs on nodes that it made: that needs a node group")
+                .given(groups())
+                .given(Path::of("autoscaler.engine")),
         ),
         _ => report.add(
             Finding::of_key(Path::of("cluster"), "the cluster will have no nodes", help)
@@ -92,12 +77,7 @@ fn there_are_nodes(stack: &Stack, cluster: &Cluster, report: &mut Report<'_>) {
 }
 
 fn something_can_run_on_them(cluster: &Cluster, report: &mut Report<'_>) {
-    let repels = |group: &NodeGroup| {
-        group
-            .taints
-            .iter()
-            .any(|taint| taint.effect != TaintEffect::PreferNoSchedule)
-    };
+    let repels = |group: &NodeGroup| group.taints.iter().any(|taint| taint.effect != TaintEffect::PreferNoSchedule);
     if !cluster.node_groups.is_empty() && cluster.node_groups.iter().all(repels) {
         report.add(
             Finding::of_key(
@@ -116,12 +96,7 @@ fn sizes_are_in_order(group: &NodeGroup, path: &Path, report: &mut Report<'_>) {
     if group.min > group.max {
         let finding = Finding::new(
             path.key("max"),
-            format!(
-                "the node group {} has `max: {}`, less than `min: {}`",
-                quoted(&group.name),
-                group.max,
-                group.min
-            ),
+            format!("the node group {} has `max: {}`, less than `min: {}`", quoted(&group.name), group.max, group.min),
             format!("write `max: {}` or more", group.min),
         )
         .given(path.key("min"));
@@ -129,17 +104,11 @@ fn sizes_are_in_order(group: &NodeGroup, path: &Path, report: &mut Report<'_>) {
             true => finding.see(path.key("min"), "the fewest"),
             false => finding,
         });
-    } else if let Some(initial) = group
-        .initial
-        .filter(|initial| !(group.min..=group.max).contains(initial))
-    {
+    } else if let Some(initial) = group.initial.filter(|initial| !(group.min..=group.max).contains(initial)) {
         report.add(
             Finding::new(
                 path.key("initial"),
-                format!(
-                    "the node group {} cannot start with {initial} nodes",
-                    quoted(&group.name)
-                ),
+                format!("the node group {} cannot start with {initial} nodes", quoted(&group.name)),
                 format!("write a number from {} to {}", group.min, group.max),
             )
             .given(path.key("min"))
@@ -155,10 +124,7 @@ fn types_fit_together(group: &NodeGroup, path: &Path, report: &mut Report<'_>) {
     let Some(first) = group.instance_types.first() else {
         return;
     };
-    let other = group
-        .instance_types
-        .iter()
-        .position(|name| architecture(name) != architecture(first));
+    let other = group.instance_types.iter().position(|name| architecture(name) != architecture(first));
     if let Some(index) = other {
         let name = &group.instance_types[index];
         report.add(
@@ -211,15 +177,10 @@ fn spot_has_alternatives(group: &NodeGroup, path: &Path, report: &mut Report<'_>
         report.add(
             Finding::new(
                 path.key("instanceTypes"),
-                format!(
-                    "the spot group {} has only one instance type",
-                    quoted(&group.name)
-                ),
+                format!("the spot group {} has only one instance type", quoted(&group.name)),
                 "list several types of the same size, such as `[m5.large, m5a.large, m6i.large]`",
             )
-            .because(
-                "spot capacity of one type runs out often; with several, EC2 takes what there is",
-            )
+            .because("spot capacity of one type runs out often; with several, EC2 takes what there is")
             .given(path.key("capacity"))
             .given(path.key("instanceTypes"))
             .warning(),
@@ -232,10 +193,7 @@ fn disk_is_possible(group: &NodeGroup, path: &Path, report: &mut Report<'_>) {
         report.add(
             Finding::new(
                 path.key("diskSize"),
-                format!(
-                    "`{}` is not a possible size for a node's disk",
-                    group.disk_size
-                ),
+                format!("`{}` is not a possible size for a node's disk", group.disk_size),
                 format!("write a size from `{SMALLEST_DISK}` to `{LARGEST_DISK}`"),
             )
             .because("the image itself takes 20Gi"),
@@ -272,12 +230,9 @@ fn labels_are_allowed(group: &NodeGroup, path: &Path, report: &mut Report<'_>) {
 
 fn reserved_domain(key: &str) -> Option<&'static str> {
     let (prefix, _) = key.split_once('/')?;
-    RESERVED_DOMAINS.into_iter().find(|domain| {
-        prefix == *domain
-            || prefix
-                .strip_suffix(domain)
-                .is_some_and(|rest| rest.ends_with('.'))
-    })
+    RESERVED_DOMAINS
+        .into_iter()
+        .find(|domain| prefix == *domain || prefix.strip_suffix(domain).is_some_and(|rest| rest.ends_with('.')))
 }
 
 fn taints_differ(group: &NodeGroup, path: &Path, report: &mut Report<'_>) {
@@ -287,10 +242,7 @@ fn taints_differ(group: &NodeGroup, path: &Path, report: &mut Report<'_>) {
             report.add(
                 Finding::new(
                     path.key("taints").index(index).key("key"),
-                    format!(
-                        "the taint {} with this effect is listed twice",
-                        quoted(&taint.key)
-                    ),
+                    format!("the taint {} with this effect is listed twice", quoted(&taint.key)),
                     "keep one of the two; a node has one value for each key and effect",
                 )
                 .given(path.key("taints")),

@@ -11,24 +11,9 @@ use crate::spec::problem::{any_of, nearest, quoted};
 type Spec = Map<String, Json>;
 
 const POOL_KEYS: &[&str] = &["template", "disruption", "limits", "weight", "replicas"];
-const TEMPLATE_SPEC_KEYS: &[&str] = &[
-    "taints",
-    "startupTaints",
-    "requirements",
-    "nodeClassRef",
-    "expireAfter",
-    "terminationGracePeriod",
-];
-const OPERATORS: &[&str] = &[
-    "In",
-    "NotIn",
-    "Exists",
-    "DoesNotExist",
-    "Gt",
-    "Lt",
-    "Gte",
-    "Lte",
-];
+const TEMPLATE_SPEC_KEYS: &[&str] =
+    &["taints", "startupTaints", "requirements", "nodeClassRef", "expireAfter", "terminationGracePeriod"];
+const OPERATORS: &[&str] = &["In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt", "Gte", "Lte"];
 const CONSOLIDATION_POLICIES: &[&str] = &["WhenEmptyOrUnderutilized", "WhenEmpty", "Balanced"];
 const CLASS_KEYS: &[&str] = &[
     "subnetSelectorTerms",
@@ -74,9 +59,7 @@ pub(super) fn check(stack: &Stack, report: &mut Report<'_>) {
 
 /// A whole manifest under `spec` is a mistake that is easily made.
 fn is_a_spec(spec: &Spec, path: &Path, report: &mut Report<'_>) -> bool {
-    let manifest = ["apiVersion", "kind", "metadata", "spec"]
-        .iter()
-        .find(|key| spec.contains_key(**key));
+    let manifest = ["apiVersion", "kind", "metadata", "spec"].iter().find(|key| spec.contains_key(**key));
     if let Some(key) = manifest {
         report.add(Finding::of_key(
             path.key(*key),
@@ -101,11 +84,7 @@ fn keys_are_known(spec: &Spec, known: &[&str], what: &str, path: &Path, report: 
             (_, Some(likely)) => format!("write `{likely}`"),
             (_, None) => format!("remove it, or write {}", any_of(known)),
         };
-        report.add(Finding::of_key(
-            path.key(key),
-            format!("{} is not a key of {what}", quoted(key)),
-            help,
-        ));
+        report.add(Finding::of_key(path.key(key), format!("{} is not a key of {what}", quoted(key)), help));
     }
 }
 
@@ -123,9 +102,7 @@ fn pool_is_usable(spec: &Spec, path: &Path, report: &mut Report<'_>) {
         );
     }
     disruption_is_of_this_version(spec, path, report);
-    let template = spec
-        .get("template")
-        .and_then(|template| template.get("spec"));
+    let template = spec.get("template").and_then(|template| template.get("spec"));
     let Some(Json::Object(template)) = template else {
         report.add(Finding::of_key(
             path.clone(),
@@ -156,9 +133,7 @@ fn disruption_is_of_this_version(spec: &Spec, path: &Path, report: &mut Report<'
     let policy = disruption.get("consolidationPolicy").and_then(Json::as_str);
     if let Some(policy) = policy.filter(|policy| !CONSOLIDATION_POLICIES.contains(policy)) {
         let help = match policy {
-            "WhenUnderutilized" => {
-                "write `WhenEmptyOrUnderutilized`, its name since `karpenter.sh/v1`".to_owned()
-            }
+            "WhenUnderutilized" => "write `WhenEmptyOrUnderutilized`, its name since `karpenter.sh/v1`".to_owned(),
             _ => format!("write {}", any_of(CONSOLIDATION_POLICIES)),
         };
         report.add(Finding::new(
@@ -170,13 +145,7 @@ fn disruption_is_of_this_version(spec: &Spec, path: &Path, report: &mut Report<'
 }
 
 fn template_spec_is_usable(spec: &Spec, path: &Path, report: &mut Report<'_>) {
-    keys_are_known(
-        spec,
-        TEMPLATE_SPEC_KEYS,
-        "a NodePool's template",
-        path,
-        report,
-    );
+    keys_are_known(spec, TEMPLATE_SPEC_KEYS, "a NodePool's template", path, report);
     class_reference_is_whole(spec.get("nodeClassRef"), path, report);
     match spec.get("requirements") {
         Some(Json::Array(requirements)) => {
@@ -198,42 +167,25 @@ fn template_spec_is_usable(spec: &Spec, path: &Path, report: &mut Report<'_>) {
 }
 
 fn class_reference_is_whole(reference: Option<&Json>, path: &Path, report: &mut Report<'_>) {
-    let whole =
-        "write `nodeClassRef: { group: karpenter.k8s.aws, kind: EC2NodeClass, name: default }`";
+    let whole = "write `nodeClassRef: { group: karpenter.k8s.aws, kind: EC2NodeClass, name: default }`";
     let Some(reference) = reference else {
-        report.add(Finding::of_key(
-            path.clone(),
-            "the NodePool's template lacks `nodeClassRef`",
-            whole,
-        ));
+        report.add(Finding::of_key(path.clone(), "the NodePool's template lacks `nodeClassRef`", whole));
         return;
     };
     let path = path.key("nodeClassRef");
     if reference.get("apiVersion").is_some() {
         report.add(
-            Finding::of_key(
-                path.key("apiVersion"),
-                "`nodeClassRef` has no `apiVersion`",
-                whole,
-            )
-            .because("since `karpenter.sh/v1` it names the `group` alone"),
+            Finding::of_key(path.key("apiVersion"), "`nodeClassRef` has no `apiVersion`", whole)
+                .because("since `karpenter.sh/v1` it names the `group` alone"),
         );
         return;
     }
     let missing: Vec<&str> = ["group", "kind", "name"]
         .into_iter()
-        .filter(|key| {
-            reference
-                .get(key)
-                .and_then(Json::as_str)
-                .is_none_or(str::is_empty)
-        })
+        .filter(|key| reference.get(key).and_then(Json::as_str).is_none_or(str::is_empty))
         .collect();
     if !missing.is_empty() {
-        let message = format!(
-            "`nodeClassRef` lacks {}",
-            crate::spec::problem::list(&missing)
-        );
+        let message = format!("`nodeClassRef` lacks {}", crate::spec::problem::list(&missing));
         report.add(Finding::of_key(path, message, whole));
     }
 }
@@ -241,43 +193,23 @@ fn class_reference_is_whole(reference: Option<&Json>, path: &Path, report: &mut 
 fn requirement_is_whole(requirement: &Json, path: &Path, report: &mut Report<'_>) {
     let example = "write `{ key: kubernetes.io/arch, operator: In, values: [amd64] }`";
     let Some(operator) = requirement.get("operator").and_then(Json::as_str) else {
-        report.add(Finding::new(
-            path.clone(),
-            "this requirement has no `operator`",
-            example,
-        ));
+        report.add(Finding::new(path.clone(), "this requirement has no `operator`", example));
         return;
     };
-    if requirement
-        .get("key")
-        .and_then(Json::as_str)
-        .is_none_or(str::is_empty)
-    {
-        report.add(Finding::new(
-            path.clone(),
-            "this requirement has no `key`",
-            example,
-        ));
+    if requirement.get("key").and_then(Json::as_str).is_none_or(str::is_empty) {
+        report.add(Finding::new(path.clone(), "this requirement has no `key`", example));
     }
     if !OPERATORS.contains(&operator) {
         let help = match nearest(operator, OPERATORS.iter().copied()) {
             Some(likely) => format!("write `{likely}`"),
             None => format!("write {}", any_of(OPERATORS)),
         };
-        report.add(Finding::new(
-            path.key("operator"),
-            format!("`operator` cannot be {}", quoted(operator)),
-            help,
-        ));
+        report.add(Finding::new(path.key("operator"), format!("`operator` cannot be {}", quoted(operator)), help));
         return;
     }
     let Some(Json::Array(values)) = requirement.get("values") else {
         if operator == "In" {
-            report.add(Finding::new(
-                path.clone(),
-                "this requirement has no list of `values`",
-                example,
-            ));
+            report.add(Finding::new(path.clone(), "this requirement has no list of `values`", example));
         }
         return;
     };
@@ -303,16 +235,8 @@ fn class_is_usable(spec: &Spec, path: &Path, stack: &str, report: &mut Report<'_
         ("securityGroupSelectorTerms", discovery),
     ];
     for (key, example) in needed {
-        if !spec
-            .get(key)
-            .and_then(Json::as_array)
-            .is_some_and(|terms| !terms.is_empty())
-        {
-            let place = if spec.contains_key(key) {
-                path.key(key)
-            } else {
-                path.clone()
-            };
+        if !spec.get(key).and_then(Json::as_array).is_some_and(|terms| !terms.is_empty()) {
+            let place = if spec.contains_key(key) { path.key(key) } else { path.clone() };
             report.add(Finding::of_key(
                 place,
                 format!("the EC2NodeClass lacks `{key}`"),
@@ -320,10 +244,7 @@ fn class_is_usable(spec: &Spec, path: &Path, stack: &str, report: &mut Report<'_
             ));
         }
     }
-    let (role, profile) = (
-        spec.contains_key("role"),
-        spec.contains_key("instanceProfile"),
-    );
+    let (role, profile) = (spec.contains_key("role"), spec.contains_key("instanceProfile"));
     if role && profile {
         report.add(
             Finding::of_key(

@@ -24,53 +24,15 @@ pub(super) fn check(stack: &Stack, report: &mut Report<'_>) {
 
 /// A section that is there, the section that it needs, and why.
 fn sections_have_what_they_stand_on(stack: &Stack, report: &mut Report<'_>) {
-    let autoscaler = stack
-        .autoscaler
-        .as_ref()
-        .is_some_and(|one| one.engine != AutoscalerEngine::None);
+    let autoscaler = stack.autoscaler.as_ref().is_some_and(|one| one.engine != AutoscalerEngine::None);
     let needs = [
-        (
-            "bastion",
-            stack.bastion.is_some(),
-            "network",
-            "the bastion stands in one of its subnets",
-        ),
-        (
-            "database",
-            stack.database.is_some(),
-            "network",
-            "the database stands in its private subnets",
-        ),
-        (
-            "cluster",
-            stack.cluster.is_some(),
-            "network",
-            "control plane and nodes stand in its subnets",
-        ),
-        (
-            "identity",
-            stack.identity.is_some(),
-            "cluster",
-            "roles for pods need pods",
-        ),
-        (
-            "interruption",
-            stack.interruption.is_some(),
-            "cluster",
-            "its nodes are what is interrupted",
-        ),
-        (
-            "addons",
-            stack.addons.is_some(),
-            "cluster",
-            "add-ons run in it",
-        ),
-        (
-            "autoscaler",
-            autoscaler,
-            "cluster",
-            "it adds nodes to it, and runs in it",
-        ),
+        ("bastion", stack.bastion.is_some(), "network", "the bastion stands in one of its subnets"),
+        ("database", stack.database.is_some(), "network", "the database stands in its private subnets"),
+        ("cluster", stack.cluster.is_some(), "network", "control plane and nodes stand in its subnets"),
+        ("identity", stack.identity.is_some(), "cluster", "roles for pods need pods"),
+        ("interruption", stack.interruption.is_some(), "cluster", "its nodes are what is interrupted"),
+        ("addons", stack.addons.is_some(), "cluster", "add-ons run in it"),
+        ("autoscaler", autoscaler, "cluster", "it adds nodes to it, and runs in it"),
     ];
     for (section, present, needed, why) in needs {
         let there = match needed {
@@ -85,23 +47,15 @@ fn sections_have_what_they_stand_on(stack: &Stack, report: &mut Report<'_>) {
                 _ => "add a `cluster` section, at least `cluster: { version: \"1.35\" }`",
             };
             report.add(
-                Finding::of_key(
-                    Path::of(section),
-                    format!("`{section}` needs a `{needed}` section"),
-                    help,
-                )
-                .because(why)
-                .given(Path::of(needed)),
+                Finding::of_key(Path::of(section), format!("`{section}` needs a `{needed}` section"), help)
+                    .because(why)
+                    .given(Path::of(needed)),
             );
         }
     }
 }
 
-fn clusters_and_databases_have_two_zones(
-    stack: &Stack,
-    network: &Network,
-    report: &mut Report<'_>,
-) {
+fn clusters_and_databases_have_two_zones(stack: &Stack, network: &Network, report: &mut Report<'_>) {
     let who = match (&stack.cluster, &stack.database) {
         (Some(_), Some(_)) => "EKS and RDS both want",
         (Some(_), None) => "EKS wants",
@@ -119,14 +73,8 @@ fn clusters_and_databases_have_two_zones(
             .because(format!("{who} subnets in two zones")),
         ),
         None if network.zones.count() < 2 => report.add(
-            Finding::new(
-                zones,
-                "one availability zone is not enough",
-                "write `zones: 2`, or two names",
-            )
-            .because(format!(
-                "{who} subnets in two zones, even if everything else runs in one"
-            )),
+            Finding::new(zones, "one availability zone is not enough", "write `zones: 2`, or two names")
+                .because(format!("{who} subnets in two zones, even if everything else runs in one")),
         ),
         _ => {}
     }
@@ -135,34 +83,19 @@ fn clusters_and_databases_have_two_zones(
 /// Whether the network has public subnets, and where it says so.
 fn public_subnets(network: &Network) -> (bool, Path) {
     match &network.existing {
-        Some(existing) => (
-            !existing.public_subnet_ids.is_empty(),
-            Path::of("network.existing.publicSubnetIds"),
-        ),
-        None => (
-            network
-                .public_subnets
-                .as_ref()
-                .is_none_or(|list| !list.is_empty()),
-            Path::of("network.publicSubnets"),
-        ),
+        Some(existing) => (!existing.public_subnet_ids.is_empty(), Path::of("network.existing.publicSubnetIds")),
+        None => {
+            (network.public_subnets.as_ref().is_none_or(|list| !list.is_empty()), Path::of("network.publicSubnets"))
+        }
     }
 }
 
-fn public_subnets_exist_for_those_who_need_them(
-    stack: &Stack,
-    network: &Network,
-    report: &mut Report<'_>,
-) {
+fn public_subnets_exist_for_those_who_need_them(stack: &Stack, network: &Network, report: &mut Report<'_>) {
     let (exist, place) = public_subnets(network);
     if exist {
         return;
     }
-    if stack
-        .bastion
-        .as_ref()
-        .is_some_and(|bastion| bastion.access == BastionAccess::Ssh)
-    {
+    if stack.bastion.as_ref().is_some_and(|bastion| bastion.access == BastionAccess::Ssh) {
         report.add(
             Finding::new(
                 Path::of("bastion.access"),
@@ -172,19 +105,12 @@ fn public_subnets_exist_for_those_who_need_them(
             .given(place.clone()),
         );
     }
-    let groups = stack
-        .cluster
-        .iter()
-        .flat_map(|cluster| &cluster.node_groups)
-        .enumerate();
+    let groups = stack.cluster.iter().flat_map(|cluster| &cluster.node_groups).enumerate();
     for (index, group) in groups.filter(|(_, group)| group.subnets == SubnetRole::Public) {
         report.add(
             Finding::new(
                 Path::of("cluster.nodeGroups").index(index).key("subnets"),
-                format!(
-                    "the node group {} is to stand in public subnets, and there are none",
-                    quoted(&group.name)
-                ),
+                format!("the node group {} is to stand in public subnets, and there are none", quoted(&group.name)),
                 "write `subnets: private`, or give the network public subnets",
             )
             .given(place.clone()),
@@ -194,15 +120,8 @@ fn public_subnets_exist_for_those_who_need_them(
 
 /// Whether some node stands in a private subnet.
 fn has_private_nodes(stack: &Stack, cluster: &Cluster) -> bool {
-    let autoscaled = stack
-        .autoscaler
-        .as_ref()
-        .is_some_and(|one| one.engine != AutoscalerEngine::None);
-    autoscaled
-        || cluster
-            .node_groups
-            .iter()
-            .any(|group| group.subnets == SubnetRole::Private)
+    let autoscaled = stack.autoscaler.as_ref().is_some_and(|one| one.engine != AutoscalerEngine::None);
+    autoscaled || cluster.node_groups.iter().any(|group| group.subnets == SubnetRole::Private)
 }
 
 /// The endpoints without which something does not work behind no NAT, each with its user.
@@ -211,43 +130,23 @@ fn needed_endpoints(stack: &Stack) -> BTreeSet<(&'static str, &'static str)> {
     let mut add = |who: &'static str, services: &[&'static str]| {
         needed.extend(services.iter().map(|service| (who, *service)));
     };
-    if let Some(cluster) = stack
-        .cluster
-        .as_ref()
-        .filter(|cluster| has_private_nodes(stack, cluster))
-    {
+    if let Some(cluster) = stack.cluster.as_ref().filter(|cluster| has_private_nodes(stack, cluster)) {
         add("nodes", &["ec2", "ecr.api", "ecr.dkr", "s3", "sts", "eks"]);
-        let identity = stack
-            .identity
-            .as_ref()
-            .map(|identity| identity.mode)
-            .unwrap_or_default();
+        let identity = stack.identity.as_ref().map(|identity| identity.mode).unwrap_or_default();
         if identity == IdentityMode::PodIdentity && cluster.has_addon("eks-pod-identity-agent") {
             add("pod identity", &["eks-auth"]);
         }
-        if stack
-            .addons
-            .as_ref()
-            .is_some_and(|addons| addons.load_balancer_controller.is_some())
-        {
+        if stack.addons.as_ref().is_some_and(|addons| addons.load_balancer_controller.is_some()) {
             add("the load balancer controller", &["elasticloadbalancing"]);
         }
-        if stack
-            .autoscaler
-            .as_ref()
-            .is_some_and(|one| one.engine != AutoscalerEngine::None)
-        {
+        if stack.autoscaler.as_ref().is_some_and(|one| one.engine != AutoscalerEngine::None) {
             add("the autoscaler", &["ssm"]);
             if stack.interruption.is_some() {
                 add("the autoscaler", &["sqs"]);
             }
         }
     }
-    if let Some(bastion) = stack
-        .bastion
-        .as_ref()
-        .filter(|one| one.access == BastionAccess::Ssm)
-    {
+    if let Some(bastion) = stack.bastion.as_ref().filter(|one| one.access == BastionAccess::Ssm) {
         add("the bastion", &["ssm", "ssmmessages"]);
         if !bastion.tools.is_empty() {
             add("the bastion's packages", &["s3"]);
@@ -257,36 +156,22 @@ fn needed_endpoints(stack: &Stack) -> BTreeSet<(&'static str, &'static str)> {
 }
 
 fn endpoints_stand_in_for_nat(stack: &Stack, network: &Network, report: &mut Report<'_>) {
-    let has = |service: &str| {
-        network
-            .endpoints
-            .iter()
-            .any(|endpoint| endpoint.0 == service)
-    };
-    let missing: Vec<_> = needed_endpoints(stack)
-        .into_iter()
-        .filter(|(_, service)| !has(service))
-        .collect();
+    let has = |service: &str| network.endpoints.iter().any(|endpoint| endpoint.0 == service);
+    let missing: Vec<_> = needed_endpoints(stack).into_iter().filter(|(_, service)| !has(service)).collect();
     if missing.is_empty() {
         return;
     }
     let services: BTreeSet<&str> = missing.iter().map(|(_, service)| *service).collect();
     let users: BTreeSet<&str> = missing.iter().map(|(who, _)| *who).collect();
-    let whole: BTreeSet<&str> = services
-        .iter()
-        .copied()
-        .chain(network.endpoints.iter().map(|endpoint| endpoint.0.as_str()))
-        .collect();
+    let whole: BTreeSet<&str> =
+        services.iter().copied().chain(network.endpoints.iter().map(|endpoint| endpoint.0.as_str())).collect();
     let services: Vec<&str> = services.into_iter().collect();
     let users: Vec<&str> = users.into_iter().collect();
     report.add(
         Finding::new(
             Path::of("network.nat"),
             format!("without NAT, the endpoints {} are missing", list(&services)),
-            format!(
-                "write `endpoints: [{}]`, or `nat: single`",
-                whole.into_iter().collect::<Vec<_>>().join(", ")
-            ),
+            format!("write `endpoints: [{}]`, or `nat: single`", whole.into_iter().collect::<Vec<_>>().join(", ")),
         )
         .because(format!(
             "they are the only way from private subnets to AWS, for {}",
@@ -302,11 +187,7 @@ fn endpoints_stand_in_for_nat(stack: &Stack, network: &Network, report: &mut Rep
 }
 
 fn bastion_tools_can_be_fetched(stack: &Stack, report: &mut Report<'_>) {
-    let Some(bastion) = stack
-        .bastion
-        .as_ref()
-        .filter(|one| one.access == BastionAccess::Ssm)
-    else {
+    let Some(bastion) = stack.bastion.as_ref().filter(|one| one.access == BastionAccess::Ssm) else {
         return;
     };
     for (index, tool) in bastion.tools.iter().enumerate() {
@@ -321,7 +202,9 @@ fn bastion_tools_can_be_fetched(stack: &Stack, report: &mut Report<'_>) {
                 format!("`{name}` cannot be installed without a way to the internet"),
                 format!("remove `{name}`, or write `nat: single`"),
             )
-            .because("it is downloaded from its makers; the other tools are packages of Amazon Linux, which come from S3")
+            .because(
+                "it is downloaded from its makers; the other tools are packages of Amazon Linux, which come from S3",
+            )
             .see(Path::of("network.nat"), "no way out"),
         );
     }

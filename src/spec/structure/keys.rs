@@ -13,12 +13,7 @@ use crate::spec::problem::{Problem, list, nearest, quoted};
 const HABITS: &[(&str, &[&str], &str, &str)] = &[
     (
         "database",
-        &[
-            "password",
-            "masterPassword",
-            "masterUserPassword",
-            "passwordSecret",
-        ],
+        &["password", "masterPassword", "masterUserPassword", "passwordSecret"],
         "RDS makes the password itself and keeps it in Secrets Manager, so that it never stands in a file, a plan or a log",
         "remove the line; `eksup outputs` names the secret that holds the password",
     ),
@@ -30,23 +25,11 @@ const HABITS: &[(&str, &[&str], &str, &str)] = &[
     ),
     (
         "*",
-        &[
-            "password",
-            "accessKey",
-            "secretKey",
-            "secretAccessKey",
-            "awsSecretAccessKey",
-            "token",
-        ],
+        &["password", "accessKey", "secretKey", "secretAccessKey", "awsSecretAccessKey", "token"],
         "a stack file holds no secrets: it is made to be shared, and its values end up in plans and API calls",
         "remove the line; eksup uses the credentials of your environment or profile",
     ),
-    (
-        "cluster",
-        &["name"],
-        "the cluster has the name of the stack",
-        "remove the line, and set `metadata.name`",
-    ),
+    ("cluster", &["name"], "the cluster has the name of the stack", "remove the line, and set `metadata.name`"),
     (
         "cluster",
         &["authenticationMode", "accessConfig", "awsAuth"],
@@ -77,12 +60,7 @@ const HABITS: &[(&str, &[&str], &str, &str)] = &[
         "the account is that of the credentials that eksup runs with",
         "remove the line",
     ),
-    (
-        "bastion",
-        &["ami", "amiId", "imageId"],
-        "the bastion is the current Amazon Linux 2023",
-        "remove the line",
-    ),
+    ("bastion", &["ami", "amiId", "imageId"], "the bastion is the current Amazon Linux 2023", "remove the line"),
     (
         "",
         &["workloads", "manifests"],
@@ -165,11 +143,7 @@ const SYNONYMS: &[(&str, &str, &str)] = &[
     ("cluster.addons[]", "addonVersion", "version"),
     ("identity", "type", "mode"),
     ("identity.serviceAccounts[]", "policy", "policyFile"),
-    (
-        "identity.serviceAccounts[]",
-        "policyArns",
-        "managedPolicies",
-    ),
+    ("identity.serviceAccounts[]", "policyArns", "managedPolicies"),
     ("identity.serviceAccounts[]", "policies", "managedPolicies"),
     ("identity.serviceAccounts[]", "serviceAccount", "name"),
     ("interruption", "mode", "engine"),
@@ -178,11 +152,7 @@ const SYNONYMS: &[(&str, &str, &str)] = &[
     ("autoscaler", "pools", "nodePools"),
     ("autoscaler", "classes", "nodeClasses"),
     ("autoscaler", "ec2NodeClasses", "nodeClasses"),
-    (
-        "addons",
-        "awsLoadBalancerController",
-        "loadBalancerController",
-    ),
+    ("addons", "awsLoadBalancerController", "loadBalancerController"),
     ("addons", "albController", "loadBalancerController"),
     ("addons", "lbc", "loadBalancerController"),
     ("network.networkAcls.public.ingress[]", "port", "ports"),
@@ -228,35 +198,23 @@ pub(super) fn unknown<'a>(
     given: &[String],
 ) -> (Problem, Option<&'a str>) {
     let place = path.pattern();
-    let holder = if path.is_root() {
-        "a stack file".to_owned()
-    } else {
-        name_of(path)
-    };
-    let habit = HABITS
-        .iter()
-        .find(|(where_, keys, ..)| (*where_ == place || *where_ == "*") && keys.contains(&key));
+    let holder = if path.is_root() { "a stack file".to_owned() } else { name_of(path) };
+    let habit = HABITS.iter().find(|(where_, keys, ..)| (*where_ == place || *where_ == "*") && keys.contains(&key));
     if let Some((_, _, why, help)) = habit {
         let message = format!("{} cannot stand in {holder}", quoted(key));
-        return (
-            Problem::error(span.clone(), message, *help).because(*why),
-            None,
-        );
+        return (Problem::error(span.clone(), message, *help).because(*why), None);
     }
     let message = format!("{} is not a key of {holder}", quoted(key));
     let synonym = SYNONYMS
         .iter()
         .find(|(where_, theirs, _)| *where_ == place && theirs.eq_ignore_ascii_case(key))
         .and_then(|(_, _, ours)| known.iter().find(|name| *name == ours));
-    let likely = synonym
-        .copied()
-        .or_else(|| nearest(key, known.iter().copied()));
+    let likely = synonym.copied().or_else(|| nearest(key, known.iter().copied()));
     if let Some(likely) = likely {
         let help = match given.iter().any(|key| key == likely) {
             true => format!("`{likely}` is given already; remove one of the two"),
             false if likely == "existing" => {
-                "write `existing: { vpcId: vpc-…, publicSubnetIds: […], privateSubnetIds: […] }`"
-                    .to_owned()
+                "write `existing: { vpcId: vpc-…, publicSubnetIds: […], privateSubnetIds: […] }`".to_owned()
             }
             false => format!("write `{likely}`"),
         };
@@ -266,9 +224,7 @@ pub(super) fn unknown<'a>(
         let help = format!("write `name: {key}`, with `version` and `configuration` beside it");
         return (Problem::error(span.clone(), message, help), Some("name"));
     }
-    let home = HOMES
-        .iter()
-        .find(|(name, home)| *name == key && !place.starts_with(home));
+    let home = HOMES.iter().find(|(name, home)| *name == key && !place.starts_with(home));
     if let Some((_, home)) = home {
         let help = format!("move it to `{home}`");
         return (Problem::error(span.clone(), message, help), None);
@@ -289,17 +245,11 @@ pub(super) fn missing(
     span: Span,
 ) -> Problem {
     let meaning = |name: &&str| {
-        let text = properties
-            .get(*name)
-            .and_then(|schema| description(root, schema));
+        let text = properties.get(*name).and_then(|schema| description(root, schema));
         text.map(|text| format!("`{name}`: {}", first_sentence(text)))
     };
     let meanings: Vec<String> = names.iter().filter_map(meaning).collect();
-    let noun = if names.len() == 1 {
-        "the key"
-    } else {
-        "the keys"
-    };
+    let noun = if names.len() == 1 { "the key" } else { "the keys" };
     let lines: Vec<String> = names.iter().map(|name| sample(path, name)).collect();
     let problem = Problem::error(
         span,

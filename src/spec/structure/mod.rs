@@ -28,10 +28,7 @@ pub(crate) struct Findings {
 /// Compares the document with the published schema, and mends it where it is wrong.
 pub(crate) fn check(root: &mut Node) -> Findings {
     let schema = published();
-    let mut walk = Walk {
-        schema,
-        findings: Findings::default(),
-    };
+    let mut walk = Walk { schema, findings: Findings::default() };
     walk.visit(root, schema, &Path::root(), None);
     walk.findings
 }
@@ -50,9 +47,7 @@ impl<'a> Walk<'a> {
         }
         if matches!(node.value, Value::Null) && !matches!(shape, Shape::Anything) {
             let span = key.cloned().unwrap_or_else(|| node.span.clone());
-            self.findings
-                .problems
-                .push(values::nothing(self.schema, schema, path, span));
+            self.findings.problems.push(values::nothing(self.schema, schema, path, span));
             return self.mend(node, schema, path);
         }
         let verdict = match shape {
@@ -65,10 +60,7 @@ impl<'a> Walk<'a> {
                 return self.list(node, schema, items, lengths, path, key);
             }
             Shape::Texts(values) => return self.map_of(node, schema, values, path, key),
-            Shape::Object {
-                properties,
-                required,
-            } => {
+            Shape::Object { properties, required } => {
                 return self.object(node, schema, properties, &required, path, key);
             }
             Shape::Either(branches) => return self.either(node, schema, &branches, path, key),
@@ -95,23 +87,11 @@ impl<'a> Walk<'a> {
     /// Replaces a value by an example of what belongs there.
     fn mend(&mut self, node: &mut Node, schema: &Json, path: &Path) {
         self.findings.damaged.push(path.clone());
-        *node = Node {
-            span: node.span.clone(),
-            ..example(self.schema, schema, &node.span)
-        };
+        *node = Node { span: node.span.clone(), ..example(self.schema, schema, &node.span) };
     }
 
-    fn either(
-        &mut self,
-        node: &mut Node,
-        schema: &Json,
-        branches: &[&'a Json],
-        path: &Path,
-        key: Option<&Span>,
-    ) {
-        let fitting = branches
-            .iter()
-            .find(|branch| Shape::of(self.schema, branch).fits(node));
+    fn either(&mut self, node: &mut Node, schema: &Json, branches: &[&'a Json], path: &Path, key: Option<&Span>) {
+        let fitting = branches.iter().find(|branch| Shape::of(self.schema, branch).fits(node));
         match fitting {
             Some(branch) => self.visit(node, branch, path, key),
             None => {
@@ -146,25 +126,13 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn map_of(
-        &mut self,
-        node: &mut Node,
-        schema: &Json,
-        values: &'a Json,
-        path: &Path,
-        key: Option<&Span>,
-    ) {
+    fn map_of(&mut self, node: &mut Node, schema: &Json, values: &'a Json, path: &Path, key: Option<&Span>) {
         let Value::Map(entries) = &mut node.value else {
             let problem = values::not_a_mapping(node, path, &[], key);
             self.report(problem, node, path);
             return self.mend(node, schema, path);
         };
-        for Entry {
-            key,
-            key_span,
-            node,
-        } in entries
-        {
+        for Entry { key, key_span, node } in entries {
             self.visit(node, values, &path.key(key.as_str()), Some(key_span));
         }
     }
@@ -179,10 +147,7 @@ impl<'a> Walk<'a> {
         key: Option<&Span>,
     ) {
         let names: Vec<&str> = properties.keys().map(String::as_str).collect();
-        let heading = key
-            .cloned()
-            .or_else(|| heading(node))
-            .unwrap_or_else(|| node.span.clone());
+        let heading = key.cloned().or_else(|| heading(node)).unwrap_or_else(|| node.span.clone());
         let Value::Map(entries) = &mut node.value else {
             let problem = values::not_a_mapping(node, path, &names, key);
             self.report(problem, node, path);
@@ -190,41 +155,26 @@ impl<'a> Walk<'a> {
         };
         let given: Vec<String> = entries.iter().map(|entry| entry.key.clone()).collect();
         let mut meant = Vec::new();
-        entries.retain_mut(
-            |Entry {
-                 key,
-                 key_span,
-                 node,
-             }| match properties.get(key.as_str()) {
-                Some(property) => {
-                    self.visit(node, property, &path.key(key.as_str()), Some(key_span));
-                    true
+        entries.retain_mut(|Entry { key, key_span, node }| match properties.get(key.as_str()) {
+            Some(property) => {
+                self.visit(node, property, &path.key(key.as_str()), Some(key_span));
+                true
+            }
+            None => {
+                let (problem, likely) = keys::unknown(path, key, key_span, &names, &given);
+                self.findings.problems.push(problem.at(path.key(key.as_str())));
+                if let Some(likely) = likely.filter(|name| properties.contains_key(*name)) {
+                    meant.push(likely.to_owned());
                 }
-                None => {
-                    let (problem, likely) = keys::unknown(path, key, key_span, &names, &given);
-                    self.findings
-                        .problems
-                        .push(problem.at(path.key(key.as_str())));
-                    if let Some(likely) = likely.filter(|name| properties.contains_key(*name)) {
-                        meant.push(likely.to_owned());
-                    }
-                    false
-                }
-            },
-        );
+                false
+            }
+        });
         // A key that was meant but misspelt is not missing: one mistake gets one message.
-        self.findings
-            .damaged
-            .extend(meant.iter().map(|name| path.key(name.as_str())));
-        let missing = required
-            .iter()
-            .filter(|name| !given.iter().any(|key| key == *name));
+        self.findings.damaged.extend(meant.iter().map(|name| path.key(name.as_str())));
+        let missing = required.iter().filter(|name| !given.iter().any(|key| key == *name));
         let missing: Vec<&str> = missing.copied().collect();
-        let unexplained: Vec<&str> = missing
-            .iter()
-            .filter(|name| !meant.iter().any(|key| key == *name))
-            .copied()
-            .collect();
+        let unexplained: Vec<&str> =
+            missing.iter().filter(|name| !meant.iter().any(|key| key == *name)).copied().collect();
         if !unexplained.is_empty() {
             let problem = keys::missing(self.schema, properties, path, &unexplained, heading);
             self.findings.problems.push(problem.at(path));
@@ -234,11 +184,7 @@ impl<'a> Walk<'a> {
             for name in missing {
                 self.findings.damaged.push(path.key(name));
                 let node = example(self.schema, &properties[name], &span);
-                entries.push(Entry {
-                    key: name.to_owned(),
-                    key_span: span.clone(),
-                    node,
-                });
+                entries.push(Entry { key: name.to_owned(), key_span: span.clone(), node });
             }
         }
     }

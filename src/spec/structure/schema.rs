@@ -98,10 +98,7 @@ impl<'a> Shape<'a> {
         let number = |key: &str| schema.get(key).and_then(Json::as_i64);
         match schema.get("type").and_then(Json::as_str) {
             Some("boolean") => Self::Boolean,
-            Some("integer") => Self::Integer {
-                minimum: number("minimum"),
-                maximum: number("maximum"),
-            },
+            Some("integer") => Self::Integer { minimum: number("minimum"), maximum: number("maximum") },
             Some("string") => Self::Text {
                 format: schema.get("format").and_then(Json::as_str),
                 lengths: lengths(schema, "minLength", "maxLength"),
@@ -118,15 +115,8 @@ impl<'a> Shape<'a> {
     fn object(schema: &'a Json) -> Self {
         if let Some(Json::Object(properties)) = schema.get("properties") {
             let required = schema.get("required").and_then(Json::as_array);
-            let required = required
-                .into_iter()
-                .flatten()
-                .filter_map(Json::as_str)
-                .collect();
-            return Self::Object {
-                properties,
-                required,
-            };
+            let required = required.into_iter().flatten().filter_map(Json::as_str).collect();
+            return Self::Object { properties, required };
         }
         match schema.get("additionalProperties") {
             Some(values @ Json::Object(_)) => Self::Texts(values),
@@ -135,10 +125,7 @@ impl<'a> Shape<'a> {
                 // A mapping that has no keys at all, such as one whose keys are all yet to come.
                 static NONE: OnceLock<serde_json::Map<String, Json>> = OnceLock::new();
                 let properties = NONE.get_or_init(serde_json::Map::new);
-                Self::Object {
-                    properties,
-                    required: Vec::new(),
-                }
+                Self::Object { properties, required: Vec::new() }
             }
         }
     }
@@ -150,8 +137,7 @@ impl<'a> Shape<'a> {
             Self::Boolean => matches!(node.value, Value::Bool(_)),
             Self::Integer { .. } => {
                 let number = |text: &str| text.parse::<i64>().is_ok();
-                matches!(node.value, Value::Number(_))
-                    || (node.variable.is_some() && node.text().is_some_and(number))
+                matches!(node.value, Value::Number(_)) || (node.variable.is_some() && node.text().is_some_and(number))
             }
             Self::Choice(_) | Self::Text { .. } => matches!(node.value, Value::Text(_)),
             Self::List { .. } => matches!(node.value, Value::List(_)),
@@ -173,16 +159,8 @@ impl<'a> Shape<'a> {
 }
 
 fn lengths(schema: &Json, fewest: &str, most: &str) -> Lengths {
-    let number = |key: &str| {
-        schema
-            .get(key)
-            .and_then(Json::as_u64)
-            .and_then(|number| usize::try_from(number).ok())
-    };
-    Lengths {
-        fewest: number(fewest),
-        most: number(most),
-    }
+    let number = |key: &str| schema.get(key).and_then(Json::as_u64).and_then(|number| usize::try_from(number).ok());
+    Lengths { fewest: number(fewest), most: number(most) }
 }
 
 /// The schema that `$ref` names, if it is one.
@@ -211,16 +189,12 @@ fn choices(schema: &Json) -> Option<Vec<&str>> {
         return None;
     };
     let words = branches.iter().map(choices);
-    words
-        .collect::<Option<Vec<_>>>()
-        .map(|words| words.into_iter().flatten().collect())
+    words.collect::<Option<Vec<_>>>().map(|words| words.into_iter().flatten().collect())
 }
 
 /// What the schema says a value is for.
 pub(super) fn description<'a>(root: &'a Json, schema: &'a Json) -> Option<&'a str> {
-    let own = schema
-        .get("description")
-        .or_else(|| resolve(root, schema).get("description"));
+    let own = schema.get("description").or_else(|| resolve(root, schema).get("description"));
     own.and_then(Json::as_str)
 }
 
@@ -229,9 +203,7 @@ pub(crate) fn example(root: &Json, schema: &Json, span: &Span) -> Node {
     let value = match Shape::of(root, schema) {
         Shape::Anything => Value::Map(Vec::new()),
         Shape::Boolean => Value::Bool(false),
-        Shape::Choice(choices) => {
-            Value::Text(choices.first().copied().unwrap_or_default().to_owned())
-        }
+        Shape::Choice(choices) => Value::Text(choices.first().copied().unwrap_or_default().to_owned()),
         Shape::Integer { minimum, .. } => Value::Number(minimum.unwrap_or(0).into()),
         Shape::Text { format, .. } => {
             let format = format.and_then(formats::find);
@@ -242,25 +214,19 @@ pub(crate) fn example(root: &Json, schema: &Json, span: &Span) -> Node {
             Value::List((0..lengths.fewest.unwrap_or(0)).map(|_| item()).collect())
         }
         Shape::Texts(_) => Value::Map(Vec::new()),
-        Shape::Object {
-            properties,
-            required,
-        } => {
+        Shape::Object { properties, required } => {
             let entry = |name: &str| Entry {
                 key: name.to_owned(),
                 key_span: span.clone(),
                 node: example(root, &properties[name], span),
             };
-            let known = required
-                .into_iter()
-                .filter(|name| properties.contains_key(*name));
+            let known = required.into_iter().filter(|name| properties.contains_key(*name));
             Value::Map(known.map(entry).collect())
         }
         Shape::Either(branches) => {
-            return branches.first().map_or_else(
-                || Node::new(Value::Null, span.clone()),
-                |branch| example(root, branch, span),
-            );
+            return branches
+                .first()
+                .map_or_else(|| Node::new(Value::Null, span.clone()), |branch| example(root, branch, span));
         }
     };
     Node::new(value, span.clone())
@@ -292,10 +258,7 @@ mod tests {
         formats_in(published(), &mut found);
         assert!(found.len() > 20);
         for format in found {
-            assert!(
-                formats::find(&format).is_some(),
-                "nobody checks the format `{format}`"
-            );
+            assert!(formats::find(&format).is_some(), "nobody checks the format `{format}`");
         }
     }
 

@@ -17,26 +17,17 @@ pub(super) fn nothing(root: &Json, schema: &Json, path: &Path, span: Span) -> Pr
         Shape::Object { required, .. } if required.is_empty() => Problem::error(
             span,
             format!("{name} has no value"),
-            format!(
-                "write `{}: {{}}` to take it with its defaults, or remove the line",
-                bare(path)
-            ),
+            format!("write `{}: {{}}` to take it with its defaults, or remove the line", bare(path)),
         ),
         Shape::List { .. } => Problem::error(
             span,
             format!("{name} has no value"),
-            format!(
-                "write `{}: []` for an empty list, or remove the line",
-                bare(path)
-            ),
+            format!("write `{}: []` for an empty list, or remove the line", bare(path)),
         ),
         Shape::Choice(choices) => Problem::error(
             span,
             format!("{name} has no value"),
-            format!(
-                "write {} after the colon, or remove the line",
-                any_of(&choices)
-            ),
+            format!("write {} after the colon, or remove the line", any_of(&choices)),
         ),
         shape => Problem::error(
             span,
@@ -45,9 +36,7 @@ pub(super) fn nothing(root: &Json, schema: &Json, path: &Path, span: Span) -> Pr
         ),
     };
     let problem = match description(root, schema).filter(|_| !path.is_root()) {
-        Some(description) => {
-            problem.because(format!("{name} is for: {}", first_sentence(description)))
-        }
+        Some(description) => problem.because(format!("{name} is for: {}", first_sentence(description))),
         None => problem,
     };
     problem.at(path)
@@ -59,11 +48,7 @@ pub(super) fn choice(node: &Node, choices: &[&str], path: &Path) -> Verdict {
     let Some(text) = node.as_written() else {
         return Err(Box::new(Problem::error(
             node.span.clone(),
-            format!(
-                "{name} is {}, not one of the words {}",
-                node.kind(),
-                any_of(choices)
-            ),
+            format!("{name} is {}, not one of the words {}", node.kind(), any_of(choices)),
             format!("write `{}: {}`", bare(path), choices.first().unwrap_or(&"")),
         )));
     };
@@ -71,28 +56,17 @@ pub(super) fn choice(node: &Node, choices: &[&str], path: &Path) -> Verdict {
         return Ok(());
     }
     if let Some((why, help)) = special_choice(path, text) {
-        let problem = Problem::error(
-            node.span.clone(),
-            format!("{name} cannot be {}", quoted(text)),
-            help,
-        );
+        let problem = Problem::error(node.span.clone(), format!("{name} cannot be {}", quoted(text)), help);
         return Err(Box::new(problem.because(why)));
     }
     let likely = nearest(text, choices.iter().copied()).or_else(|| begins_with(text, choices));
     let help = match (likely, choices) {
         (Some(likely), [_]) => format!("write `{likely}`"),
-        (Some(likely), _) => format!(
-            "write `{likely}`, if that is meant; the choices are {}",
-            list(choices)
-        ),
+        (Some(likely), _) => format!("write `{likely}`, if that is meant; the choices are {}", list(choices)),
         (None, [only]) => format!("write `{only}`"),
         (None, _) => format!("write {}", any_of(choices)),
     };
-    Err(Box::new(Problem::error(
-        node.span.clone(),
-        format!("{name} cannot be {}", quoted(text)),
-        help,
-    )))
+    Err(Box::new(Problem::error(node.span.clone(), format!("{name} cannot be {}", quoted(text)), help)))
 }
 
 /// The only choice that begins with the text, or that the text begins with, whatever the case.
@@ -123,21 +97,17 @@ fn special_choice(path: &Path, text: &str) -> Option<(&'static str, &'static str
         ("database.engine", "postgresql" | "pg" | "psql") => {
             Some(("RDS calls the engine `postgres`", "write `postgres`"))
         }
-        ("bastion.tools[]", "psql") => {
-            Some(("the tool is named after the package", "write `postgresql`"))
+        ("bastion.tools[]", "psql") => Some(("the tool is named after the package", "write `postgresql`")),
+        ("bastion.tools[]", "aws" | "awscli" | "aws-cli") => {
+            Some(("the AWS CLI is part of Amazon Linux", "remove it from the list"))
         }
-        ("bastion.tools[]", "aws" | "awscli" | "aws-cli") => Some((
-            "the AWS CLI is part of Amazon Linux",
-            "remove it from the list",
-        )),
         ("cluster.access[].policy", policy) if policy.contains("amazoneks") => Some((
             "policies are named without `AmazonEKS` and `Policy` here",
             "write `clusterAdmin`, `admin`, `adminView`, `edit` or `view`",
         )),
-        ("cluster.access[].policy", "system:masters" | "cluster-admin") => Some((
-            "access entries know EKS access policies, not Kubernetes groups",
-            "write `clusterAdmin`",
-        )),
+        ("cluster.access[].policy", "system:masters" | "cluster-admin") => {
+            Some(("access entries know EKS access policies, not Kubernetes groups", "write `clusterAdmin`"))
+        }
         ("cluster.nodeGroups[].amiType", "al2_x86_64" | "al2_arm_64") => Some((
             "there are no Amazon Linux 2 images for Kubernetes 1.33 and later",
             "write `AL2023_x86_64_STANDARD` or `AL2023_ARM_64_STANDARD`, or leave `amiType` out",
@@ -156,31 +126,19 @@ pub(super) fn boolean(node: &mut Node, path: &Path) -> Verdict {
         Some("false" | "no" | "off" | "n" | "0" | "disabled" | "none") => Some(false),
         _ => None,
     };
-    if let (Some(_), Some("true" | "false"), Some(meant)) = (&node.variable, word.as_deref(), meant)
-    {
+    if let (Some(_), Some("true" | "false"), Some(meant)) = (&node.variable, word.as_deref(), meant) {
         node.value = Value::Bool(meant);
         return Ok(());
     }
-    let found = node
-        .as_written()
-        .map_or_else(|| node.kind().to_owned(), quoted);
+    let found = node.as_written().map_or_else(|| node.kind().to_owned(), quoted);
     let help = match meant {
         Some(meant) => format!("write `{}: {meant}`, without quotes", bare(path)),
         None => "write `true` or `false`".to_owned(),
     };
-    Err(Box::new(Problem::error(
-        node.span.clone(),
-        format!("{} is {found}, not true or false", name_of(path)),
-        help,
-    )))
+    Err(Box::new(Problem::error(node.span.clone(), format!("{} is {found}, not true or false", name_of(path)), help)))
 }
 
-pub(super) fn integer(
-    node: &mut Node,
-    minimum: Option<i64>,
-    maximum: Option<i64>,
-    path: &Path,
-) -> Verdict {
+pub(super) fn integer(node: &mut Node, minimum: Option<i64>, maximum: Option<i64>, path: &Path) -> Verdict {
     let name = name_of(path);
     let number = match (&node.value, &node.variable) {
         (Value::Number(number), _) => number.as_i64(),
@@ -188,12 +146,8 @@ pub(super) fn integer(
         _ => None,
     };
     let Some(number) = number else {
-        let written = node
-            .as_written()
-            .map_or_else(|| node.kind().to_owned(), quoted);
-        let digits = node
-            .as_written()
-            .and_then(|text| text.trim().parse::<i64>().ok());
+        let written = node.as_written().map_or_else(|| node.kind().to_owned(), quoted);
+        let digits = node.as_written().and_then(|text| text.trim().parse::<i64>().ok());
         let help = match digits {
             Some(number) => format!("write `{}: {number}`, without quotes", bare(path)),
             None => range_help("write a whole number", minimum, maximum),
@@ -204,14 +158,8 @@ pub(super) fn integer(
             help,
         )));
     };
-    if minimum.is_some_and(|minimum| number < minimum)
-        || maximum.is_some_and(|maximum| number > maximum)
-    {
-        let direction = if minimum.is_some_and(|minimum| number < minimum) {
-            "small"
-        } else {
-            "large"
-        };
+    if minimum.is_some_and(|minimum| number < minimum) || maximum.is_some_and(|maximum| number > maximum) {
+        let direction = if minimum.is_some_and(|minimum| number < minimum) { "small" } else { "large" };
         return Err(Box::new(Problem::error(
             node.span.clone(),
             format!("{name} is {number}, which is too {direction}"),
@@ -246,10 +194,7 @@ pub(super) fn text(node: &Node, format: Option<&str>, lengths: Lengths, path: &P
     if let Some(most) = lengths.most.filter(|most| count > *most) {
         return Err(Box::new(Problem::error(
             node.span.clone(),
-            format!(
-                "{} has {count} characters, which is too long",
-                name_of(path)
-            ),
+            format!("{} has {count} characters, which is too long", name_of(path)),
             format!("use {most} characters or fewer"),
         )));
     }
@@ -264,9 +209,7 @@ fn not_text(node: &Node, format: Option<&str>, path: &Path) -> Problem {
     let known = format.and_then(formats::find);
     let Some(written) = node.as_written() else {
         let help = match (&node.value, known) {
-            (Value::List(items), _) if items.len() == 1 => {
-                "write the value without brackets or dash".to_owned()
-            }
+            (Value::List(items), _) if items.len() == 1 => "write the value without brackets or dash".to_owned(),
             (_, Some(format)) => format!("write one value, such as `{}`", format.example),
             (_, None) => "write one value; quotes make anything text".to_owned(),
         };
@@ -294,19 +237,12 @@ fn not_text(node: &Node, format: Option<&str>, path: &Path) -> Problem {
         format!("{name} needs quotes around {}", quoted(written)),
         format!("write `\"{written}\"`"),
     )
-    .because(format!(
-        "without them, YAML reads {} {read}",
-        quoted(written)
-    ))
+    .because(format!("without them, YAML reads {} {read}", quoted(written)))
 }
 
 /// The message for a text that has not its format.
 fn of_format(node: &Node, text: &str, complaint: formats::Complaint, path: &Path) -> Problem {
-    let shown = if text.is_empty() {
-        "empty".to_owned()
-    } else {
-        quoted(text)
-    };
+    let shown = if text.is_empty() { "empty".to_owned() } else { quoted(text) };
     let message = format!("{} is {shown}, {}", name_of(path), complaint.what);
     let problem = Problem::error(node.span.clone(), message, complaint.help);
     match complaint.why {
@@ -323,19 +259,10 @@ pub(super) fn not_a_list(node: &Node, path: &Path) -> Problem {
         }
         _ => "write a list: `[one, two]`, or one item to a line after `- `".to_owned(),
     };
-    Problem::error(
-        node.span.clone(),
-        format!("{} is {}, not a list", name_of(path), node.kind()),
-        help,
-    )
+    Problem::error(node.span.clone(), format!("{} is {}, not a list", name_of(path), node.kind()), help)
 }
 
-pub(super) fn length_of_list(
-    count: usize,
-    lengths: Lengths,
-    span: &Span,
-    path: &Path,
-) -> Option<Problem> {
+pub(super) fn length_of_list(count: usize, lengths: Lengths, span: &Span, path: &Path) -> Option<Problem> {
     let name = name_of(path);
     if lengths.fewest.is_some_and(|fewest| count < fewest) {
         return Some(Problem::error(
@@ -352,12 +279,7 @@ pub(super) fn length_of_list(
     ))
 }
 
-pub(super) fn not_a_mapping(
-    node: &Node,
-    path: &Path,
-    keys: &[&str],
-    key: Option<&Span>,
-) -> Problem {
+pub(super) fn not_a_mapping(node: &Node, path: &Path, keys: &[&str], key: Option<&Span>) -> Problem {
     let name = name_of(path);
     let span = match &node.value {
         Value::List(_) => key.cloned().unwrap_or_else(|| node.span.clone()),
@@ -368,11 +290,7 @@ pub(super) fn not_a_mapping(
         (false, true) => format!("write `{}: {{}}`", bare(path)),
         (false, false) => format!("write its keys under it: {}", list(keys)),
     };
-    Problem::error(
-        span,
-        format!("{name} is {}, not a mapping of keys to values", node.kind()),
-        help,
-    )
+    Problem::error(span, format!("{name} is {}, not a mapping of keys to values", node.kind()), help)
 }
 
 pub(super) fn wrong_kind_of_either(
@@ -382,13 +300,8 @@ pub(super) fn wrong_kind_of_either(
     path: &Path,
     key: Option<&Span>,
 ) -> Problem {
-    let names: Vec<&str> = branches
-        .iter()
-        .map(|branch| Shape::of(root, branch).name())
-        .collect();
-    let found = node
-        .as_written()
-        .map_or_else(|| node.kind().to_owned(), quoted);
+    let names: Vec<&str> = branches.iter().map(|branch| Shape::of(root, branch).name()).collect();
+    let found = node.as_written().map_or_else(|| node.kind().to_owned(), quoted);
     let span = match &node.value {
         Value::List(_) | Value::Map(_) => key.cloned().unwrap_or_else(|| node.span.clone()),
         _ => node.span.clone(),
@@ -398,15 +311,7 @@ pub(super) fn wrong_kind_of_either(
         Some(digits) => format!("write `{}: {digits}`, without quotes", bare(path)),
         None => format!("write {}", names.join(" or ")),
     };
-    Problem::error(
-        span,
-        format!(
-            "{} is {found}, neither {}",
-            name_of(path),
-            names.join(" nor ")
-        ),
-        help,
-    )
+    Problem::error(span, format!("{} is {found}, neither {}", name_of(path), names.join(" nor ")), help)
 }
 
 /// The last key of a path, for a line to write.

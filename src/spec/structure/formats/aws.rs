@@ -72,10 +72,7 @@ fn is_region(text: &str) -> bool {
 pub(super) fn region(text: &str) -> Result<(), Complaint> {
     let without_letter = text.trim_end_matches(|letter: char| letter.is_ascii_lowercase());
     if without_letter.len() + 1 == text.len() && is_region(without_letter) {
-        return Err(Complaint::new(
-            "an availability zone, not a region",
-            format!("write `{without_letter}`"),
-        ));
+        return Err(Complaint::new("an availability zone, not a region", format!("write `{without_letter}`")));
     }
     if is_region(text) {
         let areas = || REGIONS.iter().map(|region| area(region));
@@ -85,10 +82,7 @@ pub(super) fn region(text: &str) -> Result<(), Complaint> {
             None => Ok(()),
             Some(meant) => {
                 let number = text.rsplit('-').next().unwrap_or("1");
-                Err(Complaint::new(
-                    "a region that nobody knows",
-                    format!("write `{meant}-{number}`, if that is meant"),
-                ))
+                Err(Complaint::new("a region that nobody knows", format!("write `{meant}-{number}`, if that is meant")))
             }
         };
     }
@@ -107,10 +101,7 @@ pub(super) fn zone_name(text: &str) -> Result<(), Complaint> {
         return Ok(());
     }
     if is_region(text) {
-        return Err(Complaint::new(
-            "a region, not an availability zone",
-            format!("write its letter too: `{text}a`"),
-        ));
+        return Err(Complaint::new("a region, not an availability zone", format!("write its letter too: `{text}a`")));
     }
     if text.len() == 1 && made_of(text, |letter| letter.is_ascii_lowercase()) {
         return Err(Complaint::new(
@@ -124,20 +115,13 @@ pub(super) fn zone_name(text: &str) -> Result<(), Complaint> {
             "write the name that your account has for it, such as `eu-central-1a`",
         ));
     }
-    Err(Complaint::new(
-        "not the name of an availability zone",
-        "write a name such as `eu-central-1a`",
-    )
-    .because(
-        "local zones and wavelength zones hold neither EKS clusters nor databases of this kind",
-    ))
+    Err(Complaint::new("not the name of an availability zone", "write a name such as `eu-central-1a`")
+        .because("local zones and wavelength zones hold neither EKS clusters nor databases of this kind"))
 }
 
 fn resource_id(text: &str, prefix: &'static str) -> Result<(), Complaint> {
     let hexadecimal = |character: char| matches!(character, '0'..='9' | 'a'..='f');
-    let digits = text
-        .strip_prefix(prefix)
-        .filter(|digits| made_of(digits, hexadecimal));
+    let digits = text.strip_prefix(prefix).filter(|digits| made_of(digits, hexadecimal));
     match digits.is_some_and(|digits| matches!(digits.len(), 8 | 17)) {
         true => Ok(()),
         false => Err(Complaint::new(
@@ -159,15 +143,10 @@ pub(super) fn endpoint_service(text: &str) -> Result<(), Complaint> {
     if text.starts_with("com.amazonaws.") {
         // `com.amazonaws.eu-central-1.ecr.api`: the service begins after the region.
         let service = text.splitn(4, '.').nth(3).unwrap_or("s3");
-        return Err(Complaint::new(
-            "a full service name",
-            format!("write only its last part, `{service}`"),
-        ));
+        return Err(Complaint::new("a full service name", format!("write only its last part, `{service}`")));
     }
     let allowed = |character: char| {
-        character.is_ascii_lowercase()
-            || character.is_ascii_digit()
-            || matches!(character, '.' | '-')
+        character.is_ascii_lowercase() || character.is_ascii_digit() || matches!(character, '.' | '-')
     };
     let ends = |end: char| end.is_ascii_lowercase() || end.is_ascii_digit();
     match made_of(text, allowed) && text.starts_with(ends) && text.ends_with(ends) {
@@ -181,9 +160,7 @@ pub(super) fn endpoint_service(text: &str) -> Result<(), Complaint> {
 
 /// `family.size`, both of them made of lower-case letters, digits and dashes.
 fn is_instance_type(text: &str) -> bool {
-    let allowed = |character: char| {
-        character.is_ascii_lowercase() || character.is_ascii_digit() || character == '-'
-    };
+    let allowed = |character: char| character.is_ascii_lowercase() || character.is_ascii_digit() || character == '-';
     let Some((family, size)) = text.split_once('.') else {
         return false;
     };
@@ -194,40 +171,22 @@ fn is_instance_type(text: &str) -> bool {
 }
 
 pub(super) fn instance_type(text: &str) -> Result<(), Complaint> {
-    if let Some(plain) = text
-        .strip_prefix("db.")
-        .filter(|plain| is_instance_type(plain))
-    {
-        return Err(Complaint::new(
-            "an instance class of RDS",
-            format!("write `{plain}`"),
-        ));
+    if let Some(plain) = text.strip_prefix("db.").filter(|plain| is_instance_type(plain)) {
+        return Err(Complaint::new("an instance class of RDS", format!("write `{plain}`")));
     }
     let lower = text.to_lowercase();
     match is_instance_type(text) {
         true => Ok(()),
-        false if is_instance_type(&lower) => Err(Complaint::new(
-            "not in lower case",
-            format!("write `{lower}`"),
-        )),
-        false => Err(Complaint::new(
-            "not an EC2 instance type",
-            "write a type such as `t3.medium`",
-        )),
+        false if is_instance_type(&lower) => Err(Complaint::new("not in lower case", format!("write `{lower}`"))),
+        false => Err(Complaint::new("not an EC2 instance type", "write a type such as `t3.medium`")),
     }
 }
 
 pub(super) fn instance_class(text: &str) -> Result<(), Complaint> {
     match text.strip_prefix("db.") {
         Some(plain) if is_instance_type(plain) => Ok(()),
-        None if is_instance_type(text) => Err(Complaint::new(
-            "an instance type of EC2",
-            format!("write `db.{text}`"),
-        )),
-        _ => Err(Complaint::new(
-            "not an RDS instance class",
-            "write a class such as `db.t3.small`",
-        )),
+        None if is_instance_type(text) => Err(Complaint::new("an instance type of EC2", format!("write `db.{text}`"))),
+        _ => Err(Complaint::new("not an RDS instance class", "write a class such as `db.t3.small`")),
     }
 }
 
@@ -249,37 +208,29 @@ pub(super) fn principal_arn(text: &str) -> Result<(), Complaint> {
         return Err(Complaint::new("not an ARN", help));
     };
     if service == "sts"
-        && let Some(role) = resource
-            .strip_prefix("assumed-role/")
-            .and_then(|rest| rest.split('/').next())
+        && let Some(role) = resource.strip_prefix("assumed-role/").and_then(|rest| rest.split('/').next())
     {
         return Err(Complaint::new(
             "the ARN of a session, not of a role",
-            format!("write the role's own ARN, `arn:{partition}:iam::{account}:role/{role}` (with its path, if it has one)"),
+            format!(
+                "write the role's own ARN, `arn:{partition}:iam::{account}:role/{role}` (with its path, if it has one)"
+            ),
         )
         .because("an access entry belongs to the role, and not to one of its sessions"));
     }
     if resource.starts_with("role/aws-service-role/") {
-        return Err(
-            Complaint::new("a service-linked role", "name a role or user of your own")
-                .because("EKS refuses access entries for service-linked roles"),
-        );
+        return Err(Complaint::new("a service-linked role", "name a role or user of your own")
+            .because("EKS refuses access entries for service-linked roles"));
     }
     if resource == "root" {
-        return Err(Complaint::new("the root of an account", help)
-            .because("an access entry is for one role or user"));
+        return Err(Complaint::new("the root of an account", help).because("an access entry is for one role or user"));
     }
-    let named = |prefix: &str| {
-        resource
-            .strip_prefix(prefix)
-            .is_some_and(|name| !name.is_empty())
-    };
+    let named = |prefix: &str| resource.strip_prefix(prefix).is_some_and(|name| !name.is_empty());
     match service == "iam" && is_account(account) && (named("role/") || named("user/")) {
         true => Ok(()),
-        false if !is_account(account) && service == "iam" => Err(Complaint::new(
-            "an ARN without a 12-digit account number",
-            help,
-        )),
+        false if !is_account(account) && service == "iam" => {
+            Err(Complaint::new("an ARN without a 12-digit account number", help))
+        }
         false => Err(Complaint::new("not the ARN of an IAM role or user", help)),
     }
 }
@@ -288,9 +239,7 @@ pub(super) fn policy_arn(text: &str) -> Result<(), Complaint> {
     let help = "write the ARN of a managed policy, such as `arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess`";
     let parts = arn_parts(text);
     let is_policy = parts.is_some_and(|[_, _, service, _, account, resource]| {
-        let named = resource
-            .strip_prefix("policy/")
-            .is_some_and(|name| !name.is_empty());
+        let named = resource.strip_prefix("policy/").is_some_and(|name| !name.is_empty());
         service == "iam" && named && (account == "aws" || is_account(account))
     });
     match is_policy {
@@ -317,22 +266,17 @@ pub(super) fn kms_key_arn(text: &str) -> Result<(), Complaint> {
 pub(super) fn kms_key(text: &str) -> Result<(), Complaint> {
     let hexadecimal = |character: char| character.is_ascii_hexdigit() || character == '-';
     let is_id = text.len() == 36 && made_of(text, hexadecimal);
-    let is_multi_region = text
-        .strip_prefix("mrk-")
-        .is_some_and(|id| made_of(id, hexadecimal));
-    let is_alias = text
-        .strip_prefix("alias/")
-        .is_some_and(|name| !name.is_empty());
+    let is_multi_region = text.strip_prefix("mrk-").is_some_and(|id| made_of(id, hexadecimal));
+    let is_alias = text.strip_prefix("alias/").is_some_and(|name| !name.is_empty());
     let is_arn = arn_parts(text).is_some_and(|[_, _, service, region, account, resource]| {
         let kind = resource.starts_with("key/") || resource.starts_with("alias/");
         service == "kms" && is_region(region) && is_account(account) && kind
     });
     match is_id || is_multi_region || is_alias || is_arn {
         true => Ok(()),
-        false => Err(Complaint::new(
-            "not a KMS key",
-            "write the key's ARN, its id, or an alias such as `alias/database`",
-        )),
+        false => {
+            Err(Complaint::new("not a KMS key", "write the key's ARN, its id, or an alias such as `alias/database`"))
+        }
     }
 }
 
@@ -364,8 +308,7 @@ pub(in crate::spec::structure) fn is_known_addon(text: &str) -> bool {
 }
 
 pub(super) fn addon_name(text: &str) -> Result<(), Complaint> {
-    let allowed =
-        |character: char| character.is_ascii_alphanumeric() || matches!(character, '-' | '_');
+    let allowed = |character: char| character.is_ascii_alphanumeric() || matches!(character, '-' | '_');
     if ADDONS.contains(&text) {
         return Ok(());
     }
@@ -377,10 +320,7 @@ pub(super) fn addon_name(text: &str) -> Result<(), Complaint> {
     });
     let starts_well = text.starts_with(|first: char| first.is_ascii_alphanumeric());
     match (likely, starts_well && made_of(text, allowed)) {
-        (Some(likely), _) => Err(Complaint::new(
-            "not an EKS add-on",
-            format!("write `{likely}`"),
-        )),
+        (Some(likely), _) => Err(Complaint::new("not an EKS add-on", format!("write `{likely}`"))),
         (None, true) => Ok(()),
         (None, false) => Err(Complaint::new(
             "not the name of an EKS add-on",
@@ -390,8 +330,7 @@ pub(super) fn addon_name(text: &str) -> Result<(), Complaint> {
 }
 
 pub(super) fn addon_version(text: &str) -> Result<(), Complaint> {
-    let allowed =
-        |character: char| character.is_ascii_alphanumeric() || matches!(character, '.' | '-' | '_');
+    let allowed = |character: char| character.is_ascii_alphanumeric() || matches!(character, '.' | '-' | '_');
     match text.starts_with('v') && text.contains('.') && made_of(text, allowed) {
         true => Ok(()),
         false => Err(Complaint::new(
@@ -402,14 +341,10 @@ pub(super) fn addon_version(text: &str) -> Result<(), Complaint> {
 }
 
 pub(super) fn node_group_name(text: &str) -> Result<(), Complaint> {
-    let allowed =
-        |character: char| character.is_ascii_alphanumeric() || matches!(character, '-' | '_');
+    let allowed = |character: char| character.is_ascii_alphanumeric() || matches!(character, '-' | '_');
     let starts_well = text.starts_with(|first: char| first.is_ascii_alphanumeric());
     if text.chars().count() > 63 {
-        return Err(Complaint::new(
-            "which is too long",
-            "use 63 characters or fewer",
-        ));
+        return Err(Complaint::new("which is too long", "use 63 characters or fewer"));
     }
     match starts_well && made_of(text, allowed) {
         true => Ok(()),

@@ -28,9 +28,7 @@ pub(super) fn namespace(text: &str) -> Result<(), Complaint> {
 
 pub(super) fn namespace_pattern(text: &str) -> Result<(), Complaint> {
     let allowed = |character: char| {
-        character.is_ascii_lowercase()
-            || character.is_ascii_digit()
-            || matches!(character, '-' | '*')
+        character.is_ascii_lowercase() || character.is_ascii_digit() || matches!(character, '-' | '*')
     };
     match text.len() <= 63 && made_of(text, allowed) && !text.starts_with('-') {
         true => Ok(()),
@@ -55,9 +53,7 @@ pub(super) fn object_name(text: &str) -> Result<(), Complaint> {
 fn is_label_name(text: &str) -> bool {
     let end = |character: char| character.is_ascii_alphanumeric();
     text.len() <= 63
-        && made_of(text, |character| {
-            end(character) || matches!(character, '-' | '_' | '.')
-        })
+        && made_of(text, |character| end(character) || matches!(character, '-' | '_' | '.'))
         && text.starts_with(end)
         && text.ends_with(end)
 }

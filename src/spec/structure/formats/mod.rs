@@ -23,31 +23,16 @@ pub(crate) struct Complaint {
 
 impl Complaint {
     fn new(what: impl Into<String>, help: impl Into<String>) -> Self {
-        Self {
-            what: what.into(),
-            why: None,
-            help: help.into(),
-        }
+        Self { what: what.into(), why: None, help: help.into() }
     }
 
     fn because(self, why: impl Into<String>) -> Self {
-        Self {
-            why: Some(why.into()),
-            ..self
-        }
+        Self { why: Some(why.into()), ..self }
     }
 }
 
-const fn format(
-    name: &'static str,
-    example: &'static str,
-    check: fn(&str) -> Result<(), Complaint>,
-) -> Format {
-    Format {
-        name,
-        example,
-        check,
-    }
+const fn format(name: &'static str, example: &'static str, check: fn(&str) -> Result<(), Complaint>) -> Format {
+    Format { name, example, check }
 }
 
 /// Every format.
@@ -67,21 +52,9 @@ pub(crate) const FORMATS: &[Format] = &[
     format("instance-type", "t3.medium", aws::instance_type),
     format("instance-class", "db.t3.small", aws::instance_class),
     format("kms-key", "alias/database", aws::kms_key),
-    format(
-        "kms-key-arn",
-        "arn:aws:kms:<region>:<account>:key/<id>",
-        aws::kms_key_arn,
-    ),
-    format(
-        "principal-arn",
-        "arn:aws:iam::<account>:role/<name>",
-        aws::principal_arn,
-    ),
-    format(
-        "policy-arn",
-        "arn:aws:iam::aws:policy/<name>",
-        aws::policy_arn,
-    ),
+    format("kms-key-arn", "arn:aws:kms:<region>:<account>:key/<id>", aws::kms_key_arn),
+    format("principal-arn", "arn:aws:iam::<account>:role/<name>", aws::principal_arn),
+    format("policy-arn", "arn:aws:iam::aws:policy/<name>", aws::policy_arn),
     format("addon-name", "vpc-cni", aws::addon_name),
     format("addon-version", "v1.20.0-eksbuild.1", aws::addon_version),
     format("node-group-name", "system", aws::node_group_name),
@@ -113,10 +86,7 @@ mod tests {
 
     #[test]
     fn the_example_of_each_format_has_it_unless_it_has_a_gap_to_fill() {
-        for format in FORMATS
-            .iter()
-            .filter(|format| !format.example.contains('<'))
-        {
+        for format in FORMATS.iter().filter(|format| !format.example.contains('<')) {
             assert!((format.check)(format.example).is_ok(), "{}", format.name);
         }
     }
@@ -124,25 +94,10 @@ mod tests {
     #[test]
     fn no_format_accepts_nothing_or_panics_on_odd_text() {
         for format in FORMATS {
-            for text in [
-                "",
-                " ",
-                "ü",
-                "\u{1f980}",
-                "-",
-                ".",
-                ":",
-                "/",
-                "arn:",
-                "a".repeat(300).as_str(),
-            ] {
+            for text in ["", " ", "ü", "\u{1f980}", "-", ".", ":", "/", "arn:", "a".repeat(300).as_str()] {
                 let accepted = (format.check)(text).is_ok();
                 let may_be_empty = format.name == "label-value" && text.is_empty();
-                assert!(
-                    may_be_empty || !accepted || text.len() == 300,
-                    "{} {text}",
-                    format.name
-                );
+                assert!(may_be_empty || !accepted || text.len() == 300, "{} {text}", format.name);
             }
         }
     }
@@ -152,31 +107,15 @@ mod tests {
         let account = "111122223333";
         let role = format!("arn:aws:iam::{account}:role/path/admin");
         assert!(accepts("principal-arn", &role));
-        assert!(accepts(
-            "principal-arn",
-            &format!("arn:aws-cn:iam::{account}:user/ann")
-        ));
-        assert!(!accepts(
-            "principal-arn",
-            &format!("arn:aws:iam::{account}:root")
-        ));
-        assert!(!accepts(
-            "principal-arn",
-            &format!("arn:aws:sts::{account}:assumed-role/admin/ann")
-        ));
+        assert!(accepts("principal-arn", &format!("arn:aws-cn:iam::{account}:user/ann")));
+        assert!(!accepts("principal-arn", &format!("arn:aws:iam::{account}:root")));
+        assert!(!accepts("principal-arn", &format!("arn:aws:sts::{account}:assumed-role/admin/ann")));
         let linked = format!("arn:aws:iam::{account}:role/aws-service-role/eks.amazonaws.com/X");
         assert!(!accepts("principal-arn", &linked));
-        assert!(accepts(
-            "policy-arn",
-            "arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess"
-        ));
-        assert!(accepts(
-            "policy-arn",
-            &format!("arn:aws:iam::{account}:policy/mine")
-        ));
+        assert!(accepts("policy-arn", "arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess"));
+        assert!(accepts("policy-arn", &format!("arn:aws:iam::{account}:policy/mine")));
         assert!(!accepts("policy-arn", &role));
-        let key =
-            format!("arn:aws:kms:eu-central-1:{account}:key/11111111-2222-3333-4444-555555555555");
+        let key = format!("arn:aws:kms:eu-central-1:{account}:key/11111111-2222-3333-4444-555555555555");
         assert!(accepts("kms-key-arn", &key));
         assert!(accepts("kms-key", "alias/db"));
         assert!(accepts("kms-key", "11111111-2222-3333-4444-555555555555"));

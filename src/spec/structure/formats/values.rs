@@ -13,13 +13,9 @@ pub(super) fn stack_name(text: &str) -> Result<(), Complaint> {
             format!("which has {length} characters; {LONGEST_STACK_NAME} is the most"),
             format!("take a name of {LONGEST_STACK_NAME} characters or fewer"),
         )
-        .because(
-            "`KarpenterNodeRole-<name>` is made from it, and IAM ends role names at 64 characters",
-        ));
+        .because("`KarpenterNodeRole-<name>` is made from it, and IAM ends role names at 64 characters"));
     }
-    let allowed = |character: char| {
-        character.is_ascii_lowercase() || character.is_ascii_digit() || character == '-'
-    };
+    let allowed = |character: char| character.is_ascii_lowercase() || character.is_ascii_digit() || character == '-';
     let well_formed = made_of(text, allowed)
         && text.starts_with(|first: char| first.is_ascii_lowercase())
         && !text.ends_with('-')
@@ -50,18 +46,16 @@ fn tidied(text: &str) -> Option<String> {
     let name: String = text.chars().map(letter).collect::<Option<_>>()?;
     let parts: Vec<&str> = name.split('-').filter(|part| !part.is_empty()).collect();
     let name = parts.join("-");
-    name.starts_with(|first: char| first.is_ascii_lowercase())
-        .then_some(name)
+    name.starts_with(|first: char| first.is_ascii_lowercase()).then_some(name)
 }
 
 pub(super) fn cidr(text: &str) -> Result<(), Complaint> {
     match text.parse::<Cidr>() {
         Ok(_) => Ok(()),
-        Err(CidrError::HostBits(network)) => Err(Complaint::new(
-            "which is an address inside a network, not a network",
-            format!("write `{network}`"),
-        )
-        .because("the bits after the prefix length must be zero")),
+        Err(CidrError::HostBits(network)) => {
+            Err(Complaint::new("which is an address inside a network, not a network", format!("write `{network}`"))
+                .because("the bits after the prefix length must be zero"))
+        }
         Err(CidrError::Malformed) => Err(malformed_cidr(text)),
     }
 }
@@ -72,10 +66,7 @@ fn malformed_cidr(text: &str) -> Complaint {
         return match prefix {
             "" => Complaint::new(
                 "an address without a prefix length",
-                format!(
-                    "write a network such as `{}`, or `{text}/32` for this address alone",
-                    around(address)
-                ),
+                format!("write a network such as `{}`, or `{text}/32` for this address alone", around(address)),
             ),
             _ => Complaint::new(
                 format!("and `/{prefix}` is no prefix length"),
@@ -84,16 +75,10 @@ fn malformed_cidr(text: &str) -> Complaint {
         };
     }
     if text.contains(':') && address.parse::<std::net::Ipv6Addr>().is_ok() {
-        return Complaint::new(
-            "an IPv6 network",
-            "write an IPv4 network, such as `10.0.0.0/16`",
-        )
-        .because("eksup builds IPv4 networks");
+        return Complaint::new("an IPv6 network", "write an IPv4 network, such as `10.0.0.0/16`")
+            .because("eksup builds IPv4 networks");
     }
-    Complaint::new(
-        "not an IPv4 network",
-        "write an address and a prefix length, such as `10.0.0.0/16`",
-    )
+    Complaint::new("not an IPv4 network", "write an address and a prefix length, such as `10.0.0.0/16`")
 }
 
 /// The /24 that an address lies in.
@@ -108,10 +93,7 @@ pub(super) fn size(text: &str) -> Result<(), Complaint> {
     }
     let digits: String = text.chars().take_while(char::is_ascii_digit).collect();
     let unit = text[digits.len()..].trim();
-    let decimal = matches!(
-        unit,
-        "G" | "GB" | "g" | "gb" | "Gb" | "GiB" | "gi" | "GI" | ""
-    );
+    let decimal = matches!(unit, "G" | "GB" | "g" | "gb" | "Gb" | "GiB" | "gi" | "GI" | "");
     let help = match (digits.is_empty(), decimal) {
         (false, true) => format!("write `{digits}Gi`"),
         _ => "write whole GiB or TiB, such as `20Gi` or `1Ti`".to_owned(),
@@ -124,14 +106,11 @@ pub(super) fn port_range(text: &str) -> Result<(), Complaint> {
         return Ok(());
     }
     let help = "write a port or a range of ports from 0 to 65535, such as `443` or `1024-65535`";
-    let ends = text
-        .split_once('-')
-        .map(|(from, to)| (from.trim().parse::<u32>(), to.trim().parse::<u32>()));
+    let ends = text.split_once('-').map(|(from, to)| (from.trim().parse::<u32>(), to.trim().parse::<u32>()));
     match ends {
-        Some((Ok(from), Ok(to))) if from > to => Err(Complaint::new(
-            "a range that ends before it begins",
-            format!("write `{to}-{from}`"),
-        )),
+        Some((Ok(from), Ok(to))) if from > to => {
+            Err(Complaint::new("a range that ends before it begins", format!("write `{to}-{from}`")))
+        }
         _ => Err(Complaint::new("not a port or a range of ports", help)),
     }
 }
@@ -160,8 +139,7 @@ pub(super) fn kubernetes_version(text: &str) -> Result<(), Complaint> {
 }
 
 pub(super) fn engine_version(text: &str) -> Result<(), Complaint> {
-    let allowed =
-        |character: char| character.is_ascii_alphanumeric() || matches!(character, '.' | '-' | '_');
+    let allowed = |character: char| character.is_ascii_alphanumeric() || matches!(character, '.' | '-' | '_');
     match text.starts_with(|first: char| first.is_ascii_digit()) && made_of(text, allowed) {
         true => Ok(()),
         false => Err(Complaint::new(
@@ -174,20 +152,11 @@ pub(super) fn engine_version(text: &str) -> Result<(), Complaint> {
 pub(super) fn release_version(text: &str) -> Result<(), Complaint> {
     let numbers = |text: &str| {
         let parts: Vec<&str> = text.split('.').collect();
-        parts.len() == 3
-            && parts
-                .iter()
-                .all(|part| made_of(part, |digit| digit.is_ascii_digit()))
+        parts.len() == 3 && parts.iter().all(|part| made_of(part, |digit| digit.is_ascii_digit()))
     };
     match text.strip_prefix('v') {
         Some(version) if numbers(version) => Ok(()),
-        None if numbers(text) => Err(Complaint::new(
-            "a version without its `v`",
-            format!("write `v{text}`"),
-        )),
-        _ => Err(Complaint::new(
-            "not a released version",
-            "write a version such as `v3.5.0`",
-        )),
+        None if numbers(text) => Err(Complaint::new("a version without its `v`", format!("write `v{text}`"))),
+        _ => Err(Complaint::new("not a released version", "write a version such as `v3.5.0`")),
     }
 }
