@@ -121,6 +121,7 @@ pub fn upgrade_policy(name: &str) -> types::UpgradePolicyRequest {
 }
 
 /// Secrets encrypted with `key`.
+#[expect(deprecated, reason = "EKS encrypts everything by now, but the API still takes `secrets` and nothing else")]
 pub fn encryption(key: &str) -> types::EncryptionConfig {
     types::EncryptionConfig::builder()
         .resources("secrets")
@@ -146,8 +147,7 @@ fn enabled_logs(logging: Option<&types::Logging>) -> BTreeSet<String> {
 }
 
 fn secrets_key(configs: &[types::EncryptionConfig]) -> String {
-    let of_secrets = configs.iter().find(|config| config.resources().iter().any(|kind| kind == "secrets"));
-    let key = of_secrets.and_then(|config| config.provider()).and_then(|provider| provider.key_arn());
+    let key = configs.iter().find_map(|config| config.provider()?.key_arn());
     key.unwrap_or_default().to_owned()
 }
 

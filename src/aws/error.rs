@@ -114,7 +114,8 @@ pub async fn call<T, E>(
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
 {
-    match sending.await {
+    // On the heap: the futures of the SDK are large and deeply nested.
+    match Box::pin(sending).await {
         Ok(answer) => Ok(answer),
         Err(error) => {
             let error = sorted(action, &error);

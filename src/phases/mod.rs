@@ -3,16 +3,29 @@
 //! A phase is for reading: a plan is printed phase by phase. What runs when is decided by what
 //! refers to what, so the order of the calls below only has to give each phase what it refers to.
 
+mod addons;
+mod autoscaler;
 mod bastion;
+mod cluster;
+mod cluster_addons;
+mod identity;
 pub mod names;
 mod nat;
 mod network;
+mod nodes;
+mod pod_role;
 #[cfg(test)]
 mod tests;
+mod trust;
 
+pub use addons::LOAD_BALANCER_CONTROLLER;
+pub use autoscaler::service_account as autoscaler_account;
 pub use network::impossible;
+pub use trust::Account;
 
-use crate::aws::ids::{ClusterName, IssuerUrl, OidcProviderArn, RoleArn, RoleName, SecurityGroupId, SubnetId, VpcId};
+use crate::aws::ids::{
+    ClusterName, IssuerUrl, OidcProviderArn, RoleArn, RoleName, SecurityGroupId, SubnetId, Text, VpcId,
+};
 use crate::plan::{Address, Desired, Reference, Resources};
 use crate::spec::Stack;
 
@@ -84,6 +97,12 @@ impl Draft<'_> {
         names::iam(self.name(), self.region(), purpose)
     }
 
+    /// The ARN of the stack's cluster: known before there is one.
+    pub fn cluster_arn(&self) -> String {
+        let Surroundings { account, partition, .. } = self.surroundings;
+        format!("arn:{partition}:eks:{}:{account}:cluster/{}", self.region(), self.name())
+    }
+
     /// The ARN of a policy that AWS manages.
     pub fn managed_policy(&self, name: &str) -> String {
         format!("arn:{}:iam::aws:policy/{name}", self.surroundings.partition)
@@ -122,12 +141,23 @@ pub struct Cluster {
     pub address: Address,
     /// The cluster's name, known once it is there.
     pub name: Reference<ClusterName>,
+    /// Its ARN, which is known before it is there.
+    pub arn: String,
     /// The security group that EKS makes for it and its nodes.
     pub security_group: Reference<SecurityGroupId>,
     /// Who signs its service-account tokens.
     pub issuer: Reference<IssuerUrl>,
     /// The OIDC provider, with `identity.mode: irsa`.
-    pub oidc_provider: Option<Reference<OidcProviderArn>>,
+    pub oidc_provider: Option<OidcProvider>,
+}
+
+/// What lets service accounts stand for roles.
+#[derive(Debug, Clone)]
+pub struct OidcProvider {
+    /// Its ARN.
+    pub arn: Reference<OidcProviderArn>,
+    /// The issuer as trust policies name it, without `https://`.
+    pub issuer: Reference<Text>,
 }
 
 /// The role that nodes have.
@@ -153,6 +183,18 @@ pub fn resources(stack: &Stack, surroundings: &Surroundings) -> Vec<Desired> {
     if let Some((network, routing)) = network::declare(&mut draft) {
         nat::declare(&mut draft, &network, &routing);
         bastion::declare(&mut draft, &network);
+        platform(&mut draft, &network);
     }
     draft.resources.finish()
+}
+
+/// The cluster and everything that hangs on it.
+fn platform(draft: &mut Draft<'_>, network: &Network) {
+    let Some(cluster) = cluster::declare(draft, network) else { return };
+    let node_role = nodes::declare(draft, network, &cluster);
+    identity::declare(draft, &cluster);
+    addons::declare(draft, network, &cluster);
+    if let Some(node_role) = node_role {
+        autoscaler::declare(draft, &cluster, &node_role, None);
+    }
 }

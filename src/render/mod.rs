@@ -1,5 +1,6 @@
-//! Fills in the templates that are embedded in the binary. Pure: a template and what goes into it.
+//! Fills in the templates and policies that are embedded in the binary. Pure: a template and what goes into it.
 
+pub mod policies;
 pub mod user_data;
 
 use minijinja::value::Serde;
