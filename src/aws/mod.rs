@@ -3,10 +3,15 @@
 //! A new kind is one such file, and one row in [`KINDS`].
 
 mod cloud;
+pub mod cloudformation_stack;
+pub mod database;
+pub mod db_subnet_group;
 mod error;
+pub mod event_rule;
 pub mod ids;
 mod kind;
 mod network_interface;
+pub mod queue;
 mod reads;
 mod tagging;
 pub mod vpc;
@@ -30,7 +35,14 @@ macro_rules! kinds {
 }
 
 /// Every kind there is.
-pub static KINDS: &[&dyn AnyKind] = kinds![vpc::Vpc];
+pub static KINDS: &[&dyn AnyKind] = kinds![
+    cloudformation_stack::CloudformationStack,
+    database::Database,
+    db_subnet_group::DbSubnetGroup,
+    event_rule::EventRule,
+    queue::Queue,
+    vpc::Vpc,
+];
 
 /// The kinds of what others hang on a stack: never wanted, looked for only when it is taken down.
 pub static LEFTOVERS: &[&dyn AnyKind] = &[];

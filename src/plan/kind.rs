@@ -3,10 +3,14 @@
 use serde_json::Value;
 
 use super::action::Mark;
+use super::kept::Keeping;
 
 /// What a change of one field does.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Effect {
+    /// No difference after all: what the cloud shows is one of the things that the wish allows
+    /// (`10.11.6` for `10.11`).
+    Same,
     /// The resource is changed as it stands.
     InPlace,
     /// The resource has to be made anew.
@@ -66,6 +70,8 @@ pub struct Facts {
     pub outlives: &'static [&'static str],
     /// Why a resource with this body must not be deleted, if it must not, and the way out.
     pub protected: fn(body: &Value) -> Option<String>,
+    /// What a destroy leaves in place although it belongs to the stack, and why.
+    pub keeping: Option<Keeping>,
 }
 
 impl Facts {
@@ -84,6 +90,7 @@ impl Facts {
             dies_with: None,
             outlives: &[],
             protected: |_| None,
+            keeping: None,
         }
     }
 
