@@ -79,33 +79,41 @@ pub struct Cloud {
 }
 
 const CALL_TIMEOUT: Duration = Duration::from_secs(40);
+const GREETING_ATTEMPTS: u32 = 5;
 const READ_ATTEMPTS: u32 = 8;
 const LONGEST_PAUSE: Duration = Duration::from_secs(8);
 
 impl Cloud {
-    /// Finds credentials and asks whose they are.
+    /// Finds credentials as the AWS CLI does, and asks whose they are.
     ///
     /// # Errors
     /// No credentials, credentials that AWS does not take, or an endpoint that cannot be reached.
     pub async fn connect(region: &str) -> Result<Self, CloudError> {
-        let base = aws_config::defaults(BehaviorVersion::latest())
-            .region(Region::new(region.to_owned()))
-            .timeout_config(TimeoutConfig::builder().operation_attempt_timeout(CALL_TIMEOUT).build())
-            .load()
-            .await;
-        let with_attempts = |attempts: u32| {
-            let retry = RetryConfig::standard().with_max_attempts(attempts).with_max_backoff(LONGEST_PAUSE);
-            Clients::new(&base.to_builder().retry_config(retry).build())
+        let region = Region::new(region.to_owned());
+        Self::with(aws_config::defaults(BehaviorVersion::latest()).region(region).load().await).await
+    }
+
+    /// Asks whose the credentials in `config` are.
+    ///
+    /// # Errors
+    /// Those of [`Cloud::connect`].
+    pub async fn with(config: SdkConfig) -> Result<Self, CloudError> {
+        let timeouts = TimeoutConfig::builder().operation_attempt_timeout(CALL_TIMEOUT).build();
+        let clients = |retry: RetryConfig| {
+            let config = config.to_builder().timeout_config(timeouts.clone()).retry_config(retry);
+            Clients::new(&config.build())
         };
-        let greeting = with_attempts(3);
+        let patient = |attempts| RetryConfig::standard().with_max_attempts(attempts).with_max_backoff(LONGEST_PAUSE);
+        let greeting = clients(patient(GREETING_ATTEMPTS));
         let identity = call("sts:GetCallerIdentity", greeting.sts.get_caller_identity().send()).await?;
         let caller = identity.arn().unwrap_or_default().to_owned();
+        let region = config.region().map(ToString::to_string).unwrap_or_default();
         Ok(Self {
-            read: Arc::new(with_attempts(READ_ATTEMPTS)),
-            write: Arc::new(Clients::new(&base.to_builder().retry_config(RetryConfig::disabled()).build())),
-            region: region.to_owned(),
+            read: Arc::new(clients(patient(READ_ATTEMPTS))),
+            write: Arc::new(clients(RetryConfig::disabled())),
+            partition: partition_of(&caller, &region).to_owned(),
             account: identity.account().unwrap_or_default().to_owned(),
-            partition: partition_of(&caller, region).to_owned(),
+            region,
             caller,
         })
     }

@@ -69,6 +69,15 @@ impl CloudError {
         Self { action, code: Some("Refused".into()), message: message.into(), class: Class::Refused }
     }
 
+    /// The same failure, where "it does not exist" can only mean that something new is not known
+    /// everywhere yet.
+    pub fn missing_is_not_yet(mut self) -> Self {
+        if self.class == Class::Missing {
+            self.class = Class::NotYet;
+        }
+        self
+    }
+
     /// What the user can do about it, where that can be said.
     pub fn help(&self) -> Option<String> {
         match self.class {
@@ -294,6 +303,7 @@ fn says_missing(code: &str) -> bool {
     const MISSING: &[&str] = &[
         "NoSuchEntity",
         "NatGatewayNotFound",
+        "Gateway.NotAttached",
         "ResourceNotFoundException",
         "NotFoundException",
         "ParameterNotFound",
@@ -320,6 +330,8 @@ fn says_exists(code: &str) -> bool {
         "QueueNameExists",
         "AlreadyExistsException",
         "RouteAlreadyExists",
+        "NetworkAclEntryAlreadyExists",
+        "Resource.AlreadyAssociated",
     ];
     EXISTS.contains(&code) || code.ends_with(".Duplicate") || code.ends_with(".AlreadyExistsException")
 }

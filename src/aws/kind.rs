@@ -295,6 +295,11 @@ fn typed<T: DeserializeOwned>(document: &Value) -> Result<T, CloudError> {
         .map_err(|error| CloudError::refused("read the plan", format!("not of this version: {error}")))
 }
 
+/// `body` as `K` writes it; as it is where it cannot be read yet.
+pub(super) fn canonical<K: Kind>(body: &Value) -> Value {
+    K::deserialize(body).ok().and_then(|typed| serde_json::to_value(&typed).ok()).unwrap_or_else(|| body.clone())
+}
+
 fn untyped<T: Serialize>(value: &T) -> Map<String, Value> {
     match serde_json::to_value(value) {
         Ok(Value::Object(fields)) => fields,

@@ -2,22 +2,63 @@
 //!
 //! A new kind is one such file, and one row in [`KINDS`].
 
+pub mod access_entry;
+mod access_policy;
+pub mod addon;
+mod addon_update;
+mod addon_versions;
+pub mod borrowed_tags;
 mod cloud;
 pub mod cloudformation_stack;
+pub mod cluster;
+mod cluster_facts;
+mod cluster_request;
+mod cluster_update;
 pub mod database;
 pub mod db_subnet_group;
+mod eks;
+pub mod elastic_ip;
 mod error;
 pub mod event_rule;
 pub mod ids;
+pub mod instance;
+pub mod instance_profile;
+mod instance_reads;
+pub mod internet_gateway;
 mod kind;
+pub mod launch_template;
+pub mod log_group;
+pub mod nat_gateway;
+pub mod network_acl;
+pub mod network_acl_association;
 mod network_interface;
+pub mod node_group;
+mod node_group_request;
+mod node_group_update;
+pub mod oidc_provider;
+pub mod pod_identity_association;
+mod policy_document;
 pub mod queue;
+mod quotas;
 mod reads;
+pub mod role;
+mod role_attachments;
+pub mod route;
+pub mod route_table;
+pub mod route_table_association;
+pub mod security_group;
+pub mod security_group_rule;
+pub mod service_linked_role;
+pub mod subnet;
 mod tagging;
 pub mod vpc;
+mod vpc_contents;
+pub mod vpc_endpoint;
+mod waits;
 
 pub use cloud::{Clients, Cloud, looks_like_a_wrong_region};
 pub use error::{Class, CloudError, call, existing};
+use kind::canonical;
 pub use kind::{AnyKind, BELIEF, Erased, Found, Kind, Left, Made, Progress, Work};
 pub use reads::{Reads, filter};
 pub use tagging::Tagged;
@@ -27,7 +68,7 @@ use crate::plan::{Describe, Facts, Registry};
 macro_rules! kinds {
     ($($kind:path),* $(,)?) => {
         &[$({
-            static FACTS: Facts = <$kind as Describe>::FACTS;
+            static FACTS: Facts = Facts { canonical: canonical::<$kind>, ..<$kind as Describe>::FACTS };
             static KIND: Erased<$kind> = Erased::new(&FACTS);
             &KIND
         }),*]
@@ -36,12 +77,37 @@ macro_rules! kinds {
 
 /// Every kind there is.
 pub static KINDS: &[&dyn AnyKind] = kinds![
+    access_entry::AccessEntry,
+    addon::Addon,
+    borrowed_tags::BorrowedTags,
     cloudformation_stack::CloudformationStack,
+    cluster::Cluster,
     database::Database,
     db_subnet_group::DbSubnetGroup,
+    elastic_ip::ElasticIp,
     event_rule::EventRule,
+    instance::Instance,
+    instance_profile::InstanceProfile,
+    internet_gateway::InternetGateway,
+    launch_template::LaunchTemplate,
+    log_group::LogGroup,
+    nat_gateway::NatGateway,
+    network_acl::NetworkAcl,
+    network_acl_association::NetworkAclAssociation,
+    node_group::NodeGroup,
+    oidc_provider::OidcProvider,
+    pod_identity_association::PodIdentityAssociation,
     queue::Queue,
+    role::Role,
+    route::Route,
+    route_table::RouteTable,
+    route_table_association::RouteTableAssociation,
+    security_group::SecurityGroup,
+    security_group_rule::SecurityGroupRule,
+    service_linked_role::ServiceLinkedRole,
+    subnet::Subnet,
     vpc::Vpc,
+    vpc_endpoint::VpcEndpoint,
 ];
 
 /// The kinds of what others hang on a stack: never wanted, looked for only when it is taken down.

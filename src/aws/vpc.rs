@@ -1,14 +1,16 @@
 //! A VPC.
 
-use aws_sdk_ec2::types::{AttributeBooleanValue, ResourceType, VpcAttributeName};
+use std::sync::Arc;
+
+use aws_sdk_ec2::types::{self, AttributeBooleanValue, ResourceType, VpcAttributeName};
 use serde::{Deserialize, Serialize};
 
 use super::error::{CloudError, call, existing};
 use super::ids::VpcId;
 use super::kind::{Found, Kind, Made, Work};
-use super::network_interface;
 use super::reads::Reads;
 use super::tagging::{self, Tagged};
+use super::{network_interface, quotas, vpc_contents};
 use crate::plan::{Describe, Effect, Facts, Handle, Reference, State};
 
 /// The network that everything else stands in.
@@ -49,10 +51,8 @@ impl Kind for Vpc {
     type Outputs = Outputs;
 
     async fn find(reads: &Reads) -> Result<Vec<Found<Self>>, CloudError> {
-        let client = &reads.cloud.read.ec2;
-        let answer = call("ec2:DescribeVpcs", client.describe_vpcs().filters(reads.ours()).send()).await?;
         let mut found = Vec::new();
-        for vpc in answer.vpcs() {
+        for vpc in ours(reads).await?.iter() {
             let tags = tagging::from_ec2(vpc.tags());
             let (Some(id), Some(address)) = (vpc.vpc_id(), reads.address_in(&tags)) else { continue };
             let (dns_support, dns_hostnames) = tokio::try_join!(
@@ -95,8 +95,17 @@ impl Kind for Vpc {
         Tagged::Ec2(outputs.id.clone())
     }
 
+    /// The interfaces in it, or else whatever others have put into it.
     async fn blocker(found: &Found<Self>, work: &Work) -> Result<Option<String>, CloudError> {
-        network_interface::blocker("vpc-id", &found.outputs.id, work).await
+        match network_interface::blocker("vpc-id", &found.outputs.id, work).await? {
+            Some(interfaces) => Ok(Some(interfaces)),
+            None => vpc_contents::named(&found.outputs.id, work).await,
+        }
+    }
+
+    async fn clash(&self, reads: &Reads) -> Result<Option<String>, CloudError> {
+        let used = reads.once("VPCs of all", || count(reads)).await?;
+        quotas::room(quotas::VPCS, Arc::unwrap_or_clone(used), reads).await
     }
 }
 
@@ -115,6 +124,29 @@ impl Vpc {
         }
         Ok(())
     }
+}
+
+/// The stack's VPCs, as EC2 shows them.
+async fn ours(reads: &Reads) -> Result<Arc<Vec<types::Vpc>>, CloudError> {
+    reads
+        .once("ec2:DescribeVpcs", || async {
+            let pages = reads.cloud.read.ec2.describe_vpcs().filters(reads.ours()).into_paginator().items();
+            call("ec2:DescribeVpcs", pages.send().collect::<Result<Vec<_>, _>>()).await
+        })
+        .await
+}
+
+/// The ids of the stack's VPCs: none before it stands.
+///
+/// # Errors
+/// The failure of the call.
+pub async fn ids(reads: &Reads) -> Result<Vec<String>, CloudError> {
+    Ok(ours(reads).await?.iter().filter_map(|vpc| vpc.vpc_id.clone()).collect())
+}
+
+async fn count(reads: &Reads) -> Result<usize, CloudError> {
+    let pages = reads.cloud.read.ec2.describe_vpcs().into_paginator().items();
+    Ok(call("ec2:DescribeVpcs", pages.send().collect::<Result<Vec<_>, _>>()).await?.len())
 }
 
 async fn attribute(reads: &Reads, id: &str, name: VpcAttributeName) -> Result<bool, CloudError> {

@@ -10,8 +10,8 @@ use super::events::{Event, Events};
 use super::failure::Failure;
 use super::observe::observe;
 use super::planning::plan_destroy;
-use crate::aws::{Cloud, KINDS, LEFTOVERS, Reads};
-use crate::plan::{Observed, State};
+use crate::aws::{Cloud, KINDS, Kinds, LEFTOVERS, Reads};
+use crate::plan::{Observed, State, is_the_stacks};
 
 /// How often what comes back is taken away again: a control plane writes to its log group for a
 /// while after it has gone.
@@ -46,5 +46,8 @@ async fn search(name: &str, cloud: &Cloud) -> Result<Vec<Observed>, Failure> {
     let reads = Arc::new(Reads::new(cloud.clone(), name));
     let kinds: Vec<_> = KINDS.iter().chain(LEFTOVERS).copied().collect();
     let observed = observe(&reads, &kinds, &Events::silent()).await?;
-    Ok(observed.into_iter().filter(|resource| resource.state != State::Deleting).collect())
+    Ok(observed
+        .into_iter()
+        .filter(|resource| resource.state != State::Deleting && is_the_stacks(resource, &Kinds))
+        .collect())
 }

@@ -37,6 +37,20 @@ pub struct Surroundings {
     pub caller: String,
 }
 
+impl Surroundings {
+    /// Stands in for an account where none is asked: the zones `a`, `b`, `c`… of the region, and
+    /// `ACCOUNT` for its number.
+    pub fn offline(stack: &Stack) -> Self {
+        let region = &stack.metadata.region;
+        Self {
+            account: "ACCOUNT".to_owned(),
+            partition: "aws".to_owned(),
+            zones: ('a'..='f').map(|letter| format!("{region}{letter}")).collect(),
+            caller: "CALLER".to_owned(),
+        }
+    }
+}
+
 /// What every phase gets: the file, the surroundings, and the list to add to.
 pub struct Draft<'a> {
     /// The stack file.

@@ -43,7 +43,7 @@ pub fn diff(desired: &[Desired], observed: &[Observed], registry: &dyn Registry)
         changes.insert(wanted.address.clone(), change);
     }
     let mut list: Vec<Change> = desired.iter().filter_map(|wanted| changes.remove(&wanted.address)).collect();
-    for leftover in standing.unmatched {
+    for leftover in standing.unmatched.into_iter().filter(|leftover| is_the_stacks(leftover, registry)) {
         list.push(deletion(leftover, registry, &mut problems));
     }
     if problems.is_empty() { Ok(list) } else { Err(problems) }
@@ -55,8 +55,14 @@ pub fn diff(desired: &[Desired], observed: &[Observed], registry: &dyn Registry)
 /// Whatever is protected from deletion.
 pub fn tear_down(observed: &[Observed], registry: &dyn Registry) -> Result<Vec<Change>, Vec<Problem>> {
     let mut problems = Vec::new();
-    let list = observed.iter().map(|resource| deletion(resource, registry, &mut problems)).collect();
+    let own = observed.iter().filter(|resource| is_the_stacks(resource, registry));
+    let list = own.map(|resource| deletion(resource, registry, &mut problems)).collect();
     if problems.is_empty() { Ok(list) } else { Err(problems) }
+}
+
+/// Whether a resource may be taken away at all: what the account shares is never deleted.
+pub fn is_the_stacks(resource: &Observed, registry: &dyn Registry) -> bool {
+    !registry.facts(&resource.kind).is_some_and(|facts| facts.shared)
 }
 
 struct Standing<'a> {
@@ -193,23 +199,23 @@ fn compare_fields(
     differing: &mut Vec<FieldChange>,
 ) -> Vec<Effect> {
     let mut effects = Vec::new();
-    for (field, wish) in fields_of(&wanted.body) {
-        if wish.is_null() || facts.is_create_only(field) {
+    let wish = (facts.canonical)(&resolve(&wanted.body, known));
+    for (field, after) in fields_of(&wish) {
+        if after.is_null() || facts.is_create_only(field) {
             continue;
         }
-        let after = resolve(wish, known);
         let before = current.body.get(field).cloned().unwrap_or(Value::Null);
-        if !is_unknown(&after) && after == before {
+        if !is_unknown(after) && *after == before {
             continue;
         }
-        let effect = facts.effect(field, &before, &after);
+        let effect = facts.effect(field, &before, after);
         if effect == Effect::Same {
             continue;
         }
         differing.push(FieldChange {
             field: field.to_owned(),
             before,
-            after,
+            after: after.clone(),
             forces_replacement: effect == Effect::Replace,
         });
         effects.push(effect);

@@ -68,10 +68,15 @@ pub struct Facts {
     pub dies_with: Option<&'static str>,
     /// Kinds that have to be gone before one of this kind can go, though no value flows between them.
     pub outlives: &'static [&'static str],
+    /// Belongs to the account: made where it is missing, never deleted, not counted as the stack's.
+    pub shared: bool,
     /// Why a resource with this body must not be deleted, if it must not, and the way out.
     pub protected: fn(body: &Value) -> Option<String>,
     /// What a destroy leaves in place although it belongs to the stack, and why.
     pub keeping: Option<Keeping>,
+    /// A body as its own type writes it, so that a set whose references have been filled in has the
+    /// order in which the cloud's side is read. The table of kinds fills this in.
+    pub canonical: fn(body: &Value) -> Value,
 }
 
 impl Facts {
@@ -89,8 +94,10 @@ impl Facts {
             volatile: &[],
             dies_with: None,
             outlives: &[],
+            shared: false,
             protected: |_| None,
             keeping: None,
+            canonical: Value::clone,
         }
     }
 

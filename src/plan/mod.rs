@@ -16,7 +16,7 @@ mod tags;
 pub use action::{Action, Mark};
 pub use address::Address;
 pub use change::{Change, FORMAT, FieldChange, Plan, Purpose, Round, Summary};
-pub use diff::{Problem, diff, differences, tear_down};
+pub use diff::{Problem, diff, differences, is_the_stacks, tear_down};
 pub use fingerprint::Fingerprint;
 pub use graph::{Graph, Operation, OperationKind};
 pub use kept::{Disposal, Keeping, Kept, set_aside};

@@ -1,4 +1,4 @@
-"""Starts the cloud: `python -m cloud [--port N] [--weather JSON] [--ready FILE] [--name NAME]`.
+"""Starts the cloud: `python -m cloud [--port N] [--weather JSON] [--name NAME]`.
 
 Prints `ready PORT` on standard output once it answers. With `--with-parent`, it lives as long as
 its standard input stays open: when the process that holds the other end is gone, however it went,
@@ -20,6 +20,7 @@ def main():
     parser.add_argument("--weather", default="{}", help="JSON")
     parser.add_argument("--name")
     parser.add_argument("--with-parent", action="store_true")
+    parser.add_argument("--detached", action="store_true")
     arguments = parser.parse_args()
 
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
@@ -27,6 +28,9 @@ def main():
         # A Ctrl-C in the terminal is for the command that uses the cloud, not for the cloud.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         threading.Thread(target=_end_with_parent, daemon=True).start()
+    elif arguments.detached:
+        # Whatever becomes of the terminal and its session.
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
     else:
         signal.signal(signal.SIGINT, lambda *_: os._exit(0))
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import threading
 
 from . import inventory, weather
 from .calls import CALLS
@@ -28,7 +29,10 @@ def answer(gateway, incoming):
             CALLS.clear()
             return _json(200, {})
         if what == ("POST", "reset"):
-            _reset(gateway)
+            _reset()
+            return _json(200, {})
+        if what == ("POST", "end"):
+            threading.Timer(0.05, os._exit, (0,)).start()
             return _json(200, {})
         if what == ("GET", "inventory"):
             with _state():
@@ -45,7 +49,7 @@ def _state():
     return STATE
 
 
-def _reset(gateway):
+def _reset():
     """A new account: nothing made, fine weather, an empty log."""
     with _state():
         CLOCK.clear()

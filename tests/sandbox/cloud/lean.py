@@ -14,7 +14,7 @@ import types
 os.environ.setdefault("AWS_ACCESS_KEY_ID", "sandbox")
 os.environ.setdefault("AWS_SECRET_ACCESS_KEY", "sandbox")
 os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"
-os.environ["MOTO_IAM_LOAD_MANAGED_POLICIES"] = "false"
+os.environ["MOTO_IAM_LOAD_MANAGED_POLICIES"] = "true"
 
 # CloudFormation of moto imports every service it has a resource of. These it can do without; some
 # want packages that are not installed.

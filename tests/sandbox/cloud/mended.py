@@ -2,7 +2,7 @@
 
 from . import lean  # noqa: F401 - before anything of moto
 
-from . import eks, trust  # noqa: F401
+from . import eks, iam, ssm, trust  # noqa: F401
 from .ec2 import images, instances, interfaces  # noqa: F401
 
 

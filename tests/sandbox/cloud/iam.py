@@ -1,0 +1,88 @@
+"""IAM: AWS's own policies, service-linked roles, and deletions that are refused while something hangs on."""
+
+import functools
+import json
+
+from moto.iam import models
+from moto.iam.exceptions import DeleteConflictException, InvalidInput
+from moto.iam.models import AWSManagedPolicy, IAMBackend
+from moto.sts.models import STSBackend
+
+from . import identity
+from .mend import mend
+
+models.SERVICE_NAME_CONVERSION.update(
+    {
+        "spot": "EC2Spot",
+        "eks": "AmazonEKS",
+        "eks-nodegroup": "AmazonEKSNodegroup",
+        "elasticloadbalancing": "ElasticLoadBalancing",
+        "rds": "RDS",
+    }
+)
+
+
+@functools.cache
+def _policies_of(account_id, region_name):
+    """AWS's managed policies, made once: making them takes longer than anything else in a reset."""
+    data = json.loads(models.aws_managed_policies_data)
+    return [
+        AWSManagedPolicy.from_data(name, account_id, region_name, policy)
+        for name, policy in data.items()
+    ]
+
+
+@mend(IAMBackend, "_init_aws_policies")
+def _init_aws_policies(original, self):
+    """All of AWS's policies, attached to nothing."""
+    policies = _policies_of(self.account_id, self.region_name)
+    for policy in policies:
+        policy.attachment_count = 0
+    return policies
+
+
+@mend(IAMBackend, "create_service_linked_role")
+def create_service_linked_role(original, self, service_name, description, suffix):
+    """Refused when it is there already, in the words of IAM."""
+    service = service_name.split(".")[0]
+    role_name = f"AWSServiceRoleFor{models.SERVICE_NAME_CONVERSION.get(service, service)}"
+    if suffix:
+        role_name += f"_{suffix}"
+    if any(role.name == role_name for role in self.roles.values()):
+        raise InvalidInput(
+            f"Service role name {role_name} has been taken in this account, please try a different "
+            "suffix."
+        )
+    return original(self, service_name, description, suffix)
+
+
+def ensure_service_linked_role(account_id, partition, service_name):
+    """What a service does for itself when it is first used."""
+    iam = models.iam_backends[account_id][partition]
+    try:
+        iam.create_service_linked_role(service_name, "", "")
+    except InvalidInput:
+        pass  # It is there.
+
+
+@mend(IAMBackend, "delete_policy")
+def delete_policy(original, self, policy_arn):
+    """Refused while the policy is attached, or has versions beside its default one."""
+    policy = self.get_policy(policy_arn)
+    if policy.attachment_count:
+        raise DeleteConflictException("Cannot delete a policy attached to entities.")
+    if len(policy.versions) > 1:
+        raise DeleteConflictException(
+            "This policy has more than one version. Before you delete a policy, you must delete "
+            "the policy's versions. The default version is deleted with the policy."
+        )
+    return original(self, policy_arn)
+
+
+@mend(STSBackend, "get_caller_identity")
+def get_caller_identity(original, self, access_key_id, region):
+    """The user of the local cloud, where moto makes up a user of STS."""
+    user_id, arn, account = original(self, access_key_id, region)
+    if arn.endswith(":user/moto"):
+        return "AIDASANDBOXSANDBOXUSR", identity.caller_arn(access_key_id, region), account
+    return user_id, arn, account
