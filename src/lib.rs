@@ -17,8 +17,12 @@
 //!
 //! Dependencies point downward: `cli → engine → {phases, plan, aws} → spec`.
 
+#![recursion_limit = "256"]
+
 pub mod aws;
+pub mod cli;
 pub mod engine;
 pub mod phases;
 pub mod plan;
 pub mod spec;
+pub mod views;

@@ -1,0 +1,42 @@
+//! `eksup validate`: checks a stack file without asking the cloud anything.
+
+use std::io::{IsTerminal, stderr};
+
+use clap::Args;
+
+use super::Exit;
+use super::arguments::{Format, StackFile};
+use crate::spec;
+
+/// The arguments of `eksup validate`.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    stack: StackFile,
+    /// In which form mistakes are printed: text, or json for editors and programs.
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Format,
+}
+
+/// Runs the command.
+pub fn run(arguments: &Arguments) -> Exit {
+    let path = &arguments.stack.path;
+    match (spec::read(path), arguments.output) {
+        (Ok(_), Format::Json) => {
+            println!("[]");
+            Exit::Done
+        }
+        (Ok(loaded), _) => {
+            println!("`{}` is a valid stack file: `{}` in {}", path.display(), loaded.stack.metadata.name, loaded.stack.metadata.region);
+            Exit::Done
+        }
+        (Err(problems), Format::Json) => {
+            println!("{:#}", serde_json::json!(problems.records()));
+            Exit::BadInput
+        }
+        (Err(problems), _) => {
+            eprint!("{}", problems.render(spec::Style::detect()));
+            Exit::BadInput
+        }
+    }
+}
