@@ -285,7 +285,16 @@ impl Database {
 
 /// The name of the snapshot that is taken when a database is deleted, another one for each deletion.
 fn final_snapshot_name(identifier: &str, token: &str) -> String {
-    format!("{identifier}-final-{}", Fingerprint::short(token, 8))
+    format!("{}{}", final_snapshot_prefix(identifier), Fingerprint::short(token, 8))
+}
+
+/// Whether a snapshot is called as the last one of the database `identifier` is.
+pub fn is_final_snapshot_of(identifier: &str, snapshot: &str) -> bool {
+    snapshot.starts_with(&final_snapshot_prefix(identifier))
+}
+
+fn final_snapshot_prefix(identifier: &str) -> String {
+    format!("{identifier}-final-")
 }
 
 /// The instance called `identifier`, whoever it belongs to.

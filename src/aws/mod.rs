@@ -27,6 +27,7 @@ mod instance_reads;
 pub mod internet_gateway;
 mod kind;
 pub mod launch_template;
+pub mod leftovers;
 pub mod log_group;
 pub mod nat_gateway;
 pub mod network_acl;
@@ -111,7 +112,22 @@ pub static KINDS: &[&dyn AnyKind] = kinds![
 ];
 
 /// The kinds of what others hang on a stack: never wanted, looked for only when it is taken down.
-pub static LEFTOVERS: &[&dyn AnyKind] = &[];
+pub static LEFTOVERS: &[&dyn AnyKind] = kinds![
+    leftovers::autoscaled_instance::AutoscaledInstance,
+    leftovers::autoscaled_instance_profile::AutoscaledInstanceProfile,
+    leftovers::autoscaled_launch_template::AutoscaledLaunchTemplate,
+    leftovers::classic_load_balancer::ClassicLoadBalancer,
+    leftovers::database_snapshot::DatabaseSnapshot,
+    leftovers::foreign_oidc_provider::ForeignOidcProvider,
+    leftovers::foreign_security_group::ForeignSecurityGroup,
+    leftovers::guard_duty_endpoint::GuardDutyEndpoint,
+    leftovers::late_log_group::LateLogGroup,
+    leftovers::load_balancer::LoadBalancer,
+    leftovers::snapshot::Snapshot,
+    leftovers::stray_interface::StrayInterface,
+    leftovers::target_group::TargetGroup,
+    leftovers::volume::Volume,
+];
 
 /// Finds a kind by its name.
 #[derive(Debug, Clone, Copy)]

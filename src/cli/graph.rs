@@ -35,7 +35,11 @@ pub fn run(arguments: &Arguments) -> Exit {
     }
     println!("digraph {:?} {{\n  rankdir = LR\n  node [shape = box]", stack.metadata.name);
     for resource in &resources {
-        println!("  {:?} [label = {:?}]", resource.address.as_str(), format!("{}\n{}", resource.address, resource.kind));
+        println!(
+            "  {:?} [label = {:?}]",
+            resource.address.as_str(),
+            format!("{}\n{}", resource.address, resource.kind)
+        );
         for need in resource.needs() {
             println!("  {:?} -> {:?}", resource.address.as_str(), need.as_str());
         }

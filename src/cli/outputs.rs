@@ -30,9 +30,8 @@ pub async fn run(arguments: Arguments) -> Ended {
     let stack = read_stack(&arguments.stack.path)?;
     let cloud = connect(&stack.metadata.region).await?;
     let reads = Arc::new(Reads::new(cloud, &stack.metadata.name));
-    let observed = engine::observe(&reads, KINDS, &Events::silent())
-        .await
-        .map_err(|error| explain(&Failure::Cloud(error)))?;
+    let observed =
+        engine::observe(&reads, KINDS, &Events::silent()).await.map_err(|error| explain(&Failure::Cloud(error)))?;
     let outputs: BTreeMap<String, Map<String, Value>> =
         observed.into_iter().map(|resource| (resource.address.to_string(), resource.outputs)).collect();
     match (&arguments.get, arguments.output) {

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
+use super::Exit;
 use super::arguments::{Format, StackFile};
 use super::session::{Ended, complain, connect, explain, read_stack};
-use super::Exit;
 use crate::engine::{self, Events};
 use crate::plan::Plan;
 use crate::views;

@@ -122,7 +122,10 @@ pub fn confirm(question: &str, yes: bool) -> Ended<()> {
         return Ok(());
     }
     if !stdin().is_terminal() {
-        complain("there is no terminal to ask on, so nothing was changed", Some("add `--yes` to go ahead without a question"));
+        complain(
+            "there is no terminal to ask on, so nothing was changed",
+            Some("add `--yes` to go ahead without a question"),
+        );
         return Err(Exit::BadInput);
     }
     eprint!("{question} Type `yes` to go ahead: ");

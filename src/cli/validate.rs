@@ -27,7 +27,12 @@ pub fn run(arguments: &Arguments) -> Exit {
             Exit::Done
         }
         (Ok(loaded), _) => {
-            println!("`{}` is a valid stack file: `{}` in {}", path.display(), loaded.stack.metadata.name, loaded.stack.metadata.region);
+            println!(
+                "`{}` is a valid stack file: `{}` in {}",
+                path.display(),
+                loaded.stack.metadata.name,
+                loaded.stack.metadata.region
+            );
             Exit::Done
         }
         (Err(problems), Format::Json) => {
