@@ -5,13 +5,12 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::arguments::{Format, ProgressFormat};
-use super::run::{Question, carry_out};
+use super::run::carry_out;
 use super::session::{Ended, complain, connect, explain, read_stack};
 use super::{Exit, plan};
-use crate::aws::Cloud;
 use crate::engine::{self, Events};
 use crate::plan::{FORMAT, Plan};
-use crate::views;
+use crate::views::closing::Commands;
 
 /// The arguments of `eksup apply`.
 #[derive(Debug, Args)]
@@ -48,13 +47,10 @@ pub async fn run(arguments: Arguments) -> Ended {
     if plan.is_empty() {
         return Ok(Exit::Done);
     }
-    execute(&plan, &cloud, &arguments, is_saved).await
-}
-
-async fn execute(plan: &Plan, cloud: &Cloud, arguments: &Arguments, is_saved: bool) -> Ended {
-    // A saved plan has been read and agreed to; one that was just made has not.
-    let question = Question { text: views::question(plan), answered: arguments.yes || is_saved && arguments.yes };
-    carry_out(plan, cloud, question, arguments.progress).await.map(|()| Exit::Done)
+    let again = format!("eksup apply {}", arguments.path.display());
+    let outputs = (!is_saved).then(|| format!("eksup outputs {}", arguments.path.display()));
+    carry_out(&plan, &cloud, arguments.yes, arguments.progress, Commands { again, outputs }).await?;
+    Ok(Exit::Done)
 }
 
 /// The plan in the file at `path`, if that is what it holds.

@@ -1,16 +1,17 @@
 //! `eksup destroy`: takes everything of a stack away, and proves it.
 
 use std::path::PathBuf;
+use std::time::Instant;
 
 use clap::Args;
+use tokio_util::sync::CancellationToken;
 
 use super::arguments::{Format, ProgressFormat};
-use super::run::{Question, carry_out};
+use super::run::carry_out;
 use super::session::{Ended, connect, explain, read_stack};
 use super::{Exit, plan};
 use crate::engine::{self, Events};
-use crate::views;
-use tokio_util::sync::CancellationToken;
+use crate::views::closing::{self, Commands};
 
 /// The arguments of `eksup destroy`.
 #[derive(Debug, Args)]
@@ -41,18 +42,20 @@ pub async fn run(arguments: Arguments) -> Ended {
             (stack.metadata.name, stack.metadata.region)
         }
     };
+    let again = format!("eksup destroy --name {name} --region {region}");
+    let began = Instant::now();
     let cloud = connect(&region).await?;
     let plan = engine::plan_destroy(&name, &cloud, &Events::silent()).await.map_err(|failure| explain(&failure))?;
     if !plan.is_empty() {
         if arguments.progress != ProgressFormat::Json {
             plan::print(&plan, Format::Text);
         }
-        let question = Question { text: views::question(&plan), answered: arguments.yes };
-        carry_out(&plan, &cloud, question, arguments.progress).await?;
+        let commands = Commands::again(&again);
+        carry_out(&plan, &cloud, arguments.yes, arguments.progress, commands).await?;
     }
     let left = engine::sweep(&name, &cloud, &Events::silent(), &CancellationToken::new())
         .await
         .map_err(|failure| explain(&failure))?;
-    println!("{}", views::swept(&name, &left));
+    println!("{}", closing::destroyed(&name, began.elapsed(), &left, &[], &again));
     Ok(if left.is_empty() { Exit::Done } else { Exit::Failed })
 }

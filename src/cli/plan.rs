@@ -1,6 +1,5 @@
 //! `eksup plan`: shows what would change.
 
-use std::io::{IsTerminal, stdout};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -10,7 +9,7 @@ use super::arguments::{Format, StackFile};
 use super::session::{Ended, complain, connect, explain, read_stack};
 use crate::engine::{self, Events};
 use crate::plan::Plan;
-use crate::views;
+use crate::views::{self, closing};
 
 /// The arguments of `eksup plan`.
 #[derive(Debug, Args)]
@@ -47,13 +46,17 @@ pub async fn run(arguments: Arguments) -> Ended {
         }
     }
     print(&plan, arguments.output);
+    if arguments.output == Format::Text {
+        let file = arguments.out.as_ref().unwrap_or(&arguments.stack.path);
+        closing::planned(&plan, &format!("eksup apply {}", file.display())).iter().for_each(|line| println!("{line}"));
+    }
     Ok(if arguments.detailed_exitcode && pending { Exit::Pending } else { Exit::Done })
 }
 
 /// Prints `plan` in the form that was asked for.
 pub fn print(plan: &Plan, format: Format) {
     match format {
-        Format::Text => print!("{}", views::plan_text(plan, views::Style::detect(stdout().is_terminal()))),
+        Format::Text => print!("{}", views::plan_text(plan, views::Style::of_stdout())),
         Format::Json => println!("{:#}", views::plan_json(plan)),
         Format::Markdown => print!("{}", views::plan_markdown(plan)),
     }

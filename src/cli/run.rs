@@ -5,28 +5,42 @@ use super::session::{Ended, Watch, confirm, explain};
 use super::signals::stop_on_request;
 use crate::aws::Cloud;
 use crate::engine::{self, Events};
-use crate::plan::Plan;
-
-/// What is asked before anything is changed.
-pub struct Question {
-    /// The question.
-    pub text: String,
-    /// Whether it has been answered with yes already.
-    pub answered: bool,
-}
+use crate::plan::{Plan, Purpose};
+use crate::views::closing::Commands;
+use crate::views::count;
 
 /// Asks, makes sure that the plan still holds after the time that the answer took, and carries it out.
 ///
 /// # Errors
 /// The exit code, after everything has been said.
-pub async fn carry_out(plan: &Plan, cloud: &Cloud, question: Question, progress: ProgressFormat) -> Ended<()> {
-    confirm(&question.text, question.answered)?;
-    if !question.answered {
+pub async fn carry_out(
+    plan: &Plan,
+    cloud: &Cloud,
+    yes: bool,
+    progress: ProgressFormat,
+    commands: Commands,
+) -> Ended<()> {
+    confirm(&question(plan), yes)?;
+    if !yes {
         engine::still_holds(plan, cloud, &Events::silent()).await.map_err(|failure| explain(&failure))?;
     }
-    let watch = Watch::start(progress);
+    let watch = Watch::start(progress, commands);
     let stop = stop_on_request(watch.events.clone());
     let result = engine::apply(plan, cloud, &watch.events, &stop).await;
     watch.finish().await;
     result.map_err(|failure| explain(&failure))
+}
+
+fn question(plan: &Plan) -> String {
+    let number = plan.changes().filter(|change| change.action.changes_something()).count();
+    let marked = match plan.marks().count() {
+        0 => String::new(),
+        marks => format!(", {} of them marked with `!`", count(marks, "change")),
+    };
+    match plan.purpose {
+        Purpose::Apply => format!("Make {} to `{}` in {}{marked}?", count(number, "change"), plan.stack, plan.region),
+        Purpose::Destroy => {
+            format!("Delete all of `{}` in {} ({})?", plan.stack, plan.region, count(number, "resource"))
+        }
+    }
 }

@@ -11,7 +11,7 @@ use super::arguments::ProgressFormat;
 use crate::aws::{Class, Cloud, CloudError, looks_like_a_wrong_region};
 use crate::engine::{Events, Failure};
 use crate::spec::{self, Stack};
-use crate::views;
+use crate::views::{self, closing::Commands};
 
 /// How a command ends, early or late.
 pub type Ended<T = Exit> = Result<T, Exit>;
@@ -36,10 +36,16 @@ pub fn read_stack(path: &Path) -> Ended<Stack> {
     match spec::read(path) {
         Ok(loaded) => Ok(loaded.stack),
         Err(problems) => {
-            eprint!("{}", problems.render(spec::Style::detect()));
+            eprint!("{}", problems.render(problem_style()));
             Err(Exit::BadInput)
         }
     }
+}
+
+/// How mistakes in a stack file are drawn on this terminal.
+pub fn problem_style() -> spec::Style {
+    let style = views::Style::of_stderr();
+    spec::Style { colour: style.colour, unicode: stderr().is_terminal(), width: style.width }
 }
 
 /// Finds credentials for `region`, or says what is wrong with them.
@@ -65,26 +71,25 @@ fn not_connected(error: &CloudError, region: &str) -> String {
     }
 }
 
-/// Says why the engine did not do what it was asked to, and gives the exit code for it.
+/// Says why the engine did not do what it was asked to, and gives the exit code for it. Each failed
+/// operation has been said when it happened.
 pub fn explain(failure: &Failure) -> Exit {
+    if let Some(text) = views::report(failure, views::Style::of_stderr()) {
+        eprint!("{text}");
+    }
     match failure {
-        // Each failed operation has been said when it happened, and the closing line counts them.
-        Failure::Operations { .. } => Exit::Failed,
         Failure::Stopped => Exit::Interrupted,
-        Failure::Cloud(error) if error.class == Class::Credentials => {
-            complain(&failure.to_string(), failure.help().as_deref());
-            Exit::BadInput
-        }
-        _ => {
-            complain(&failure.to_string(), failure.help().as_deref());
-            Exit::Failed
-        }
+        Failure::Cloud(error) if error.class == Class::Credentials => Exit::BadInput,
+        _ => Exit::Failed,
     }
 }
 
 /// Says what went wrong and what to do about it.
 pub fn complain(message: &str, help: Option<&str>) {
-    eprint!("{}", views::complaint(message, help));
+    eprintln!("error: {message}");
+    if let Some(help) = help {
+        eprintln!("  help: {}", help.replace('\n', "\n        "));
+    }
 }
 
 /// A view of what happens, and the task that feeds it.
@@ -95,13 +100,13 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Shows what happens in `format`.
-    pub fn start(format: ProgressFormat) -> Self {
+    /// Shows what happens in `format`; the last line names one of `commands`.
+    pub fn start(format: ProgressFormat, commands: Commands) -> Self {
         let (sender, receiver) = mpsc::unbounded_channel();
         let view: Box<dyn views::View + Send> = match format {
             ProgressFormat::Json => Box::new(views::Json::new(Box::new(stdout()))),
-            ProgressFormat::Auto if stderr().is_terminal() => Box::new(views::Terminal::new()),
-            _ => Box::new(views::Lines::new(Box::new(stderr()))),
+            ProgressFormat::Auto => views::live_or_lines(commands),
+            ProgressFormat::Lines => Box::new(views::Lines::new(Box::new(stderr()), commands)),
         };
         Self { events: Events::to(sender), view: tokio::spawn(views::drive(receiver, view)) }
     }

@@ -1,11 +1,10 @@
 //! `eksup validate`: checks a stack file without asking the cloud anything.
 
-use std::io::{IsTerminal, stderr};
-
 use clap::Args;
 
 use super::Exit;
 use super::arguments::{Format, StackFile};
+use super::session::problem_style;
 use crate::spec;
 
 /// The arguments of `eksup validate`.
@@ -40,7 +39,7 @@ pub fn run(arguments: &Arguments) -> Exit {
             Exit::BadInput
         }
         (Err(problems), _) => {
-            eprint!("{}", problems.render(spec::Style::detect()));
+            eprint!("{}", problems.render(problem_style()));
             Exit::BadInput
         }
     }

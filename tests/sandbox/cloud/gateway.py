@@ -127,7 +127,10 @@ class Gateway:
 def _with_sqs_header(call, error):
     status, headers, body = wire.answer(error, call.protocol)
     if call.service == "sqs" and call.protocol == "json":
-        headers["x-amzn-query-error"] = f"{error.code};Sender"
+        code = error.code
+        if code == "QueueDeletedRecently":
+            code = "AWS.SimpleQueueService.QueueDeletedRecently"
+        headers["x-amzn-query-error"] = f"{code};Sender"
     return status, headers, body
 
 

@@ -5,6 +5,8 @@ and account, and compared with what it held when the service was new. What is le
 here, one by one, with the reason; a kind of thing that nobody thought of shows up by itself.
 """
 
+from collections.abc import Mapping, Sequence, Set
+
 from moto.core.base_backend import AccountSpecificBackend, BackendDict, backend_lock
 
 from .mend import mend
@@ -29,6 +31,9 @@ _NO_RESOURCES = {
     ("cloudformation", "client_tokens"),
     ("cloudformation", "deleted_stacks"),
     ("cloudformation", "change_sets"),
+    ("rds", "events"),  # Of what happened, not of what is.
+    ("rds", "resource_map"),  # Names the other containers once more.
+    ("iam", "aws_managed_policies"),
     ("sqs", "deleted_at"),
     ("iam", "inline_policies"),  # They are parts of their role, user or group.
 }
@@ -79,6 +84,17 @@ def _roles(backend):
     return found
 
 
+def _policies(backend):
+    """Managed policies by name; AWS's own are known from the start."""
+    return {
+        "managed_policies": [
+            policy.name
+            for arn, policy in backend.managed_policies.items()
+            if ":iam::aws:" not in arn
+        ]
+    }
+
+
 def _access_keys(backend):
     """Keys of users; those of role sessions end by themselves."""
     return {"access_keys": [key for key in backend.access_keys if not key.startswith("ASIA")]}
@@ -103,7 +119,23 @@ def _parameters(backend):
 
 def _keys(backend):
     """Keys of KMS that are the customer's; AWS makes one per service that encrypts."""
-    return {"keys": [key.id for key in backend.keys.values() if key.key_manager == "CUSTOMER"]}
+    return {
+        "keys": [
+            key.id
+            for key in backend.keys.values()
+            if not any(alias.startswith("alias/aws/") for alias in key.aliases)
+        ]
+    }
+
+
+def _named_by_users(attribute):
+    """Things of RDS whose defaults come by themselves."""
+
+    def find(backend):
+        names = getattr(backend, attribute)
+        return {attribute: [name for name in names if not name.startswith("default")]}
+
+    return find
 
 
 # (service, attribute) -> how to find what it holds.
@@ -114,9 +146,12 @@ _FINDERS = {
     ("eks", "clusters"): _clusters,
     ("iam", "roles"): _roles,
     ("iam", "access_keys"): _access_keys,
+    ("iam", "managed_policies"): _policies,
     ("events", "event_buses"): _buses,
     ("ssm", "_parameters"): _parameters,
     ("kms", "keys"): _keys,
+    ("rds", "db_parameter_groups"): _named_by_users("db_parameter_groups"),
+    ("rds", "option_groups"): _named_by_users("option_groups"),
 }
 
 # id(backend) -> {attribute: ids that were there from the start}
@@ -164,7 +199,7 @@ def _held(service, backend):
             held.update(finder(backend))
         elif (service, attribute) in _NO_RESOURCES or (None, attribute) in _NO_RESOURCES:
             continue
-        elif isinstance(value, (dict, list, set, tuple)):
+        elif _is_container(value):
             ids = _ids(value)
             if ids:
                 held[attribute] = ids
@@ -174,20 +209,24 @@ def _held(service, backend):
 def _ids(value):
     """Ids of the things in a container, however it is nested."""
     ids = []
-    pairs = value.items() if isinstance(value, dict) else ((None, item) for item in value)
+    pairs = value.items() if isinstance(value, Mapping) else ((None, item) for item in value)
     for key, item in list(pairs):
-        if isinstance(item, (dict, list, set, tuple)):
+        if _is_container(item):
             inner = _ids(item)
             # A dict of plain values is one thing, described.
-            plain = isinstance(item, dict) and item and not _holds_things(item)
+            plain = isinstance(item, Mapping) and item and not _holds_things(item)
             ids += [str(key)] if plain and key is not None else inner
         elif item is not None:
             ids.append(_id(key, item))
     return ids
 
 
+def _is_container(value):
+    return isinstance(value, (Mapping, Sequence, Set)) and not isinstance(value, (str, bytes))
+
+
 def _holds_things(mapping):
-    return any(hasattr(item, "__dict__") or isinstance(item, (dict, list)) for item in mapping.values())
+    return any(hasattr(item, "__dict__") or _is_container(item) for item in mapping.values())
 
 
 def _id(key, item):

@@ -22,7 +22,6 @@ _NOT_FOR_STACKS = (
     "apigateway",
     "awslambda",
     "batch",
-    "cloudwatch",
     "datapipeline",
     "dynamodb",
     "ecr",
@@ -61,6 +60,47 @@ def _know_regions_by_heart():
     boto3.session.Session.get_available_partitions = get_available_partitions
 
 
+class _Offerings:
+    """Which instance types a region has, read when first asked for; moto reads all regions' at once."""
+
+    def __init__(self, load, path):
+        self._load = lambda: load(path)
+        self._kind = path.split(os.sep)[-2]
+        self._read = None
+        # While moto is imported it goes through every list once, for nothing that we need.
+        self._importing = True
+
+    def done_importing(self):
+        """From now on, whoever looks gets an answer."""
+        self._importing = False
+
+    def __iter__(self):
+        if self._importing:
+            return iter(())
+        if self._read is None:
+            self._read = [{**offer, "LocationType": self._kind} for offer in self._load()]
+        return iter(self._read)
+
+
+def _read_offerings_late():
+    import moto.utilities.utils as utils
+
+    load = utils.load_resource
+
+    def load_resource(path):
+        if "instance_type_offerings" in path:
+            return _Offerings(load, path)
+        return load(path)
+
+    utils.load_resource = load_resource
+    import moto.ec2.models.instance_types as instance_types
+
+    utils.load_resource = load
+    for regions in instance_types.INSTANCE_TYPE_OFFERINGS.values():
+        for offerings in regions.values():
+            offerings.done_importing()
+
+
 def import_cloudformation():
     """Import moto's CloudFormation without the services that no stack here has resources of."""
     stand_ins = []
@@ -70,11 +110,15 @@ def import_cloudformation():
             continue
         package = types.ModuleType(name)
         package.__path__ = []
-        models = types.ModuleType(f"{name}.models")
-        package.models = models
         sys.modules[name] = package
-        sys.modules[f"{name}.models"] = models
-        stand_ins += [name, f"{name}.models"]
+        stand_ins.append(name)
+        for part in ("models", "utils"):
+            module = types.ModuleType(f"{name}.{part}")
+            # Custom resources would ask for a Lambda function by way of this.
+            module.get_backend = None
+            setattr(package, part, module)
+            sys.modules[f"{name}.{part}"] = module
+            stand_ins.append(f"{name}.{part}")
     try:
         return importlib.import_module("moto.cloudformation.responses")
     finally:
@@ -118,4 +162,5 @@ _know_regions_by_heart()
 import moto.core.models  # noqa: E402, F401
 
 _cache_what_moto_works_out_anew()
+_read_offerings_late()
 _find_accounts_quickly()

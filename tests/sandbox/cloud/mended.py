@@ -2,10 +2,22 @@
 
 from . import lean  # noqa: F401 - before anything of moto
 
-from . import eks, iam, ssm, trust  # noqa: F401
-from .ec2 import images, instances, interfaces  # noqa: F401
+from . import eks, iam, loadbalancers, queues, quotas, rds, ssm, trust  # noqa: F401
+from . import pricing
+from .ec2 import (  # noqa: F401
+    addresses,
+    dependencies,
+    endpoints,
+    fleet,
+    images,
+    instances,
+    interfaces,
+    nat,
+    network,
+    tags,
+)
 
 
 def own_services():
     """Services by name that moto has no part in."""
-    return {"eks": eks.SERVICE}
+    return {"eks": eks.SERVICE, "pricing": pricing.PricingService()}

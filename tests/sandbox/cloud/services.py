@@ -60,6 +60,7 @@ def _routes(service):
     try:
         if service == "cloudformation":
             lean.import_cloudformation()
+            from . import cloudformation, cloudformation_resources  # noqa: F401 - mend it
         urls = importlib.import_module(f"moto.{service}.urls")
     except ImportError as error:
         raise ServiceError(

@@ -67,6 +67,8 @@ class Weather:
     quotas: dict = dataclasses.field(default_factory=dict)
     # The control plane writes to its log group once more after its cluster is gone.
     late_log_writes: bool = False
+    # Seconds until the name of a deleted queue is free again (60 in AWS).
+    queue_name_seconds: float = 0.0
     # Calls that are to fail, once each: [{"call": "eks:CreateAddon", "code": "…", "message": "…"}].
     fail: list = dataclasses.field(default_factory=list)
 
@@ -103,7 +105,7 @@ def parse(wanted):
         _check_seconds(name, wanted.get(name, {}))
     for name in ("throttled", "server_error", "lost_answer"):
         _check_number(name, wanted.get(name, 0), most=1)
-    for name in ("latency_ms", "role_delay_seconds"):
+    for name in ("latency_ms", "role_delay_seconds", "queue_name_seconds"):
         _check_number(name, wanted.get(name, 0))
     for name in ("deny", "insufficient_capacity", "fail"):
         if not isinstance(wanted.get(name, []), list):

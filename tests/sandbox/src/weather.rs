@@ -106,6 +106,8 @@ pub struct Weather {
     pub quotas: BTreeMap<String, f64>,
     /// The control plane writes to its log group once more after its cluster is gone.
     pub late_log_writes: bool,
+    /// Seconds until the name of a deleted queue is free again; 60 in AWS.
+    pub queue_name_seconds: f64,
     /// Calls that are to fail, once each.
     pub fail: Vec<FailOnce>,
 }

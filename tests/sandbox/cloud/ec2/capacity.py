@@ -8,6 +8,8 @@ import zlib
 
 from moto.ec2.exceptions import EC2ClientError
 
+from moto.ec2.models.instance_types import INSTANCE_TYPE_OFFERINGS
+
 from ..weather import WEATHER
 
 _PRICES = pathlib.Path(__file__).parent.parent / "data" / "prices-us-east-1.csv"
@@ -37,6 +39,18 @@ def spot_share(instance_type, zone):
 def spareness(instance_type, zone):
     """How much spot room a pool has, from 0 to 1, always the same for a pool."""
     return zlib.crc32(f"room {instance_type} {zone}".encode()) % 1000 / 999
+
+
+@functools.cache
+def _offered(region):
+    offers = INSTANCE_TYPE_OFFERINGS["availability-zone"].get(region, [])
+    return {(offer["InstanceType"], offer["Location"]) for offer in offers}
+
+
+def is_offered(region, instance_type, zone):
+    """Whether a zone has this type at all; in a region without a list, every zone has."""
+    offered = _offered(region)
+    return not offered or (instance_type, zone) in offered
 
 
 def is_missing(instance_type, zone, spot):

@@ -90,8 +90,14 @@ class Plan:
 
     def _check(self):
         _check_type(self.instance_type, self.image)
+        if not capacity.is_offered(self.ec2.region_name, self.instance_type, self.zone):
+            raise EC2ClientError(
+                "Unsupported",
+                f"Your requested instance type ({self.instance_type}) is not supported in your "
+                f"requested Availability Zone ({self.zone}).",
+            )
         key_name = self.asked.get("KeyName")
-        if key_name and key_name not in self.ec2.keypairs:
+        if key_name and key_name not in self.ec2.key_pairs:
             raise EC2ClientError(
                 "InvalidKeyPair.NotFound", f"The key pair '{key_name}' does not exist"
             )
