@@ -87,6 +87,20 @@ fn every_valid_file_means_what_its_snapshot_says() {
 }
 
 #[test]
+fn every_example_that_is_shipped_is_valid() {
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("stacks");
+    let mut count = 0;
+    for entry in std::fs::read_dir(examples).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "yaml") {
+            count += 1;
+            spec::read(&path).unwrap_or_else(|problems| panic!("{}", problems.render(Style::default())));
+        }
+    }
+    assert!(count > 0);
+}
+
+#[test]
 fn every_message_says_what_and_what_to_do_and_where() {
     for file in stack_files("broken") {
         let Err(problems) = load(&file) else { continue };
