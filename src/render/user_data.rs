@@ -50,7 +50,7 @@ fn step(tool: Tool) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use saphyr::{LoadableYamlNode, Yaml};
+    use saphyr_parser::{Event, Parser};
 
     use super::*;
 
@@ -66,14 +66,20 @@ mod tests {
         assert!(with_everything().len() <= 16 * 1024);
     }
 
+    /// The scalars of a YAML document, in their order.
+    fn scalars(text: &str) -> Vec<String> {
+        let events = Parser::new_from_str(text).map(|event| event.expect("a YAML document").0);
+        let scalar = |event| if let Event::Scalar(text, ..) = event { Some(text.into_owned()) } else { None };
+        events.filter_map(scalar).collect()
+    }
+
     #[test]
     fn it_is_a_cloud_config_whose_script_is_what_runs() {
         let text = with_everything();
         assert!(text.starts_with("#cloud-config\n"), "{text}");
-        let documents = Yaml::load_from_str(&text).unwrap_or_default();
-        let file = &documents[0]["write_files"][0];
-        assert_eq!(file["path"].as_str(), documents[0]["runcmd"][0][0].as_str());
-        let script = file["content"].as_str().unwrap_or_default();
+        let scalars = scalars(&text);
+        let [_, _, path, _, _, _, script, _, run] = scalars.as_slice() else { panic!("{scalars:#?}") };
+        assert_eq!(path, run);
         assert!(script.starts_with("#!/bin/bash\n") && script.ends_with("exit \"$failed\"\n"), "{script}");
     }
 

@@ -97,7 +97,7 @@ class Plan:
                 f"requested Availability Zone ({self.zone}).",
             )
         key_name = self.asked.get("KeyName")
-        if key_name and key_name not in self.ec2.keypairs:
+        if key_name and key_name not in self.ec2.key_pairs:
             raise EC2ClientError(
                 "InvalidKeyPair.NotFound", f"The key pair '{key_name}' does not exist"
             )

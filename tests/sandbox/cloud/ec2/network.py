@@ -16,19 +16,35 @@ from . import tokens
 
 
 @mend(EC2Backend, "create_subnet")
-def create_subnet(original, self, *args, **kwargs):
+def create_subnet(
+    original,
+    self,
+    vpc_id,
+    cidr_block,
+    ipv6_cidr_block=None,
+    availability_zone=None,
+    availability_zone_id=None,
+    **kwargs,
+):
     """In a zone of this region; the first one when none is named."""
     zones = [zone.name for zone in RegionsAndZonesBackend.zones.get(self.region_name, [])]
-    wanted = kwargs.get("availability_zone")
-    if wanted is None and not kwargs.get("availability_zone_id") and len(args) < 4 and zones:
-        kwargs["availability_zone"] = wanted = zones[0]
-    if wanted is not None and zones and wanted not in zones:
+    if zones and not availability_zone and not availability_zone_id:
+        availability_zone = zones[0]
+    if zones and availability_zone and availability_zone not in zones:
         raise EC2ClientError(
             "InvalidParameterValue",
-            f"Value ({wanted}) for parameter availabilityZone is invalid. Subnets can currently "
-            f"only be created in the following availability zones: {', '.join(zones)}.",
+            f"Value ({availability_zone}) for parameter availabilityZone is invalid. Subnets can "
+            f"currently only be created in the following availability zones: {', '.join(zones)}.",
         )
-    return original(self, *args, **kwargs)
+    return original(
+        self,
+        vpc_id,
+        cidr_block,
+        ipv6_cidr_block,
+        availability_zone,
+        availability_zone_id,
+        **kwargs,
+    )
 
 
 @mend(EC2Backend, "describe_subnets")
