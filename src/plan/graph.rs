@@ -128,11 +128,21 @@ impl<'a> Builder<'a> {
         let both: Vec<(usize, usize, usize)> =
             self.makes.iter().filter_map(|(change, make)| Some((*change, *make, *self.removes.get(change)?))).collect();
         for (change, make, remove) in both {
-            match self.facts[change].map(|facts| facts.replace) {
-                Some(ReplaceOrder::CreateFirst) => self.need(remove, make),
-                _ => self.need(make, remove),
+            match self.stands_until_replaced(change) {
+                true => self.need(remove, make),
+                false => self.need(make, remove),
             }
         }
+    }
+
+    /// Whether the new one can come before the old one goes: not where it needs something that itself
+    /// has to go first, which in turn waits for the old one.
+    fn stands_until_replaced(&self, change: usize) -> bool {
+        let create_first = |at: usize| self.facts[at].is_some_and(|facts| facts.replace == ReplaceOrder::CreateFirst);
+        let needs = self.changes[change].after.as_ref().map(|wanted| wanted.needs()).unwrap_or_default();
+        let mut replaced = (0..self.changes.len())
+            .filter(|at| self.changes[*at].action == Action::Replace && needs.contains(&self.changes[*at].address));
+        create_first(change) && replaced.all(create_first)
     }
 
     /// A resource is removed when nothing that stands refers to it any more.

@@ -160,3 +160,21 @@ fn a_group_says_what_eks_is_told() {
     assert_eq!((&tags["team"], &tags["eksup.dev/stack"]), (&json!("web"), &json!("shop")));
     assert_eq!(tags.get("eksup.dev/resource"), None, "an instance of a group is not a resource of the stack");
 }
+
+#[test]
+fn a_cluster_that_is_made_anew_takes_its_nodes_along() {
+    let standing = standing(&declared(platform("irsa", "eksup")));
+    let mut sections = platform("irsa", "eksup");
+    sections["cluster"]["serviceCidr"] = json!("172.20.0.0/16");
+    let list: Vec<Desired> = declared(sections).into_values().collect();
+    let changes = diff(&list, &standing, &Kinds).expect("no problems");
+    let replaced: Vec<&str> = changes
+        .iter()
+        .filter(|change| change.action == crate::plan::Action::Replace)
+        .map(|change| change.kind.as_str())
+        .collect();
+    for kind in ["cluster", "node-group", "addon", "access-entry", "oidc-provider"] {
+        assert!(replaced.contains(&kind), "{kind} is not among {replaced:?}");
+    }
+    assert!(Graph::of(&changes, &Kinds).is_ok(), "the order turns in a circle");
+}
