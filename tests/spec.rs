@@ -87,6 +87,20 @@ fn every_valid_file_means_what_its_snapshot_says() {
 }
 
 #[test]
+fn every_example_that_is_shipped_is_valid() {
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("stacks");
+    let mut count = 0;
+    for entry in std::fs::read_dir(examples).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "yaml") {
+            count += 1;
+            spec::read(&path).unwrap_or_else(|problems| panic!("{}", problems.render(Style::default())));
+        }
+    }
+    assert!(count > 0);
+}
+
+#[test]
 fn every_message_says_what_and_what_to_do_and_where() {
     for file in stack_files("broken") {
         let Err(problems) = load(&file) else { continue };
@@ -225,4 +239,12 @@ fn a_stack_without_cluster_has_no_identity_and_one_with_it_has_the_default() {
     assert!(without.identity.is_none());
     let with: Stack = load(&folder("valid").join("defaults.yaml")).unwrap().stack;
     assert_eq!(with.identity, Some(spec::Identity::default()));
+}
+
+#[test]
+fn a_name_without_a_file_is_checked_like_one_in_a_file() {
+    assert_eq!(spec::check_stack_name("shop"), Ok(()));
+    assert!(spec::check_stack_name("Shop").unwrap_err().contains("write `shop`"));
+    assert_eq!(spec::check_region("eu-central-1"), Ok(()));
+    assert!(spec::check_region("eu-central-1a").unwrap_err().contains("write `eu-central-1`"));
 }

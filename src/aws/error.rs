@@ -278,7 +278,9 @@ fn class_of(code: &str, message: &str, status: u16) -> Class {
         Class::NotYet
     } else if is_one_of(BUSY) {
         Class::Busy
-    } else if says_missing(code) || (code == "ClientException" && message.starts_with("No cluster found")) {
+    } else if code == "ValidationError" && message.contains("_IN_PROGRESS state") {
+        Class::Busy
+    } else if says_missing(code) || words_say_missing(code, message) {
         Class::Missing
     } else if says_exists(code) {
         Class::Exists
@@ -286,6 +288,15 @@ fn class_of(code: &str, message: &str, status: u16) -> Class {
         Class::Unanswered
     } else {
         Class::Refused
+    }
+}
+
+/// Whether a code that stands for many things says, in its words, that something is missing.
+fn words_say_missing(code: &str, message: &str) -> bool {
+    match code {
+        "ClientException" => message.starts_with("No cluster found"),
+        "ValidationError" => message.starts_with("Stack") && message.contains("does not exist"),
+        _ => false,
     }
 }
 
@@ -343,6 +354,9 @@ mod tests {
             ("InternalError", "", 500, Class::Unanswered),
             ("InvalidVpcID.NotFound", "", 400, Class::Missing),
             ("ClientException", "No cluster found for name: shop.", 400, Class::Missing),
+            ("ValidationError", "Stack with id Karpenter-shop does not exist", 400, Class::Missing),
+            ("ValidationError", "Stack:arn… is in UPDATE_IN_PROGRESS state and can not be updated.", 400, Class::Busy),
+            ("ValidationError", "No updates are to be performed.", 400, Class::Refused),
             ("DependencyViolation", "", 400, Class::Busy),
             ("InvalidParameterException", "Role with arn: … does not exist", 400, Class::NotYet),
             ("InvalidParameterException", "The following supported versions …", 400, Class::Refused),

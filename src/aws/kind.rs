@@ -215,8 +215,9 @@ impl<K: Kind> AnyKind for Erased<K> {
     ) -> BoxFuture<'a, Result<Left, CloudError>> {
         Box::pin(async move {
             let old = self::found::<K>(found)?;
-            tagging::change(&K::tagged(&old.outputs), tags, work).await?;
-            if work.fields.is_empty() {
+            let tagged = K::tagged(&old.outputs);
+            tagging::change(&tagged, tags, work).await?;
+            if work.fields.is_empty() && tagged != Tagged::WithTheRest {
                 let ready = found.state == State::Ready;
                 return Ok(Left { outputs: found.outputs.clone(), ready });
             }

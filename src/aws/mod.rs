@@ -9,13 +9,17 @@ mod addon_update;
 mod addon_versions;
 pub mod borrowed_tags;
 mod cloud;
+pub mod cloudformation_stack;
 pub mod cluster;
 mod cluster_facts;
 mod cluster_request;
 mod cluster_update;
+pub mod database;
+pub mod db_subnet_group;
 mod eks;
 pub mod elastic_ip;
 mod error;
+pub mod event_rule;
 pub mod ids;
 pub mod instance;
 pub mod instance_profile;
@@ -23,6 +27,7 @@ mod instance_reads;
 pub mod internet_gateway;
 mod kind;
 pub mod launch_template;
+pub mod leftovers;
 pub mod log_group;
 pub mod nat_gateway;
 pub mod network_acl;
@@ -34,6 +39,7 @@ mod node_group_update;
 pub mod oidc_provider;
 pub mod pod_identity_association;
 mod policy_document;
+pub mod queue;
 mod quotas;
 mod reads;
 pub mod role;
@@ -76,8 +82,12 @@ pub static KINDS: &[&dyn AnyKind] = kinds![
     access_entry::AccessEntry,
     addon::Addon,
     borrowed_tags::BorrowedTags,
+    cloudformation_stack::CloudformationStack,
     cluster::Cluster,
+    database::Database,
+    db_subnet_group::DbSubnetGroup,
     elastic_ip::ElasticIp,
+    event_rule::EventRule,
     instance::Instance,
     instance_profile::InstanceProfile,
     internet_gateway::InternetGateway,
@@ -89,6 +99,7 @@ pub static KINDS: &[&dyn AnyKind] = kinds![
     node_group::NodeGroup,
     oidc_provider::OidcProvider,
     pod_identity_association::PodIdentityAssociation,
+    queue::Queue,
     role::Role,
     route::Route,
     route_table::RouteTable,
@@ -102,7 +113,22 @@ pub static KINDS: &[&dyn AnyKind] = kinds![
 ];
 
 /// The kinds of what others hang on a stack: never wanted, looked for only when it is taken down.
-pub static LEFTOVERS: &[&dyn AnyKind] = &[];
+pub static LEFTOVERS: &[&dyn AnyKind] = kinds![
+    leftovers::autoscaled_instance::AutoscaledInstance,
+    leftovers::autoscaled_instance_profile::AutoscaledInstanceProfile,
+    leftovers::autoscaled_launch_template::AutoscaledLaunchTemplate,
+    leftovers::classic_load_balancer::ClassicLoadBalancer,
+    leftovers::database_snapshot::DatabaseSnapshot,
+    leftovers::foreign_oidc_provider::ForeignOidcProvider,
+    leftovers::foreign_security_group::ForeignSecurityGroup,
+    leftovers::guard_duty_endpoint::GuardDutyEndpoint,
+    leftovers::late_log_group::LateLogGroup,
+    leftovers::load_balancer::LoadBalancer,
+    leftovers::snapshot::Snapshot,
+    leftovers::stray_interface::StrayInterface,
+    leftovers::target_group::TargetGroup,
+    leftovers::volume::Volume,
+];
 
 /// Finds a kind by its name.
 #[derive(Debug, Clone, Copy)]

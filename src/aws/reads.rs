@@ -12,6 +12,9 @@ use crate::plan::{RESOURCE, STACK, Tags};
 
 type Cell = Arc<OnceCell<Result<Arc<dyn Any + Send + Sync>, CloudError>>>;
 
+/// The tag on everything that a CloudFormation stack has made.
+const CLOUDFORMATION: &str = "aws:cloudformation:stack-name";
+
 /// One look at what a stack has in the cloud.
 pub struct Reads {
     /// Where to look.
@@ -54,7 +57,13 @@ impl Reads {
     }
 
     /// Whether `tags` say that something is this stack's, and at which address.
+    ///
+    /// CloudFormation hands the tags of its stacks down to what it makes: that belongs to the
+    /// CloudFormation stack, and is not found on its own.
     pub fn address_in(&self, tags: &Tags) -> Option<crate::plan::Address> {
+        if tags.contains_key(CLOUDFORMATION) {
+            return None;
+        }
         (tags.get(STACK) == Some(&self.stack)).then(|| tags.get(RESOURCE))?.map(|text| text.as_str().into())
     }
 }

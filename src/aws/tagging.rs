@@ -9,6 +9,9 @@ use crate::plan::{TagChange, Tags};
 pub enum Tagged {
     /// Nothing: the kind has no tags.
     Nothing,
+    /// Something whose tags are changed together with the rest: [`Kind::update`](super::Kind::update)
+    /// writes them, and is called for them alone too.
+    WithTheRest,
     /// Anything in EC2, by its id.
     Ec2(String),
     /// Anything in EKS, by its ARN.
@@ -46,7 +49,7 @@ pub async fn change(tagged: &Tagged, change: &TagChange, work: &Work) -> Result<
 async fn set(tagged: &Tagged, tags: &Tags, work: &Work) -> Result<(), CloudError> {
     let clients = &work.cloud.write;
     match tagged {
-        Tagged::Nothing => {}
+        Tagged::Nothing | Tagged::WithTheRest => {}
         Tagged::Ec2(id) => {
             let sending = clients.ec2.create_tags().resources(id).set_tags(Some(ec2(tags)));
             call("ec2:CreateTags", sending.send()).await?;
@@ -94,7 +97,7 @@ async fn unset(tagged: &Tagged, keys: &[String], work: &Work) -> Result<(), Clou
     let clients = &work.cloud.write;
     let keys = Some(keys.to_vec());
     match tagged {
-        Tagged::Nothing => {}
+        Tagged::Nothing | Tagged::WithTheRest => {}
         Tagged::Ec2(id) => {
             let tags = keys.iter().flatten().map(|key| aws_sdk_ec2::types::Tag::builder().key(key).build()).collect();
             call("ec2:DeleteTags", clients.ec2.delete_tags().resources(id).set_tags(Some(tags)).send()).await?;
@@ -156,6 +159,28 @@ pub fn rds(tags: &Tags) -> Vec<aws_sdk_rds::types::Tag> {
 /// The tags that RDS shows.
 pub fn from_rds(tags: &[aws_sdk_rds::types::Tag]) -> Tags {
     tags.iter().filter_map(|tag| Some((tag.key()?.to_owned(), tag.value().unwrap_or_default().to_owned()))).collect()
+}
+
+/// Tags as CloudFormation takes them.
+pub fn cloudformation(tags: &Tags) -> Vec<aws_sdk_cloudformation::types::Tag> {
+    tags.iter()
+        .map(|(key, value)| aws_sdk_cloudformation::types::Tag::builder().key(key).value(value).build())
+        .collect()
+}
+
+/// The tags that CloudFormation shows.
+pub fn from_cloudformation(tags: &[aws_sdk_cloudformation::types::Tag]) -> Tags {
+    tags.iter().filter_map(|tag| Some((tag.key()?.to_owned(), tag.value().unwrap_or_default().to_owned()))).collect()
+}
+
+/// The tags that application and network load balancers show.
+pub fn from_elbv2(tags: &[aws_sdk_elasticloadbalancingv2::types::Tag]) -> Tags {
+    tags.iter().filter_map(|tag| Some((tag.key()?.to_owned(), tag.value().unwrap_or_default().to_owned()))).collect()
+}
+
+/// The tags that classic load balancers show.
+pub fn from_elb(tags: &[aws_sdk_elasticloadbalancing::types::Tag]) -> Tags {
+    tags.iter().map(|tag| (tag.key().to_owned(), tag.value().unwrap_or_default().to_owned())).collect()
 }
 
 /// Tags as IAM takes them.

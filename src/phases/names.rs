@@ -17,6 +17,31 @@ pub fn iam_path(stack: &str, region: &str) -> String {
     format!("/eksup/{region}/{stack}/")
 }
 
+/// The identifier of the stack's database, and the name of its subnet group: `shop-database`.
+pub fn database(stack: &str) -> String {
+    format!("{stack}-database")
+}
+
+/// The name of the queue for interruption notices: the cluster's, as autoscalers expect it.
+pub fn interruption_queue(cluster: &str) -> String {
+    cluster.to_owned()
+}
+
+/// What the names of all of the stack's event rules begin with.
+pub fn event_rule_prefix(stack: &str) -> String {
+    format!("{stack}-")
+}
+
+/// The name of an event rule. With a `purpose` of up to 17 characters it fits EventBridge's 64.
+pub fn event_rule(stack: &str, purpose: &str) -> String {
+    format!("{}{purpose}", event_rule_prefix(stack))
+}
+
+/// The name of the CloudFormation stack that holds what an autoscaler needs.
+pub fn cloudformation_stack(cluster: &str) -> String {
+    format!("Karpenter-{cluster}")
+}
+
 /// `text` if it fits into `limit` characters, else its beginning and a fingerprint of all of it.
 pub fn shortened(text: String, limit: usize) -> String {
     if text.len() <= limit {

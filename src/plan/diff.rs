@@ -209,6 +209,9 @@ fn compare_fields(
             continue;
         }
         let effect = facts.effect(field, &before, after);
+        if effect == Effect::Same {
+            continue;
+        }
         differing.push(FieldChange {
             field: field.to_owned(),
             before,

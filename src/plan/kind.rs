@@ -3,10 +3,14 @@
 use serde_json::Value;
 
 use super::action::Mark;
+use super::kept::Keeping;
 
 /// What a change of one field does.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Effect {
+    /// No difference after all: what the cloud shows is one of the things that the wish allows
+    /// (`10.11.6` for `10.11`).
+    Same,
     /// The resource is changed as it stands.
     InPlace,
     /// The resource has to be made anew.
@@ -68,6 +72,8 @@ pub struct Facts {
     pub shared: bool,
     /// Why a resource with this body must not be deleted, if it must not, and the way out.
     pub protected: fn(body: &Value) -> Option<String>,
+    /// What a destroy leaves in place although it belongs to the stack, and why.
+    pub keeping: Option<Keeping>,
     /// A body as its own type writes it, so that a set whose references have been filled in has the
     /// order in which the cloud's side is read. The table of kinds fills this in.
     pub canonical: fn(body: &Value) -> Value,
@@ -90,6 +96,7 @@ impl Facts {
             outlives: &[],
             shared: false,
             protected: |_| None,
+            keeping: None,
             canonical: Value::clone,
         }
     }

@@ -7,6 +7,7 @@ mod change;
 mod diff;
 mod fingerprint;
 mod graph;
+mod kept;
 mod kind;
 mod reference;
 mod resource;
@@ -18,10 +19,11 @@ pub use change::{Change, FORMAT, FieldChange, Plan, Purpose, Round, Summary};
 pub use diff::{Problem, diff, differences, is_the_stacks, tear_down};
 pub use fingerprint::Fingerprint;
 pub use graph::{Graph, Operation, OperationKind};
+pub use kept::{Disposal, Keeping, Kept, set_aside};
 pub use kind::{Effect, Facts, Loss, ReplaceOrder};
 pub use reference::{Outputs, Placeholder, Reference, is_unknown, placeholders, resolve};
 pub use resource::{Describe, Desired, Handle, Observed, Resources, State};
-pub use tags::{RESOURCE, STACK, TagChange, Tags};
+pub use tags::{RESOURCE, STACK, TagChange, Tags, change as tag_change};
 
 /// Finds the facts of a kind by its name.
 pub trait Registry {

@@ -109,7 +109,7 @@ fn understand(
     let mut stack = match decode(&document) {
         Ok(stack) => stack,
         Err(problem) => {
-            problems.push(problem);
+            problems.push(*problem);
             return Err(problems);
         }
     };
@@ -159,13 +159,13 @@ fn unknown_version(version: &str, node: &Node) -> Problem {
 }
 
 /// The typed stack. What has passed the schema can always be decoded: anything else is a mistake in eksup.
-fn decode(document: &Node) -> Result<Stack, Problem> {
+fn decode(document: &Node) -> Result<Stack, Box<Problem>> {
     serde_json::from_value(document.to_json()).map_err(|error| {
-        Problem::error(
+        Box::new(Problem::error(
             document.span.clone(),
             format!("the stack cannot be understood: {error}"),
             "this is a mistake in eksup: the file passed its schema; please report it",
-        )
+        ))
     })
 }
 

@@ -28,3 +28,19 @@ pub use problem::{Problem, ProblemRecord, Problems, RelatedRecord, Severity, Sty
 pub fn schema() -> serde_json::Value {
     structure::published().clone()
 }
+
+/// Whether a text can be the name of a stack, for those who name one without a file.
+///
+/// # Errors
+/// What is wrong with it and what to write instead, as one sentence.
+pub fn check_stack_name(name: &str) -> Result<(), String> {
+    structure::check_format("stack-name", name)
+}
+
+/// Whether a text can be the name of a region, for those who name one without a file.
+///
+/// # Errors
+/// What is wrong with it and what to write instead, as one sentence.
+pub fn check_region(name: &str) -> Result<(), String> {
+    structure::check_format("region", name)
+}

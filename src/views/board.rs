@@ -16,6 +16,8 @@ use crate::plan::{Address, Purpose};
 const SPINNER: &[&str] = &["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"];
 /// Columns of the bar that shows how far the run is.
 const BAR: usize = 20;
+/// On a narrower terminal the numbers have to do.
+const WIDE_ENOUGH_FOR_A_BAR: usize = 72;
 /// Columns of the longest address in the table of what runs.
 const WIDEST_ADDRESS: usize = 44;
 /// How many operations are named that come next.
@@ -60,12 +62,8 @@ fn header(run: &Run, now: Timestamp, style: Style) -> String {
         failed => format!("  {}", style.paint(Paint::Bad, &format!("{failed} failed"))),
     };
     let title = style.paint(Paint::Heading, &format!("{what} {}{round}", run.stack));
-    let line = format!(
-        "{} {title}  {}  {done} of {total}{failed}  {}",
-        spinner(lasted, style),
-        bar(done, total, style),
-        elapsed(lasted)
-    );
+    let bar = if style.width < WIDE_ENOUGH_FOR_A_BAR { String::new() } else { bar(done, total, style) + "  " };
+    let line = format!("{} {title}  {bar}{done} of {total}{failed}  {}", spinner(lasted, style), elapsed(lasted));
     clip(&line, style)
 }
 
@@ -75,7 +73,7 @@ fn spinner(lasted: Duration, style: Style) -> String {
 }
 
 fn bar(done: usize, total: usize, style: Style) -> String {
-    let full = if total == 0 { BAR } else { BAR * done / total };
+    let full = (BAR * done).checked_div(total).unwrap_or(BAR);
     format!("{}{}", style.paint(Paint::Good, &"━".repeat(full)), style.paint(Paint::Faint, &"╌".repeat(BAR - full)))
 }
 
@@ -131,7 +129,7 @@ fn running_lines(run: &Run, now: Timestamp, style: Style, room: usize) -> Vec<St
     let shown = if running.len() > room { room.saturating_sub(1) } else { running.len() };
     let rest = running.split_off(shown);
     let widest = running.iter().map(|operation| measure_text_width(operation.info.address.as_str())).max();
-    let widest = widest.unwrap_or(0).min(WIDEST_ADDRESS);
+    let widest = widest.unwrap_or(0).min(WIDEST_ADDRESS).min(style.width / 2);
     let mut lines: Vec<String> = running.iter().map(|operation| running_line(operation, now, style, widest)).collect();
     if !rest.is_empty() {
         lines.push(clip(&format!("    and {} more", rest.len()), style));
@@ -147,7 +145,7 @@ fn running_line(operation: &Operation, now: Timestamp, style: Style, widest: usi
     };
     let line = format!(
         "    {}  {} {}  {}",
-        pad(&elide(operation.info.address.as_str(), WIDEST_ADDRESS), widest),
+        pad(&elide(&one_line(operation.info.address.as_str()), widest), widest),
         doing(operation.info.verb),
         pad(&elapsed(operation.lasted(now)), 10),
         style.paint(Paint::Faint, &why)

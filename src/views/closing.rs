@@ -45,7 +45,7 @@ pub fn nothing_to_do(plan: &Plan) -> String {
 }
 
 /// After the operations of a run have ended. What is left after a destroy is said by [`destroyed`].
-pub fn ended(run: &Run, ending: Ending, took: Duration, commands: &Commands) -> String {
+pub(super) fn ended(run: &Run, ending: Ending, took: Duration, commands: &Commands) -> String {
     let account = &run.account;
     let took = elapsed(took);
     match (ending, run.purpose) {
@@ -58,13 +58,13 @@ pub fn ended(run: &Run, ending: Ending, took: Duration, commands: &Commands) -> 
         (Ending::Failed, _) => format!(
             "Failed after {took}: {}. {} Next: put that right, then `{}` goes on from there.",
             what_failed(account),
-            what_stands(account),
+            what_stands(account, run.purpose),
             commands.again
         ),
         (Ending::Stopped, _) => format!(
             "Stopped after {took}: {}. {} Next: `{}` goes on from there.",
             what_is_left(account),
-            what_stands(account),
+            what_stands(account, run.purpose),
             commands.again
         ),
     }
@@ -77,7 +77,8 @@ pub fn destroyed(stack: &str, took: Duration, left: &[Observed], kept: &[Kept], 
     let mut text = match left.len() {
         0 => format!("Destroyed `{stack}` in {took}: nothing is left."),
         number => {
-            let mut text = format!("{} of `{stack}` left after {took}:", are(number, "resource"));
+            let are = if number == 1 { "is" } else { "are" };
+            let mut text = format!("{} of `{stack}` {are} left after {took}:", count(number, "resource"));
             for resource in left {
                 let identity = one_line(resource.identity());
                 text.push_str(&format!("\n  {} {} {identity}: {}", resource.address, resource.kind, reason(resource)));
@@ -104,10 +105,6 @@ fn reason(resource: &Observed) -> String {
     }
 }
 
-fn are(number: usize, noun: &str) -> String {
-    format!("{} {}", count(number, noun), if number == 1 { "is" } else { "are" })
-}
-
 /// `61 created, 2 changed`
 fn done(account: &Account) -> String {
     let parts = [
@@ -123,13 +120,13 @@ fn done(account: &Account) -> String {
 }
 
 fn what_failed(account: &Account) -> String {
-    let failed: Vec<_> = account.failed.iter().map(|failed| &failed.address).collect();
+    let failed = &account.failed;
     let behind = match account.skipped.len() {
         0 => String::new(),
         number => format!(", {} not tried because of {}", number, if failed.len() == 1 { "it" } else { "them" }),
     };
     let of = count(account.total, "operation");
-    format!("{} of {of} failed ({}){behind}", failed.len(), listed(&failed, 4))
+    format!("{} of {of} failed ({}){behind}", failed.len(), listed(failed, 4))
 }
 
 fn what_is_left(account: &Account) -> String {
@@ -141,9 +138,10 @@ fn what_is_left(account: &Account) -> String {
     format!("{left} of {} to go{midway}", count(account.total, "operation"))
 }
 
-fn what_stands(account: &Account) -> String {
-    match account.done.len() {
-        0 => "Nothing was done.".to_owned(),
+fn what_stands(account: &Account, purpose: Option<Purpose>) -> String {
+    match (account.done.len(), purpose) {
+        (0, _) => "Nothing was done.".to_owned(),
+        (_, Some(Purpose::Destroy)) => format!("Done so far: {}.", done(account)),
         _ => format!("What was done stands: {}.", done(account)),
     }
 }

@@ -10,7 +10,7 @@ use super::View;
 use super::closing::{self, Commands};
 use super::run::{Operation, Run};
 use super::sentences::{not_done_lines, sentence, still};
-use super::wording::between;
+use super::wording::{between, harmless};
 use crate::engine::{Event, Timed};
 
 /// How long an operation may take before anything is said of it.
@@ -51,7 +51,7 @@ impl Lines {
 
     fn say(&mut self, time: Timestamp, text: &str) {
         let clock = time.to_zoned(self.zone.clone()).strftime("%H:%M:%S").to_string();
-        for (number, line) in text.lines().enumerate() {
+        for (number, line) in harmless(text).lines().enumerate() {
             let start = if number == 0 { clock.as_str() } else { "        " };
             // A reader that has gone away is no failure of the run.
             let _ = writeln!(self.writer, "{start} {line}");

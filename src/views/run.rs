@@ -45,15 +45,6 @@ impl Operation {
     }
 }
 
-/// An operation that has failed.
-#[derive(Debug, Clone)]
-pub struct Failed {
-    /// Its resource.
-    pub address: Address,
-    /// What it was doing.
-    pub verb: Verb,
-}
-
 /// How far several rounds together have come.
 #[derive(Debug, Clone, Default)]
 pub struct Account {
@@ -62,7 +53,7 @@ pub struct Account {
     /// What is done, in order.
     pub done: Vec<(Address, Verb)>,
     /// What has failed.
-    pub failed: Vec<Failed>,
+    pub failed: Vec<Address>,
     /// What waits behind a failure.
     pub skipped: Vec<(Address, Verb, Address)>,
     /// What the user stopped on its way.
@@ -152,7 +143,7 @@ impl Run {
                 account.done.push((info.address.clone(), info.verb));
             }),
             Event::Failed { number, .. } => self.account_for(*number, |account, info| {
-                account.failed.push(Failed { address: info.address.clone(), verb: info.verb });
+                account.failed.push(info.address.clone());
             }),
             Event::Skipped { number, because } => self.account_for(*number, |account, info| match because {
                 Some(because) => account.skipped.push((info.address.clone(), info.verb, because.clone())),

@@ -150,4 +150,12 @@ mod tests {
         assert_eq!(Style::plain(80).paint(Paint::Bad, "gone"), "gone");
         assert_eq!(Style { width: 80, colour: true }.paint(Paint::Bad, "gone"), "\u{1b}[31mgone\u{1b}[0m");
     }
+
+    proptest::proptest! {
+        #[test]
+        fn a_text_is_never_wider_than_asked(text in ".{0,60}", width in 1_usize..50) {
+            let text = crate::views::wording::one_line(&text);
+            proptest::prop_assert!(measure_text_width(&elide(&text, width)) <= width);
+        }
+    }
 }

@@ -11,7 +11,8 @@ use super::board::board;
 use super::closing::{self, Commands};
 use super::run::Run;
 use super::sentences::{not_done_lines, sentence};
-use super::style::{Paint, Style};
+use super::style::{Paint, Style, wrap};
+use super::wording::harmless;
 use super::{Lines, View};
 use crate::engine::{Ending, Event, Timed};
 
@@ -100,14 +101,15 @@ impl Terminal {
             // The board says it while it lasts.
             Event::Observing { .. } | Event::Observed { .. } | Event::RunStarted { .. } | Event::Sweeping => None,
             Event::RunFinished { ending, took } => {
-                let mut lines = not_done_lines(&run);
+                let lines = not_done_lines(&run);
                 let text = closing::ended(&run, *ending, *took, &self.commands);
                 let paint = match ending {
                     Ending::Done => Paint::Good,
                     Ending::Failed => Paint::Bad,
                     Ending::Stopped => Paint::Change,
                 };
-                lines.push(style.paint(paint, &text));
+                let mut lines: Vec<String> = lines.iter().map(|line| harmless(line)).collect();
+                lines.extend(wrap(&text, style.width).iter().map(|line| style.paint(paint, line)));
                 Some(lines.join("\n"))
             }
             event => {
@@ -117,7 +119,7 @@ impl Terminal {
                     Event::Finished { .. } => style.paint(Paint::Good, "✓"),
                     _ => style.paint(Paint::Change, "!"),
                 };
-                Some(format!("{sign} {}", text.replace('\n', "\n  ")))
+                Some(format!("{sign} {}", harmless(&text).replace('\n', "\n  ")))
             }
         }
     }

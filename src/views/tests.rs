@@ -6,12 +6,15 @@ use std::time::Duration;
 use indicatif::ProgressDrawTarget;
 use insta::assert_snapshot;
 use jiff::tz::TimeZone;
+use serde_json::json;
 
+use super::closing::{self, Kept};
 use super::screen::{Fixed, Screen};
-use super::testing::{Paper, at, commands, finished, retrying, started, timed, waiting};
-use super::{Json, Lines, Terminal, View};
-use crate::engine::{Ending, Event, Timed, Verb};
-use crate::plan::Purpose;
+use super::testing::{Paper, at, commands, create, finished, plan_of, retrying, started, timed, waiting};
+use super::{Json, Lines, Style, Terminal, View, report};
+use crate::aws::{Class, CloudError};
+use crate::engine::{Ending, Event, Failure, Timed, Verb};
+use crate::plan::{Observed, Problem, Purpose, State, Tags};
 
 fn lines(events: &[Timed]) -> String {
     let paper = Paper::default();
@@ -285,4 +288,68 @@ async fn a_view_is_fed_until_everyone_has_gone() {
     drop(sender);
     assert!(driving.await.is_ok());
     assert_eq!(paper.text().lines().count(), good_run().len());
+}
+
+fn left(address: &str, id: &str, state: State) -> Observed {
+    Observed {
+        address: address.into(),
+        kind: "network-interface".to_owned(),
+        body: json!({}),
+        outputs: json!({ "id": id }).as_object().cloned().unwrap_or_default(),
+        tags: Tags::new(),
+        state,
+    }
+}
+
+#[test]
+fn a_destroy_ends_with_what_is_left_and_what_was_kept() {
+    let took = Duration::from_secs(74);
+    let kept = [Kept { what: "snapshot shop-database-final".into(), why: "the last data of database/instance".into() }];
+    let left = [
+        left("network/eni", "eni-1", State::Ready),
+        left("network/eni", "eni-2", State::Failed("in use by lambda".into())),
+    ];
+    let texts = [
+        closing::destroyed("shop", took, &[], &[], "eksup destroy"),
+        closing::destroyed("shop", took, &[], &kept, "eksup destroy"),
+        closing::destroyed("shop", took, &left, &kept, "eksup destroy"),
+    ];
+    assert_snapshot!(texts.join("\n----\n"));
+}
+
+#[test]
+fn a_plan_with_changes_names_the_next_command_and_an_empty_one_does_not() {
+    let change = create("network/vpc", "vpc", json!({}));
+    assert_eq!(
+        closing::planned(&plan_of(vec![change]), "eksup apply").as_deref(),
+        Some("Next: `eksup apply` does it.")
+    );
+    assert_eq!(closing::planned(&plan_of(Vec::new()), "eksup apply"), None);
+}
+
+#[test]
+fn a_failure_is_reported_once_with_what_why_and_what_to_do() {
+    let problem = |address: &str, message: &str| Problem { address: address.into(), message: message.into() };
+    let denied = CloudError {
+        action: "ec2:DescribeVpcs",
+        code: Some("UnauthorizedOperation".into()),
+        message: "you are not authorized to perform this operation\u{1b}[2J".into(),
+        class: Class::Denied,
+    };
+    let failures = [
+        Failure::Cloud(denied),
+        Failure::Problems(vec![problem(
+            "database/instance",
+            "storage cannot shrink from 50 to 20 GiB; leave it at 50",
+        )]),
+        Failure::Problems(vec![problem("network/vpc", "one"), problem("cluster/cluster", "two")]),
+        Failure::Moved,
+        Failure::WrongPlan("it was made for another account".into()),
+    ];
+    let reports: Vec<String> = failures.iter().filter_map(|failure| report(failure, Style::plain(80))).collect();
+    assert_eq!(reports.len(), failures.len());
+    assert_snapshot!(reports.join("\n"));
+    for said_already in [Failure::Stopped, Failure::Operations { failed: 1, total: 5 }] {
+        assert_eq!(report(&said_already, Style::plain(80)), None);
+    }
 }

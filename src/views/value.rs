@@ -47,9 +47,9 @@ pub fn with_unknowns_named(text: &str) -> String {
 pub fn is_sensitive(key: &str, value: &Value) -> bool {
     const SECRETS: &[&str] = &["password", "passwords", "passphrase", "secret", "secrets", "token", "tokens"];
     const ABOUT: &[&str] = &["arn", "arns", "name", "names", "id", "ids"];
-    // A switch of the instance metadata service: `required` or `optional`.
-    const SWITCHES: &[&str] = &["httpTokens"];
-    if SWITCHES.contains(&key) {
+    // A switch of the instance metadata service; which key encrypts a cluster's secrets.
+    const KNOWN_GOOD: &[&str] = &["httpTokens", "secretsKey"];
+    if KNOWN_GOOD.contains(&key) {
         return false;
     }
     let words = words(key);
@@ -109,7 +109,9 @@ mod tests {
             assert_eq!(shown(key, &json!("hunter2")), HIDDEN, "{key}");
             assert_eq!(shown("outer", &json!({ key: "hunter2" })), format!("{{{key}: (sensitive)}}"));
         }
-        for key in ["secretArn", "secretName", "tokenIds", "httpTokens", "keyName", "tokenizer", "secretary"] {
+        for key in
+            ["secretArn", "secretName", "tokenIds", "httpTokens", "secretsKey", "keyName", "tokenizer", "secretary"]
+        {
             assert_eq!(shown(key, &json!("x")), "x", "{key}");
         }
         assert_eq!(shown("manageMasterUserPassword", &json!(true)), "true");

@@ -25,9 +25,9 @@ pub fn elapsed(duration: Duration) -> String {
     match seconds {
         0..10 => format!("{}.{} s", seconds, duration.subsec_millis() / 100),
         10..60 => format!("{seconds} s"),
-        60..3_600 if seconds % 60 == 0 => format!("{} min", seconds / 60),
+        60..3_600 if seconds.is_multiple_of(60) => format!("{} min", seconds / 60),
         60..3_600 => format!("{} min {} s", seconds / 60, seconds % 60),
-        _ if seconds / 60 % 60 == 0 => format!("{} h", seconds / 3_600),
+        _ if (seconds / 60).is_multiple_of(60) => format!("{} h", seconds / 3_600),
         _ => format!("{} h {} min", seconds / 3_600, seconds / 60 % 60),
     }
 }

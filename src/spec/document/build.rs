@@ -43,7 +43,13 @@ struct Frame {
 
 enum FrameKind {
     List(Vec<Node>),
-    Map { entries: Vec<Entry>, key: Option<(String, Span)> },
+    Map {
+        entries: Vec<Entry>,
+        /// Where each key was first given.
+        first: HashMap<String, Span>,
+        /// The key whose value comes next.
+        key: Option<(String, Span)>,
+    },
 }
 
 struct Builder<'a> {
@@ -101,7 +107,7 @@ impl<'a> Builder<'a> {
             }
             Event::MappingStart(anchor, tag) => {
                 self.refuse_tag(tag.as_deref(), &span)?;
-                self.open(span, anchor, FrameKind::Map { entries: Vec::new(), key: None })?;
+                self.open(span, anchor, FrameKind::Map { entries: Vec::new(), first: HashMap::new(), key: None })?;
             }
             Event::SequenceEnd | Event::MappingEnd => self.close()?,
             Event::Alias(anchor) => self.alias(anchor, span)?,
@@ -193,14 +199,15 @@ impl<'a> Builder<'a> {
         match self.stack.last_mut().map(|frame| &mut frame.kind) {
             None => self.root = Some(node),
             Some(FrameKind::List(items)) => items.push(node),
-            Some(FrameKind::Map { entries, key }) => {
-                if let Some((key, key_span)) = key.take() {
-                    match entries.iter().find(|entry| entry.key == key) {
-                        Some(first) => {
-                            let problem = twice(&key, key_span, first.key_span.clone());
-                            self.problems.push(problem);
-                        }
-                        None => entries.push(Entry { key, key_span, node }),
+            Some(FrameKind::Map { entries, first, key }) => {
+                let Some((key, key_span)) = key.take() else {
+                    return Ok(());
+                };
+                match first.get(&key) {
+                    Some(first) => self.problems.push(twice(&key, key_span, first.clone())),
+                    None => {
+                        first.insert(key.clone(), key_span.clone());
+                        entries.push(Entry { key, key_span, node });
                     }
                 }
             }

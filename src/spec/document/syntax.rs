@@ -47,6 +47,10 @@ fn variable_in_brackets(source: &Source, line: usize) -> Option<Problem> {
     let end = text[column..].find('}').map_or(text.len(), |end| column + end + 1);
     let start = source.line_range(line).start;
     let written = &text[column..end];
+    let name = written.trim_start_matches("${env:").trim_end_matches('}');
+    if name.is_empty() || !name.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_') {
+        return None;
+    }
     Some(
         Problem::error(
             start + column..start + end,

@@ -63,9 +63,11 @@ pub struct Autoscaler {
     pub engine: AutoscalerEngine,
     /// NodePools (`karpenter.sh/v1`): which nodes may be added, and when they may go.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100))]
     pub node_pools: Vec<NodePool>,
     /// EC2NodeClasses (`karpenter.k8s.aws/v1`): what the nodes look like in AWS.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100))]
     pub node_classes: Vec<NodeClass>,
 }
 

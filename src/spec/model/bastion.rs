@@ -18,6 +18,7 @@ pub struct Bastion {
     pub instance_type: String,
     /// What is installed on it. The AWS CLI is there anyway.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20))]
     pub tools: Vec<Tool>,
     /// The EC2 key pair to log in with; only with `access: ssh`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -25,6 +26,7 @@ pub struct Bastion {
     pub key_name: Option<String>,
     /// The networks that may reach port 22; only with `access: ssh`. Never the whole world.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 50))]
     pub allow_from: Vec<Cidr>,
     /// The size of the encrypted root volume.
     #[serde(default = "default_disk_size")]

@@ -18,9 +18,11 @@ pub struct Cluster {
     pub endpoint: ClusterEndpoint,
     /// The control-plane logs to send to CloudWatch.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20))]
     pub logging: Vec<LogType>,
     /// Who may use the Kubernetes API, beside the identity that creates the cluster.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 1000))]
     pub access: Vec<AccessEntry>,
     /// What happens when the version's standard support ends.
     #[serde(default)]
@@ -39,9 +41,11 @@ pub struct Cluster {
     /// EKS add-ons, as names or with version and configuration.
     /// Left out: `vpc-cni`, `kube-proxy`, `coredns` and `eks-pod-identity-agent`.
     #[serde(default = "core_addons")]
+    #[schemars(length(max = 100))]
     pub addons: Vec<ClusterAddon>,
     /// Managed node groups.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100))]
     pub node_groups: Vec<NodeGroup>,
 }
 

@@ -62,6 +62,7 @@ pub struct Database {
     pub apply_immediately: bool,
     /// Further networks that may connect. The cluster's nodes and the bastion may anyway.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 50))]
     pub allow_from: Vec<Cidr>,
 }
 

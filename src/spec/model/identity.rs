@@ -12,6 +12,7 @@ pub struct Identity {
     pub mode: IdentityMode,
     /// Roles for service accounts of your own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 1000))]
     pub service_accounts: Vec<ServiceAccount>,
 }
 

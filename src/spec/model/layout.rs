@@ -130,3 +130,92 @@ fn eighths(net: Ipv4Net) -> Option<Vec<Ipv4Net>> {
 fn fits(parts: &[Ipv4Net]) -> bool {
     parts.iter().all(|part| part.prefix_len() <= NARROWEST)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spec::model::Zones;
+
+    fn network(cidr: &str) -> Network {
+        let mut network: Network = serde_json::from_value(serde_json::json!({})).unwrap();
+        network.cidr = cidr.parse().unwrap();
+        network
+    }
+
+    fn zones(count: usize) -> Vec<String> {
+        ('a'..='f').take(count).map(|letter| format!("eu-central-1{letter}")).collect()
+    }
+
+    fn written(plan: &[SubnetPlan]) -> Vec<String> {
+        plan.iter()
+            .map(|subnet| format!("{:?} {} {} {}", subnet.role, subnet.index, subnet.zone, subnet.cidr))
+            .collect()
+    }
+
+    #[test]
+    fn subnets_that_are_not_listed_are_carved() {
+        let plan = network("10.0.0.0/16").layout(&zones(2)).unwrap();
+        assert_eq!(
+            written(&plan),
+            [
+                "Public 0 eu-central-1a 10.0.224.0/22",
+                "Public 1 eu-central-1b 10.0.228.0/22",
+                "Private 0 eu-central-1a 10.0.0.0/19",
+                "Private 1 eu-central-1b 10.0.32.0/19",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_further_zone_moves_no_subnet() {
+        let network = network("10.0.0.0/16");
+        let all = network.layout(&zones(6)).unwrap();
+        for count in 1..6 {
+            let plan = network.layout(&zones(count)).unwrap();
+            assert_eq!(plan.len(), 2 * count);
+            assert!(plan.iter().all(|subnet| all.contains(subnet)));
+        }
+    }
+
+    #[test]
+    fn carved_subnets_lie_in_the_vpc_and_overlap_nothing() {
+        for cidr in ["10.0.0.0/16", "172.16.64.0/19", "192.168.4.0/22"] {
+            let network = network(cidr);
+            let plan = network.layout(&zones(6)).unwrap();
+            for (index, subnet) in plan.iter().enumerate() {
+                assert!(network.cidr.contains(subnet.cidr) && subnet.cidr.prefix() <= 28);
+                assert!(plan[..index].iter().all(|other| !other.cidr.overlaps(subnet.cidr)));
+            }
+        }
+    }
+
+    #[test]
+    fn carving_goes_around_what_is_listed() {
+        let mut network = network("10.0.0.0/16");
+        network.public_subnets = Some(vec!["10.0.0.0/20".parse().unwrap(), "10.0.224.0/20".parse().unwrap()]);
+        let plan = network.layout(&zones(2)).unwrap();
+        assert_eq!(
+            written(&plan)[2..],
+            ["Private 0 eu-central-1a 10.0.32.0/19", "Private 1 eu-central-1b 10.0.64.0/19"]
+        );
+    }
+
+    #[test]
+    fn what_does_not_fit_is_an_error() {
+        assert!(matches!(network("10.0.0.0/23").layout(&zones(2)), Err(LayoutError::TooSmall { .. })));
+        assert!(matches!(network("10.0.0.0/30").layout(&zones(2)), Err(LayoutError::TooSmall { .. })));
+        let mut full = network("10.0.0.0/16");
+        full.private_subnets = Some(vec!["10.0.0.0/17".parse().unwrap(), "10.0.128.0/17".parse().unwrap()]);
+        assert!(matches!(full.layout(&zones(2)), Err(LayoutError::NoRoom { .. })));
+        assert!(matches!(full.layout(&zones(3)), Err(LayoutError::NoRoom { .. } | LayoutError::WrongNumber { .. })));
+    }
+
+    #[test]
+    fn no_public_subnets_can_be_asked_for() {
+        let mut network = network("10.0.0.0/16");
+        network.public_subnets = Some(Vec::new());
+        network.zones = Zones::Count(3);
+        let plan = network.layout(&zones(3)).unwrap();
+        assert!(plan.len() == 3 && plan.iter().all(|subnet| subnet.role == SubnetRole::Private));
+    }
+}

@@ -17,10 +17,11 @@ pub struct Network {
     pub zones: Zones,
     /// One public subnet for each zone. Left out: carved from `cidr`. `[]`: none, and no internet gateway.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 6))]
     pub public_subnets: Option<Vec<Cidr>>,
     /// One private subnet for each zone. Left out: carved from `cidr`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1))]
+    #[schemars(length(min = 1, max = 6))]
     pub private_subnets: Option<Vec<Cidr>>,
     /// How the private subnets reach the internet.
     #[serde(default)]
@@ -30,6 +31,7 @@ pub struct Network {
     pub network_acls: Option<NetworkAcls>,
     /// VPC endpoints, by the last part of their service name: `s3`, `ecr.api`, `sts`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100))]
     pub endpoints: Vec<EndpointService>,
     /// A VPC that others own. It is used and tagged, never changed otherwise and never deleted;
     /// no other key of `network` can stand beside it.

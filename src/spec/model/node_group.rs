@@ -56,7 +56,7 @@ pub struct NodeGroup {
 impl NodeGroup {
     /// How many nodes the group starts with.
     pub fn initial(&self) -> u32 {
-        self.initial.unwrap_or(self.min.max(1)).clamp(self.min, self.max)
+        self.initial.unwrap_or(self.min)
     }
 
     /// The kind of image: the one in the file, or Amazon Linux 2023 for the architecture of the first type.

@@ -284,3 +284,81 @@ impl JsonSchema for PortRange {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_has_no_host_bits() {
+        assert_eq!("10.0.0.0/16".parse::<Cidr>().map(|cidr| cidr.to_string()), Ok("10.0.0.0/16".to_owned()));
+        let network = Cidr::from_octets([10, 0, 0, 0], 16);
+        assert_eq!("10.0.3.1/16".parse::<Cidr>(), Err(CidrError::HostBits(network)));
+        for text in ["", "10.0.0.0", "10.0.0.0/33", "10.0.0/16", "::/0", " 10.0.0.0/16"] {
+            assert_eq!(text.parse::<Cidr>(), Err(CidrError::Malformed), "{text}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_whole_gibibytes() {
+        assert_eq!("20Gi".parse(), Ok(Gibibytes(20)));
+        assert_eq!("2Ti".parse(), Ok(Gibibytes(2048)));
+        assert_eq!(Gibibytes(2048).to_string(), "2Ti");
+        assert_eq!(Gibibytes(2049).to_string(), "2049Gi");
+        for text in ["", "Gi", "20", "20G", "-1Gi", "+1Gi", "1.5Gi", "4294967296Gi", "4194304Ti"] {
+            assert_eq!(text.parse::<Gibibytes>(), Err(SizeError), "{text}");
+        }
+    }
+
+    #[test]
+    fn versions_compare_by_number() {
+        let version = |text: &str| text.parse::<KubernetesVersion>();
+        assert!(version("1.9").unwrap() < version("1.35").unwrap());
+        assert_eq!(version("1.35").map(|version| version.to_string()), Ok("1.35".to_owned()));
+        for text in ["", "1", "1.", ".1", "1.035", "v1.35", "1.35.1", "1.99999", "1.+5"] {
+            assert_eq!(version(text), Err(VersionError), "{text}");
+        }
+    }
+
+    #[test]
+    fn ports_are_one_or_a_range() {
+        assert_eq!("443".parse(), Ok(PortRange { from: 443, to: 443 }));
+        assert_eq!("1024-65535".parse(), Ok(PortRange { from: 1024, to: 65535 }));
+        for text in ["", "-", "2-1", "65536", "a", "1-2-3"] {
+            assert_eq!(text.parse::<PortRange>(), Err(PortError), "{text}");
+        }
+    }
+
+    #[test]
+    fn graviton_is_told_from_the_name() {
+        for name in [
+            "a1.large",
+            "t4g.micro",
+            "m7g.large",
+            "c6gn.xlarge",
+            "r8gd.2xlarge",
+            "x2gd.large",
+            "im4gn.large",
+            "is4gen.large",
+            "g5g.xlarge",
+            "hpc7g.4xlarge",
+        ] {
+            assert_eq!(Architecture::of_instance_type(name), Architecture::Arm64, "{name}");
+        }
+        for name in [
+            "t3.medium",
+            "m5.large",
+            "g4dn.xlarge",
+            "g5.xlarge",
+            "g6e.xlarge",
+            "gr6.4xlarge",
+            "p5en.48xlarge",
+            "trn1.2xlarge",
+            "c7i-flex.large",
+            "u-6tb1.metal",
+            "x86",
+        ] {
+            assert_eq!(Architecture::of_instance_type(name), Architecture::X86_64, "{name}");
+        }
+    }
+}

@@ -1,6 +1,7 @@
 //! What is wrong with a stack file: one [`Problem`] for each mistake, all of them together in [`Problems`].
 
 mod render;
+mod secrets;
 mod source;
 mod text;
 
@@ -9,7 +10,9 @@ use std::{fmt, ops::Range};
 use serde::Serialize;
 
 pub use render::Style;
+pub(crate) use secrets::holds_secrets;
 pub(crate) use source::Source;
+use text::presentable;
 pub(crate) use text::{any_of, list, nearest, quoted, sentence};
 
 /// Whether a problem stops eksup.
@@ -61,7 +64,7 @@ impl Problem {
     }
 
     /// The same as a warning.
-    pub(crate) fn as_warning(self) -> Self {
+    pub(crate) fn into_warning(self) -> Self {
         Self { severity: Severity::Warning, ..self }
     }
 
@@ -73,6 +76,15 @@ impl Problem {
     /// The same with a reason.
     pub(crate) fn because(self, why: impl Into<String>) -> Self {
         Self { why: Some(why.into()), ..self }
+    }
+
+    /// Whatever of the user's text got into the words: no terminal obeys it, and nobody has to scroll.
+    fn make_presentable(&mut self) {
+        let words = [&mut self.path, &mut self.message, &mut self.help];
+        let labels = self.related.iter_mut().map(|(_, label)| label);
+        for text in words.into_iter().chain(&mut self.why).chain(labels) {
+            *text = presentable(text);
+        }
     }
 
     /// The same with another place that belongs to it.
@@ -87,7 +99,13 @@ impl Problem {
 pub struct Problems {
     source: Source,
     list: Vec<Problem>,
+    /// How many errors and warnings there were before the list was cut.
+    errors: usize,
+    warnings: usize,
 }
+
+/// More problems than this are counted and not kept: they come from a file that is no stack.
+const MOST_KEPT: usize = 200;
 
 /// One problem as programs get it. Lines and columns count from 1, columns in characters.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -133,17 +151,21 @@ impl Problems {
             (place(one), one.severity, &one.message).cmp(&(place(other), other.severity, &other.message))
         });
         list.dedup_by(|one, other| one.message == other.message && one.span == other.span);
-        Self { source, list }
+        let errors = list.iter().filter(|problem| problem.severity == Severity::Error).count();
+        let warnings = list.len() - errors;
+        list.truncate(MOST_KEPT);
+        list.iter_mut().for_each(Problem::make_presentable);
+        Self { source, list, errors, warnings }
     }
 
-    /// The problems in the order of their places.
+    /// The problems in the order of their places: the first 200 of them.
     pub fn iter(&self) -> impl Iterator<Item = &Problem> {
         self.list.iter()
     }
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.list.len()
+        self.errors + self.warnings
     }
 
     /// Whether there is none.
@@ -158,7 +180,7 @@ impl Problems {
 
     /// How many of them are errors.
     pub fn errors(&self) -> usize {
-        self.list.iter().filter(|problem| problem.severity == Severity::Error).count()
+        self.errors
     }
 
     /// The line and column of a problem, both from 1; none if it is about the file as a whole.
@@ -191,12 +213,11 @@ impl Problems {
 
     /// One line that says how many errors and warnings there are.
     pub fn summary(&self) -> String {
-        let warnings = self.len() - self.errors();
         let count = |number: usize, noun: &str| match number {
             1 => format!("1 {noun}"),
             _ => format!("{number} {noun}s"),
         };
-        let counts = match (self.errors(), warnings) {
+        let counts = match (self.errors, self.warnings) {
             (errors, 0) => count(errors, "error"),
             (0, warnings) => count(warnings, "warning"),
             (errors, warnings) => {

@@ -93,7 +93,7 @@ impl<'a> Shown<'a> {
         let far = problem.related.iter().filter(|(span, _)| !is_near(problem, span, source));
         let far = far.map(|(span, label)| {
             let index = source.line_index(span.start);
-            format!("{label}, in line {}: {}", index + 1, quoted(source.line(index).trim()))
+            format!("{label}, in line {}: {}", index + 1, quoted(source.shown_line(index).trim()))
         });
         let texts: Vec<String> = problem.why.iter().cloned().chain(far).collect();
         let reason = texts.into_iter().rev().fold(None, |next, text| Some(Reason { text, next: next.map(Box::new) }));

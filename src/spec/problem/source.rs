@@ -4,7 +4,7 @@ use std::{ops::Range, sync::Arc};
 
 use miette::{MietteError, MietteSpanContents, SourceCode, SourceSpan, SpanContents};
 
-use super::text::harmless;
+use super::{secrets::secret_in_line, text::harmless};
 
 /// Lines longer than this are shown in part.
 const LONGEST_LINE: usize = 160;
@@ -20,7 +20,7 @@ pub(crate) struct Source(Arc<Inner>);
 struct Inner {
     name: String,
     text: String,
-    /// The text with everything replaced that a terminal would obey; as many bytes as the text.
+    /// The text as it may be shown; as many bytes as the text.
     shown: String,
     /// The offset of each line's first byte.
     lines: Vec<usize>,
@@ -31,7 +31,7 @@ impl Source {
         let text = text.into();
         let ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
         let lines = std::iter::once(0).chain(ends.map(|(offset, _)| offset + 1)).collect();
-        let shown = disarmed(&text);
+        let shown = showable(&text);
         Self(Arc::new(Inner { name: name.into(), text, shown, lines }))
     }
 
@@ -61,6 +61,11 @@ impl Source {
         &self.0.text[self.line_range(index)]
     }
 
+    /// A line as it may be shown.
+    pub(crate) fn shown_line(&self, index: usize) -> &str {
+        self.0.shown.get(self.line_range(index)).unwrap_or_default()
+    }
+
     /// The line and the column (in characters) of an offset, both from 1.
     pub(crate) fn position(&self, offset: usize) -> (usize, usize) {
         let offset = self.boundary(offset);
@@ -69,12 +74,14 @@ impl Source {
         (index + 1, self.0.text[start..offset].chars().count() + 1)
     }
 
-    /// The part of `span` that lies in its first line, cut to whole characters and not empty if it can be helped.
+    /// The part of `span` that lies in its first line and can be shown, cut to whole characters and not empty if it
+    /// can be helped.
     pub(crate) fn within_line(&self, span: &Range<usize>) -> Range<usize> {
         let start = self.boundary(span.start);
         let line = self.line_range(self.line_index(start));
         let start = start.min(line.end);
-        let end = self.boundary(span.end.max(start)).min(line.end).max(start);
+        let longest = start + LONGEST_LINE - LEAD;
+        let end = self.boundary(span.end.min(longest).max(start)).min(line.end).max(start);
         let text = self.0.text[start..end].trim_end();
         let end = if text.is_empty() { end } else { start + text.len() };
         // A place at the end of a line or of the file points at the last character before it.
@@ -138,16 +145,25 @@ impl SourceCode for Source {
     }
 }
 
-/// The text with `?` for every byte of a character that a terminal would obey.
-fn disarmed(text: &str) -> String {
+/// The text as it may be shown, with as many bytes: `?` for every byte of a character that a terminal would obey,
+/// and `*` for the values of secrets.
+fn showable(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
-    for character in text.chars() {
-        let kept = matches!(character, '\n' | '\t') || harmless(character) == character;
-        match kept {
-            true => shown.push(character),
-            // A carriage return becomes blank: it mostly belongs to the end of the line.
-            false if character == '\r' => shown.push(' '),
-            false => shown.extend(std::iter::repeat_n('?', character.len_utf8())),
+    for line in text.split_inclusive('\n') {
+        let secret = secret_in_line(line.trim_end()).unwrap_or(line.len());
+        for (offset, character) in line.char_indices() {
+            let instead = match character {
+                '\n' | '\t' | ' ' => None,
+                // A carriage return mostly belongs to the end of the line.
+                '\r' => Some(' '),
+                _ if offset >= secret => Some('*'),
+                _ if harmless(character) != character => Some('?'),
+                _ => None,
+            };
+            match instead {
+                Some(instead) => shown.extend(std::iter::repeat_n(instead, character.len_utf8())),
+                None => shown.push(character),
+            }
         }
     }
     shown
@@ -180,6 +196,13 @@ mod tests {
     fn what_a_terminal_would_obey_is_not_shown() {
         let source = Source::new("f", "a: \u{1b}[31m\u{9b}x\u{202e}\n");
         assert_eq!(source.0.shown, "a: ?[31m??x???\n");
+        assert_eq!(source.0.shown.len(), source.text().len());
+    }
+
+    #[test]
+    fn the_value_of_a_secret_is_not_shown() {
+        let source = Source::new("f", "password: hünter 2\r\nuser: a\n");
+        assert_eq!(source.0.shown, "password: ******* * \nuser: a\n");
         assert_eq!(source.0.shown.len(), source.text().len());
     }
 }

@@ -3,6 +3,21 @@
 /// The longest piece of the user's own text that a message repeats.
 const LONGEST_QUOTE: usize = 60;
 
+/// The longest message, reason or help.
+const LONGEST_TEXT: usize = 800;
+
+/// Words as they may be shown: without anything that a terminal would obey but line ends, and not endless.
+pub(super) fn presentable(text: &str) -> String {
+    let keep = |character| {
+        if character == '\n' { character } else { harmless(character) }
+    };
+    let mut shown: String = text.chars().take(LONGEST_TEXT).map(keep).collect();
+    if text.chars().nth(LONGEST_TEXT).is_some() {
+        shown.push('…');
+    }
+    shown
+}
+
 /// What the user wrote, in backticks, shortened, and without anything that a terminal would obey.
 pub(crate) fn quoted(text: &str) -> String {
     let mut shown: String = text.chars().take(LONGEST_QUOTE).map(harmless).collect();

@@ -3,7 +3,7 @@
 use super::{Finding, Report};
 use crate::spec::document::Path;
 use crate::spec::model::{Autoscaler, AutoscalerEngine, Stack};
-use crate::spec::problem::quoted;
+use crate::spec::problem::{any_of, nearest, quoted};
 
 pub(super) fn check(stack: &Stack, report: &mut Report<'_>) {
     interruption_has_a_reader(stack, report);
@@ -94,10 +94,10 @@ fn pools_have_their_class(autoscaler: &Autoscaler, report: &mut Report<'_>) {
         }
         let path =
             place("nodePools").index(index).key("spec").key("template").key("spec").key("nodeClassRef").key("name");
-        let help = match classes.as_slice() {
-            [] => format!("add `nodeClasses: [{{ name: {name}, spec: … }}]`"),
-            [only] => format!("write `{only}`, or add an EC2NodeClass with this name"),
-            _ => format!("write {}, or add an EC2NodeClass with this name", crate::spec::problem::any_of(&classes)),
+        let help = match (nearest(name, classes.iter().copied()), classes.as_slice()) {
+            (Some(likely), _) => format!("write `{likely}`"),
+            (None, []) => format!("add `nodeClasses: [{{ name: {name}, spec: … }}]`"),
+            (None, _) => format!("write {}, or add an EC2NodeClass with this name", any_of(&classes)),
         };
         let finding = Finding::new(path, format!("there is no EC2NodeClass named {}", quoted(name)), help)
             .given(place("nodeClasses"));

@@ -9,8 +9,10 @@ mod bastion;
 mod cluster;
 mod database;
 mod identity;
+mod literals;
 mod metadata;
 mod network;
+mod network_acls;
 mod node_groups;
 mod node_pools;
 mod reach;
@@ -35,8 +37,12 @@ pub(crate) fn check(stack: &Stack, document: &Node, damaged: &[Path]) -> Vec<Pro
     identity::check(stack, &mut report);
     autoscaler::check(stack, &mut report);
     node_pools::check(stack, &mut report);
+    literals::check(document, &mut report);
     report.problems
 }
+
+/// After so many findings the rest is not looked at: nobody reads them.
+const MOST_FINDINGS: usize = 500;
 
 /// Where rules report to.
 pub(crate) struct Report<'a> {
@@ -111,7 +117,7 @@ impl<'a> Report<'a> {
         let misled = |damaged: &Path| {
             damaged.contains(&finding.path) || finding.concerns.iter().any(|concern| concern.touches(damaged))
         };
-        if self.damaged.iter().any(misled) {
+        if self.problems.len() >= MOST_FINDINGS || self.damaged.iter().any(misled) {
             return;
         }
         let span = match finding.at_key {
@@ -123,7 +129,7 @@ impl<'a> Report<'a> {
         for (path, label) in finding.related {
             problem = problem.see(self.document.locate(&path), label);
         }
-        self.problems.push(if finding.warning { problem.as_warning() } else { problem });
+        self.problems.push(if finding.warning { problem.into_warning() } else { problem });
     }
 
     /// Whether the user wrote something at a place.

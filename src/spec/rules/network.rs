@@ -1,12 +1,10 @@
-//! Rules for `network`: addresses, zones, ACLs, and VPCs of others.
+//! Rules for `network`: addresses, zones, endpoints, and VPCs of others.
 
 use super::addresses::{is_private, is_unusable};
-use super::{Finding, Report, refuse_repetitions};
+use super::{Finding, Report, network_acls, refuse_repetitions};
 use crate::spec::document::Path;
-use crate::spec::model::{
-    AclAction, AclProtocol, AclRule, Cidr, ExistingNetwork, LayoutError, Nat, Network, Stack, Zones,
-};
-use crate::spec::problem::{list, nearest, quoted};
+use crate::spec::model::{Cidr, ExistingNetwork, LayoutError, Nat, Network, Stack, Zones};
+use crate::spec::problem::{nearest, quoted};
 
 /// Endpoint services that stacks like these use; others are let through with a warning.
 const ENDPOINTS: &[&str] = &[
@@ -79,7 +77,7 @@ pub(super) fn check(stack: &Stack, report: &mut Report<'_>) {
     subnets_do_not_overlap(network, report);
     nat_has_a_place(network, report);
     endpoints_are_known(network, report);
-    acl_rules_make_sense(network, report);
+    network_acls::check(network, report);
 }
 
 fn place(key: &str) -> Path {
@@ -162,7 +160,7 @@ fn zones_are_in_the_region(stack: &Stack, network: &Network, report: &mut Report
     let region = &stack.metadata.region;
     refuse_repetitions(report, &place("zones"), names, Clone::clone);
     for (index, name) in names.iter().enumerate() {
-        if !name.strip_prefix(region.as_str()).is_some_and(|letter| letter.len() == 1) {
+        if name.strip_prefix(region.as_str()).is_none_or(|letter| letter.len() != 1) {
             let letter = name.chars().last().unwrap_or('a');
             report.add(
                 Finding::new(
@@ -308,88 +306,5 @@ fn endpoints_are_known(network: &Network, report: &mut Report<'_>) {
         );
         // `ecr` alone has never been a service; anything else may be a new one.
         report.add(if endpoint.0 == "ecr" { finding } else { finding.warning() });
-    }
-}
-
-fn acl_rules_make_sense(network: &Network, report: &mut Report<'_>) {
-    let Some(acls) = &network.network_acls else {
-        return;
-    };
-    for (role, acl) in [("public", &acls.public), ("private", &acls.private)] {
-        for (direction, rules) in [("ingress", &acl.ingress), ("egress", &acl.egress)] {
-            let path = place("networkAcls").key(role).key(direction);
-            acl_direction_makes_sense(&path, rules, report);
-        }
-    }
-}
-
-fn acl_direction_makes_sense(path: &Path, rules: &[AclRule], report: &mut Report<'_>) {
-    for (index, rule) in rules.iter().enumerate() {
-        acl_ports_fit_the_protocol(&path.index(index), rule, report);
-        if let Some(first) = rules[..index].iter().position(|other| other.rule_number == rule.rule_number) {
-            report.add(
-                Finding::new(
-                    path.index(index).key("ruleNumber"),
-                    format!("the rule number {} is used twice", rule.rule_number),
-                    "give each rule of a direction a number of its own; ten apart leaves room",
-                )
-                .see(path.index(first).key("ruleNumber"), "first here"),
-            );
-        }
-    }
-    if rules.is_empty() {
-        report.add(
-            Finding::of_key(
-                path.clone(),
-                format!("{} has no rule, so that nothing passes", quoted(path.last_key().unwrap_or_default())),
-                "write the rules that let traffic through, or remove the line to let everything through",
-            )
-            .because("what no rule allows, an ACL drops"),
-        );
-    } else if !rules.iter().any(lets_answers_through) {
-        report.add(
-            Finding::of_key(
-                path.clone(),
-                "no rule lets the answers to connections through",
-                "add a rule such as `{ ruleNumber: 900, protocol: tcp, ports: 1024-65535, cidr: 0.0.0.0/0, action: allow }`",
-            )
-            .because("ACLs are stateless: the answer to a connection arrives at a port from 1024 on, and needs a rule too")
-            .warning(),
-        );
-    }
-}
-
-fn lets_answers_through(rule: &AclRule) -> bool {
-    let ports = rule.ports.is_none_or(|ports| ports.from <= 32768 && ports.to >= 60999);
-    let protocol = matches!(rule.protocol, AclProtocol::All | AclProtocol::Tcp);
-    rule.action == AclAction::Allow && protocol && ports
-}
-
-fn acl_ports_fit_the_protocol(path: &Path, rule: &AclRule, report: &mut Report<'_>) {
-    let with_ports = matches!(rule.protocol, AclProtocol::Tcp | AclProtocol::Udp);
-    let protocol = match rule.protocol {
-        AclProtocol::All => "all",
-        AclProtocol::Tcp => "tcp",
-        AclProtocol::Udp => "udp",
-        AclProtocol::Icmp => "icmp",
-    };
-    match (with_ports, rule.ports) {
-        (true, None) => report.add(
-            Finding::new(
-                path.clone(),
-                format!("a rule for `{protocol}` needs `ports`"),
-                "add `ports: 443`, or `ports: 0-65535` for all of them",
-            )
-            .given(path.key("protocol")),
-        ),
-        (false, Some(_)) => report.add(
-            Finding::of_key(
-                path.key("ports"),
-                format!("`ports` mean nothing with `protocol: {protocol}`"),
-                format!("add {}, or remove `ports`", list(&["protocol: tcp"])),
-            )
-            .given(path.key("protocol")),
-        ),
-        _ => {}
     }
 }

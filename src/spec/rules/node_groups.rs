@@ -221,6 +221,16 @@ fn labels_are_allowed(group: &NodeGroup, path: &Path, report: &mut Report<'_>) {
                 .because("EKS refuses such labels on node groups, and a node may not give them to itself"),
             );
         }
+        if value.is_empty() {
+            report.add(
+                Finding::new(
+                    path.clone(),
+                    format!("the label {} has an empty value", quoted(key)),
+                    format!("write a value, such as `{key}: \"true\"`"),
+                )
+                .because("Kubernetes allows it, but EKS refuses it on node groups"),
+            );
+        }
         if let Some(complaint) = broken("label-value", value) {
             let message = format!("the label value is {}, {}", quoted(value), complaint.what);
             report.add(Finding::new(path, message, complaint.help));

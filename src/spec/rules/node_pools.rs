@@ -15,6 +15,8 @@ const TEMPLATE_SPEC_KEYS: &[&str] =
     &["taints", "startupTaints", "requirements", "nodeClassRef", "expireAfter", "terminationGracePeriod"];
 const OPERATORS: &[&str] = &["In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt", "Gte", "Lte"];
 const CONSOLIDATION_POLICIES: &[&str] = &["WhenEmptyOrUnderutilized", "WhenEmpty", "Balanced"];
+/// More unknown keys than this are not those of a spec.
+const MOST_KEYS: usize = 100;
 const CLASS_KEYS: &[&str] = &[
     "subnetSelectorTerms",
     "securityGroupSelectorTerms",
@@ -71,7 +73,8 @@ fn is_a_spec(spec: &Spec, path: &Path, report: &mut Report<'_>) -> bool {
 }
 
 fn keys_are_known(spec: &Spec, known: &[&str], what: &str, path: &Path, report: &mut Report<'_>) {
-    for key in spec.keys().filter(|key| !known.contains(&key.as_str())) {
+    let unknown = spec.keys().filter(|key| !known.contains(&key.as_str()));
+    for key in unknown.take(MOST_KEYS) {
         let help = match (key.as_str(), nearest(key, known.iter().copied())) {
             ("provider" | "providerRef" | "requirements" | "ttlSecondsAfterEmpty" | "ttlSecondsUntilExpired", _)
                 if what == "a NodePool" =>
@@ -235,7 +238,9 @@ fn class_is_usable(spec: &Spec, path: &Path, stack: &str, report: &mut Report<'_
         ("securityGroupSelectorTerms", discovery),
     ];
     for (key, example) in needed {
-        if !spec.get(key).and_then(Json::as_array).is_some_and(|terms| !terms.is_empty()) {
+        let old = spec.contains_key(key.trim_end_matches("Terms"));
+        let terms = spec.get(key).and_then(Json::as_array);
+        if !old && terms.is_none_or(Vec::is_empty) {
             let place = if spec.contains_key(key) { path.key(key) } else { path.clone() };
             report.add(Finding::of_key(
                 place,

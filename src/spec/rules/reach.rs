@@ -19,6 +19,7 @@ pub(super) fn check(stack: &Stack, report: &mut Report<'_>) {
     if network.existing.is_none() && network.nat == Nat::None {
         endpoints_stand_in_for_nat(stack, network, report);
         bastion_tools_can_be_fetched(stack, report);
+        kubernetes_api_is_in_the_vpc(stack, report);
     }
 }
 
@@ -205,6 +206,23 @@ fn bastion_tools_can_be_fetched(stack: &Stack, report: &mut Report<'_>) {
             .because(
                 "it is downloaded from its makers; the other tools are packages of Amazon Linux, which come from S3",
             )
+            .see(Path::of("network.nat"), "no way out"),
+        );
+    }
+}
+
+fn kubernetes_api_is_in_the_vpc(stack: &Stack, report: &mut Report<'_>) {
+    let Some(cluster) = stack.cluster.as_ref().filter(|cluster| has_private_nodes(stack, cluster)) else {
+        return;
+    };
+    if cluster.endpoint.public && !cluster.endpoint.private {
+        report.add(
+            Finding::new(
+                Path::of("cluster.endpoint.private"),
+                "the nodes could not reach the Kubernetes API",
+                "write `private: true`, so that they reach it inside the VPC",
+            )
+            .because("without NAT they have no way to its public endpoint")
             .see(Path::of("network.nat"), "no way out"),
         );
     }

@@ -1,12 +1,14 @@
 //! Keys that are unknown or missing: the likely one, where the key belongs, or why there is none.
 
+use std::collections::HashSet;
+
 use serde_json::Value as Json;
 
 use super::schema::description;
 use super::values::first_sentence;
-use super::{formats, name_of};
+use super::{formats, holder_of};
 use crate::spec::document::{Path, Span};
-use crate::spec::problem::{Problem, list, nearest, quoted};
+use crate::spec::problem::{Problem, holds_secrets, list, nearest, quoted};
 
 /// Keys that people write out of habit from other tools: where, what, why it is not here, and what to do.
 /// `*` stands for every place.
@@ -189,17 +191,24 @@ const HOMES: &[(&str, &str)] = &[
     ("loadBalancerController", "addons"),
 ];
 
+/// Whether a key is the name, or a secret's name with a typo.
+fn is_meant(name: &str, key: &str) -> bool {
+    name == key || (holds_secrets(name) && nearest(key, [name]).is_some())
+}
+
 /// The message for a key that is not known at a place, and the known key that was meant, if one is likely.
 pub(super) fn unknown<'a>(
     path: &Path,
     key: &str,
     span: &Span,
     known: &[&'a str],
-    given: &[String],
+    given: &HashSet<String>,
 ) -> (Problem, Option<&'a str>) {
     let place = path.pattern();
-    let holder = if path.is_root() { "a stack file".to_owned() } else { name_of(path) };
-    let habit = HABITS.iter().find(|(where_, keys, ..)| (*where_ == place || *where_ == "*") && keys.contains(&key));
+    let holder = if path.is_root() { "a stack file".to_owned() } else { holder_of(path) };
+    let habit = HABITS
+        .iter()
+        .find(|(where_, keys, ..)| (*where_ == place || *where_ == "*") && keys.iter().any(|name| is_meant(name, key)));
     if let Some((_, _, why, help)) = habit {
         let message = format!("{} cannot stand in {holder}", quoted(key));
         return (Problem::error(span.clone(), message, *help).because(*why), None);
@@ -211,7 +220,7 @@ pub(super) fn unknown<'a>(
         .and_then(|(_, _, ours)| known.iter().find(|name| *name == ours));
     let likely = synonym.copied().or_else(|| nearest(key, known.iter().copied()));
     if let Some(likely) = likely {
-        let help = match given.iter().any(|key| key == likely) {
+        let help = match given.contains(likely) {
             true => format!("`{likely}` is given already; remove one of the two"),
             false if likely == "existing" => {
                 "write `existing: { vpcId: vpc-…, publicSubnetIds: […], privateSubnetIds: […] }`".to_owned()
@@ -236,6 +245,12 @@ pub(super) fn unknown<'a>(
     (Problem::error(span.clone(), message, help), None)
 }
 
+/// The message for a key that is not known at a place, without a guess at what was meant.
+pub(super) fn unexplained(path: &Path, key: &str, span: &Span) -> Problem {
+    let holder = if path.is_root() { "a stack file".to_owned() } else { holder_of(path) };
+    Problem::error(span.clone(), format!("{} is not a key of {holder}", quoted(key)), "remove it")
+}
+
 /// The message for keys that a place needs.
 pub(super) fn missing(
     root: &Json,
@@ -253,7 +268,7 @@ pub(super) fn missing(
     let lines: Vec<String> = names.iter().map(|name| sample(path, name)).collect();
     let problem = Problem::error(
         span,
-        format!("{} lacks {noun} {}", name_of(path), list(names)),
+        format!("{} lacks {noun} {}", holder_of(path), list(names)),
         format!("add {}", lines.join(", ")),
     );
     match meanings.is_empty() {

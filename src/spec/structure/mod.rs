@@ -4,18 +4,24 @@
 //! What is wrong is reported and then replaced by an example of something right, and its place is remembered as
 //! damaged: so the rest of the file can still be understood, and all mistakes be reported at once.
 
+mod choices;
 mod formats;
 mod keys;
 mod schema;
 mod values;
 
+use std::collections::HashSet;
+
 use serde_json::Value as Json;
 
 use super::document::{Entry, Node, Path, Span, Step, Value};
 use super::problem::{Problem, quoted};
-pub(crate) use formats::{FORMATS, known_regions};
+pub(crate) use formats::{FORMATS, check_format, known_regions};
 use schema::Shape;
 pub(crate) use schema::{example, published};
+
+/// After so many problems nobody reads what unknown keys might have meant.
+const MOST_EXPLAINED: usize = 500;
 
 /// What the walk found.
 #[derive(Debug, Default)]
@@ -52,7 +58,7 @@ impl<'a> Walk<'a> {
         }
         let verdict = match shape {
             Shape::Anything => Ok(()),
-            Shape::Choice(choices) => values::choice(node, &choices, path),
+            Shape::Choice(choices) => choices::check(node, &choices, path),
             Shape::Boolean => values::boolean(node, path),
             Shape::Integer { minimum, maximum } => values::integer(node, minimum, maximum, path),
             Shape::Text { format, lengths } => values::text(node, format, lengths, path),
@@ -74,6 +80,9 @@ impl<'a> Walk<'a> {
     /// Reports a wrong value, and says so if it came from the environment.
     fn report(&mut self, problem: Problem, node: &Node, path: &Path) {
         let mut problem = problem.at(path);
+        if let Some(name) = node.text().and_then(shell_variable) {
+            problem.help = format!("write `${{env:{name}}}`, if the environment variable is meant");
+        }
         if let Some(variable) = &node.variable {
             let origin = format!("the value comes from the environment variable `{variable}`");
             problem.why = Some(match problem.why {
@@ -153,7 +162,7 @@ impl<'a> Walk<'a> {
             self.report(problem, node, path);
             return self.mend(node, schema, path);
         };
-        let given: Vec<String> = entries.iter().map(|entry| entry.key.clone()).collect();
+        let given: HashSet<String> = entries.iter().map(|entry| entry.key.clone()).collect();
         let mut meant = Vec::new();
         entries.retain_mut(|Entry { key, key_span, node }| match properties.get(key.as_str()) {
             Some(property) => {
@@ -161,7 +170,11 @@ impl<'a> Walk<'a> {
                 true
             }
             None => {
-                let (problem, likely) = keys::unknown(path, key, key_span, &names, &given);
+                let many = self.findings.problems.len() > MOST_EXPLAINED;
+                let (problem, likely) = match many {
+                    true => (keys::unexplained(path, key, key_span), None),
+                    false => keys::unknown(path, key, key_span, &names, &given),
+                };
                 self.findings.problems.push(problem.at(path.key(key.as_str())));
                 if let Some(likely) = likely.filter(|name| properties.contains_key(*name)) {
                     meant.push(likely.to_owned());
@@ -171,7 +184,7 @@ impl<'a> Walk<'a> {
         });
         // A key that was meant but misspelt is not missing: one mistake gets one message.
         self.findings.damaged.extend(meant.iter().map(|name| path.key(name.as_str())));
-        let missing = required.iter().filter(|name| !given.iter().any(|key| key == *name));
+        let missing = required.iter().filter(|name| !given.contains(**name));
         let missing: Vec<&str> = missing.copied().collect();
         let unexplained: Vec<&str> =
             missing.iter().filter(|name| !meant.iter().any(|key| key == *name)).copied().collect();
@@ -190,11 +203,41 @@ impl<'a> Walk<'a> {
     }
 }
 
+/// The name in `$NAME` or `${NAME}`.
+fn shell_variable(text: &str) -> Option<&str> {
+    let name = text.strip_prefix('$')?;
+    let name = name.strip_prefix('{').and_then(|name| name.strip_suffix('}')).unwrap_or(name);
+    let is_name = |character: char| character.is_ascii_alphanumeric() || character == '_';
+    (!name.is_empty() && name.chars().all(is_name)).then_some(name)
+}
+
 /// Where a mapping's first key stands.
 fn heading(node: &Node) -> Option<Span> {
     match &node.value {
         Value::Map(entries) => entries.first().map(|entry| entry.key_span.clone()),
         _ => None,
+    }
+}
+
+/// What the mappings in a list are, for a sentence.
+const MEMBERS: &[(&str, &str)] = &[
+    ("nodeGroups", "a node group"),
+    ("access", "an access entry"),
+    ("addons", "an add-on"),
+    ("serviceAccounts", "a service account"),
+    ("nodePools", "a NodePool"),
+    ("nodeClasses", "an EC2NodeClass"),
+    ("taints", "a taint"),
+    ("ingress", "a rule"),
+    ("egress", "a rule"),
+];
+
+/// The name of a mapping for a sentence such as "… is not a key of …".
+pub(crate) fn holder_of(path: &Path) -> String {
+    let member = |key: &str| MEMBERS.iter().find(|(list, _)| *list == key).map(|(_, name)| *name);
+    match path.steps().last() {
+        Some(Step::Index(_)) => path.last_key().and_then(member).map_or_else(|| name_of(path), str::to_owned),
+        _ => name_of(path),
     }
 }
 

@@ -116,6 +116,7 @@ fn compare_items<'a>(place: &Place<'a>, before: &'a [Value], after: &'a [Value],
         && before.len() == after.len()
         && old.is_object()
         && new.is_object()
+        && name_of(old) == name_of(new)
     {
         let position = before.iter().position(|item| item == *old).unwrap_or_default();
         return compare(&place.item(&position.to_string()), old, new, found);
@@ -191,6 +192,7 @@ fn said(path: &str, text: impl Into<String>) -> Difference {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use serde_json::json;
 
     use super::*;
@@ -228,7 +230,7 @@ mod tests {
         let expected = [
             "field.Statement[Read].Action: + s3:List",
             "field.Statement: - {Action: ec2:*, Effect: Allow, Resource: *, Sid: Old}",
-            "field.Statement: + {Action: iam:*, Effect: Deny, Resource: (known …r apply: network/vpc id)}",
+            "field.Statement: + {Action: iam:*, Effect: Deny, Resource: (kn…fter apply: network/vpc id)}",
         ];
         assert_eq!(lines(before.clone(), after.clone()), expected);
         assert_eq!(lines(json!(before.to_string()), json!(after.to_string())), expected, "as text it is the same");
@@ -269,5 +271,32 @@ mod tests {
     #[test]
     fn values_that_only_look_different_are_said_to_be_the_same() {
         assert_eq!(lines(json!("{\"a\":1}"), json!("{ \"a\": 1 }")), ["field: the same in another form"]);
+    }
+
+    fn any_value() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            ".{0,12}".prop_map(Value::from),
+            Just(json!("{\"a\": [1]}")),
+            Just(json!("${output:network/vpc#id}")),
+        ];
+        leaf.prop_recursive(4, 32, 5, |inner| {
+            let key = prop_oneof![Just("name".to_owned()), Just("password".to_owned()), ".{0,4}"];
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
+                prop::collection::btree_map(key, inner, 0..5)
+                    .prop_map(|fields| Value::Object(fields.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_differs_something_is_said_and_not_too_much(before in any_value(), after in any_value()) {
+            let lines = differences("field", &before, &after);
+            prop_assert!(!lines.is_empty() && lines.len() <= MOST);
+        }
     }
 }

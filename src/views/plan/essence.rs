@@ -19,8 +19,10 @@ pub fn essence(body: &Value) -> Vec<String> {
         |body| first(body, &["instanceType", "instanceTypes", "instanceClass"]),
         sizes,
         |body| with_unit(body, &["storage", "diskSize", "volumeSize", "allocatedStorage"], "GiB"),
+        traffic,
+        service_account,
         |body| first(body, &["service", "serviceName", "principal", "addon", "addonName"]),
-        |body| first(body, &["name", "policyArn", "url", "namespace"]),
+        |body| first(body, &["name", "policyArn", "url"]),
     ];
     let mut facts: Vec<String> = WORDS.iter().filter_map(|word| word(body)).take(MOST).collect();
     facts.dedup();
@@ -62,8 +64,29 @@ fn sizes(body: &Value) -> Option<String> {
     Some(if min == max { format!("{min} nodes") } else { format!("{min} to {max} nodes") })
 }
 
+/// `ingress tcp 3306 10.0.0.0/16`
+fn traffic(body: &Value) -> Option<String> {
+    let direction = first(body, &["direction"])?;
+    let protocol =
+        first(body, &["protocol"]).map(|protocol| if protocol == "-1" { "all".to_owned() } else { protocol });
+    let port = |at: usize| body.get("ports")?.get(at)?.as_i64();
+    let ports = match (port(0), port(1)) {
+        (Some(from), Some(to)) if from == to => Some(from.to_string()),
+        (Some(from), Some(to)) => Some(format!("{from}-{to}")),
+        _ => None,
+    };
+    let peer = body.get("peer").and_then(|peer| first(peer, &["cidr", "group"]));
+    Some([Some(direction), protocol, ports, peer].into_iter().flatten().collect::<Vec<_>>().join(" "))
+}
+
+/// `kube-system/ebs-csi`
+fn service_account(body: &Value) -> Option<String> {
+    Some(format!("{}/{}", first(body, &["namespace"])?, first(body, &["serviceAccount"])?))
+}
+
 fn with_unit(body: &Value, fields: &[&str], unit: &str) -> Option<String> {
-    let number = fields.iter().find_map(|field| body.get(*field)?.as_u64())?;
+    let size = |value: &Value| value.as_u64().or_else(|| value.get("size")?.as_u64());
+    let number = fields.iter().find_map(|field| size(body.get(*field)?))?;
     Some(format!("{number} {unit}"))
 }
 
@@ -86,6 +109,15 @@ mod tests {
                 json!({ "instanceTypes": ["t3.medium", "t3.large"], "min": 2, "max": 3 }),
                 "t3.medium, t3.large; 2 to 3 nodes",
             ),
+            (
+                json!({ "direction": "ingress", "protocol": "tcp", "ports": [3306, 3306], "peer": { "cidr": "10.0.0.0/16" } }),
+                "ingress tcp 3306 10.0.0.0/16",
+            ),
+            (
+                json!({ "direction": "egress", "protocol": "-1", "ports": null, "peer": { "group": "${output:a/b#id}" } }),
+                "egress all",
+            ),
+            (json!({ "namespace": "kube-system", "serviceAccount": "ebs", "role": "r" }), "kube-system/ebs"),
             (json!({ "version": null, "name": "", "password": "x" }), ""),
             (json!("no object"), ""),
         ];

@@ -127,7 +127,7 @@ fn entry(change: &Change) -> Entry {
     let address = change.address.as_str();
     Entry {
         action: change.action,
-        name: address.split_once('/').map_or(address, |(_, name)| name).to_owned(),
+        name: one_line(address.split_once('/').map_or(address, |(_, name)| name)),
         kind: change.kind.clone(),
         facts: facts(change),
         details: details(change),

@@ -82,6 +82,7 @@ fn replaced_group() -> Change {
         json!({ "instanceTypes": ["t3.medium"], "min": 2, "max": 3, "userData": "x" }),
     )
     .with_field("instanceTypes", json!(["t3.medium"]), json!(["t3.large"]))
+    .with_field("joinToken", json!("hunter2"), json!("hunter22"))
     .with_field(
         "userData",
         json!("#!/bin/sh\n".repeat(40)),
@@ -145,7 +146,7 @@ fn colour_adds_nothing_but_colour() {
 fn no_form_of_a_plan_shows_a_password() {
     let plan = rich();
     for text in [plan_text(&plan, Style::plain(400)), plan_json(&plan).to_string(), plan_markdown(&plan)] {
-        assert!(!text.contains("hunter2"), "{text}");
+        assert!(!text.contains("hunter2"), "{}", text.len());
     }
 }
 
@@ -200,7 +201,7 @@ fn a_fence_in_a_value_does_not_end_the_block() {
     let change = standing("network/vpc", "vpc", Action::Update, "vpc-1", json!({})).with_field(
         "name",
         json!("a"),
-        json!("```\n<script>"),
+        json!("``` <script>"),
     );
     assert!(plan_markdown(&plan_of(vec![change])).contains("\n````diff\n"));
 }
@@ -208,11 +209,11 @@ fn a_fence_in_a_value_does_not_end_the_block() {
 #[test]
 fn a_plan_too_long_for_a_comment_is_cut_at_a_phase() {
     let many = |phase: &str| {
-        (0..500)
+        (0..900)
             .map(|at| create(&format!("{phase}/subnet/{at}"), "subnet", json!({ "cidr": "10.0.0.0/24" })))
             .collect::<Vec<_>>()
     };
     let text = plan_markdown(&plan_of(many("network").into_iter().chain(many("nodes")).collect()));
     assert!(text.len() < 65_536, "{}", text.len());
-    assert!(text.contains("<b>nodes</b>: 500 to create; too long to be shown here"), "{text}");
+    assert!(text.contains("<b>nodes</b>: 900 to create; too long to be shown here"), "{}", text.len());
 }

@@ -28,7 +28,7 @@ pub fn plan_text(plan: &Plan, style: Style) -> String {
         lines.extend(section_lines(section, style));
     }
     lines.push(String::new());
-    lines.push(style.paint(Paint::Heading, &summary_line(plan)));
+    lines.extend(wrap(&summary_line(plan), style.width).iter().map(|line| style.paint(Paint::Heading, line)));
     lines.extend(mark_list(plan, style));
     lines.push(String::new());
     lines.join("\n")

@@ -1,4 +1,4 @@
-"""The cloud's own paths under `/sandbox/`: weather, calls, inventory, reset."""
+"""The cloud's own paths under `/sandbox/`: weather, time, calls, inventory, reset."""
 
 import json
 import os
@@ -31,6 +31,11 @@ def answer(gateway, incoming):
         if what == ("POST", "reset"):
             _reset()
             return _json(200, {})
+        if what == ("POST", "time"):
+            with _state():
+                CLOCK.forward(float(json.loads(incoming.body)["forward"]))
+                CLOCK.catch_up()
+            return _json(200, {})
         if what == ("POST", "end"):
             threading.Timer(0.05, os._exit, (0,)).start()
             return _json(200, {})
@@ -38,7 +43,7 @@ def answer(gateway, incoming):
             with _state():
                 CLOCK.catch_up()
                 return _json(200, inventory.everything("all" in incoming.query))
-    except (weather.BadWeather, ValueError) as error:
+    except (weather.BadWeather, ValueError, KeyError, TypeError) as error:
         return _json(400, {"error": str(error)})
     return _json(404, {"error": f"no such path: {incoming.method} {incoming.path}"})
 

@@ -2,7 +2,7 @@
 
 import base64
 
-from .testing import REGION, ZONES, CloudTest, client, tagged
+from .testing import LONG, REGION, ZONES, CloudTest, client, tagged
 
 
 class Launches(CloudTest):
@@ -83,10 +83,11 @@ class Launches(CloudTest):
         self.assertEqual(found["Tags"], [{"Key": "owner", "Value": "me"}])
 
     def test_an_instance_takes_its_time_and_everything_goes_with_it(self):
-        self.weather(seconds={"instance": 0.4})
+        self.weather(seconds={"instance": LONG})
         name = self.launch(LaunchTemplate={"LaunchTemplateId": self.template()})[0]["InstanceId"]
         self.assertEqual(self.instances([name])[0]["State"]["Name"], "pending")
-        self.until("it runs", lambda: self.instances([name])[0]["State"]["Name"] == "running")
+        self.later()
+        self.assertTrue(self.instances([name])[0]["State"]["Name"] == "running")
         self.ec2.terminate_instances(InstanceIds=[name])
         self.assertEqual(self.instances([name])[0]["State"]["Name"], "shutting-down")
         self.refused(
@@ -95,9 +96,8 @@ class Launches(CloudTest):
             self.ec2.delete_security_group,
             GroupId=self.group_id,
         )
-        self.until(
-            "it is terminated", lambda: self.instances([name])[0]["State"]["Name"] == "terminated"
-        )
+        self.later()
+        self.assertTrue(self.instances([name])[0]["State"]["Name"] == "terminated")
         self.assertEqual(self.instances([name])[0]["NetworkInterfaces"], [])
         self.ec2.delete_security_group(GroupId=self.group_id)
         kinds = " ".join(self.inventory())
@@ -133,7 +133,7 @@ class Launches(CloudTest):
         self.assertEqual(self.instances(), [])
 
     def test_a_dry_run_proves_that_ec2_believes_in_a_profile(self):
-        self.weather(role_delay_seconds=0.5)
+        self.weather(role_delay_seconds=LONG)
         self.profile("fresh", "nodes")
         asked = {
             "ImageId": self.image(),
@@ -148,13 +148,8 @@ class Launches(CloudTest):
             "InvalidParameterValue", "Invalid IAM Instance Profile", self.ec2.run_instances, **asked
         )
 
-        def would_work():
-            try:
-                self.ec2.run_instances(**asked)
-            except self.ec2.exceptions.ClientError as error:
-                return error.response["Error"]["Code"] == "DryRunOperation"
-
-        self.until("the profile is believed", would_work)
+        self.later()
+        self.refused("DryRunOperation", "would have succeeded", self.ec2.run_instances, **asked)
         self.assertFalse(any(call["mutating"] for call in self.calls() if call["action"] == "RunInstances"))
 
     def test_no_capacity_where_the_weather_says_so(self):

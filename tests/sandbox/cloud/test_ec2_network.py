@@ -1,6 +1,6 @@
 """The network: what holds on to what, NAT gateways, addresses, endpoints, tokens, filters."""
 
-from .testing import REGION, ZONES, CloudTest, client, tagged
+from .testing import LONG, REGION, ZONES, CloudTest, client, tagged
 
 VIOLATION = "DependencyViolation"
 
@@ -268,14 +268,15 @@ class NatAndAddresses(CloudTest):
 
     def test_a_gateway_takes_its_time_and_holds_what_it_has(self):
         self.gateway(self.vpc_id)
-        self.weather(seconds={"nat": 0.4})
+        self.weather(seconds={"nat": LONG})
         made = self.create()
         self.assertEqual(made["State"], "pending")
         eni = made["NatGatewayAddresses"][0]["NetworkInterfaceId"]
         shown = self.ec2.describe_network_interfaces(NetworkInterfaceIds=[eni])["NetworkInterfaces"][0]
         self.assertEqual(shown["InterfaceType"], "nat_gateway")
         self.assertTrue(shown["PrivateIpAddress"].startswith("10.0.0."))
-        self.until("it is available", lambda: self.described()["State"] == "available")
+        self.later()
+        self.assertTrue(self.described()["State"] == "available")
         self.refused(
             "InvalidIPAddress.InUse", "in use", self.ec2.release_address, AllocationId=self.address
         )
@@ -292,7 +293,8 @@ class NatAndAddresses(CloudTest):
         self.refused(
             "InvalidIPAddress.InUse", "in use", self.ec2.release_address, AllocationId=self.address
         )
-        self.until("it is deleted", lambda: self.described()["State"] == "deleted")
+        self.later()
+        self.assertTrue(self.described()["State"] == "deleted")
         self.ec2.release_address(AllocationId=self.address)
         self.ec2.delete_subnet(SubnetId=self.subnet)
         self.assertNotIn("nat_gateways", " ".join(self.inventory()))
@@ -361,7 +363,7 @@ class Endpoints(CloudTest):
         return self.ec2.create_vpc_endpoint(**asked)["VpcEndpoint"]
 
     def test_an_interface_endpoint_holds_subnets_and_groups_until_it_is_gone(self):
-        self.weather(seconds={"endpoint": 0.4})
+        self.weather(seconds={"endpoint": LONG})
         made = self.interface()
         name = made["VpcEndpointId"]
         self.assertEqual(made["State"], "pending")
@@ -371,13 +373,15 @@ class Endpoints(CloudTest):
             found = self.ec2.describe_vpc_endpoints(VpcEndpointIds=[name])["VpcEndpoints"]
             return found[0]["State"]
 
-        self.until("it is available", lambda: state() == "available")
+        self.later()
+        self.assertTrue(state() == "available")
         self.ec2.delete_vpc_endpoints(VpcEndpointIds=[name])
         self.assertEqual(state(), "deleting")
         self.refused(
             VIOLATION, self.group_id, self.ec2.delete_security_group, GroupId=self.group_id
         )
-        self.until("it is gone", lambda: not self.ec2.describe_vpc_endpoints()["VpcEndpoints"])
+        self.later()
+        self.assertTrue(not self.ec2.describe_vpc_endpoints()["VpcEndpoints"])
         self.ec2.delete_security_group(GroupId=self.group_id)
         self.ec2.delete_subnet(SubnetId=self.subnet_ids[0])
         answer = self.ec2.delete_vpc_endpoints(VpcEndpointIds=[name])
@@ -481,7 +485,7 @@ class LoadBalancers(CloudTest):
         vpc = self.vpc()
         gateway = self.gateway(vpc)
         subnets, group = self.subnets(vpc), self.group(vpc)
-        self.weather(seconds={"loadbalancer": 0.4})
+        self.weather(seconds={"loadbalancer": LONG})
         made = elb.create_load_balancer(
             Name="web", Subnets=subnets, SecurityGroups=[group], Scheme="internet-facing"
         )["LoadBalancers"][0]
@@ -494,10 +498,10 @@ class LoadBalancers(CloudTest):
             found = elb.describe_load_balancers(LoadBalancerArns=[arn])["LoadBalancers"]
             return found[0]["State"]["Code"]
 
-        self.until("it is active", lambda: state() == "active")
+        self.later()
+        self.assertTrue(state() == "active")
         elb.modify_load_balancer_attributes(
-            LoadBalancerArn=arn, Attributes=[{"Key": "deletion_protection.enabled", "Value": "true"}]
-        )
+            LoadBalancerArn=arn, Attributes=[{"Key": "deletion_protection.enabled", "Value": "true"}])
         self.refused(
             "OperationNotPermitted", "protection", elb.delete_load_balancer, LoadBalancerArn=arn
         )
@@ -514,8 +518,6 @@ class LoadBalancers(CloudTest):
             InternetGatewayId=gateway,
             VpcId=vpc,
         )
-        self.until(
-            "its interfaces are gone",
-            lambda: not self.ec2.describe_network_interfaces()["NetworkInterfaces"],
-        )
+        self.later()
+        self.assertTrue(not self.ec2.describe_network_interfaces()["NetworkInterfaces"])
         self.ec2.delete_security_group(GroupId=group)

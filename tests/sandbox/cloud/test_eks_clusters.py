@@ -1,6 +1,6 @@
 """Clusters: what is checked, what they leave in the VPC, what holds them back from going."""
 
-from .testing import REGION, CloudTest, client
+from .testing import LONG, REGION, CloudTest, client
 
 
 class Clusters(CloudTest):
@@ -23,15 +23,13 @@ class Clusters(CloudTest):
         self.assertEqual(made["logging"]["clusterLogging"][0]["enabled"], False)
 
     def test_nothing_of_the_control_plane_is_shown_before_it_is_there(self):
-        self.weather(create_seconds={"cluster": 0.5})
+        self.weather(create_seconds={"cluster": LONG})
         made = self.cluster()
         self.assertEqual(made["status"], "CREATING")
         self.assertNotIn("endpoint", made)
         self.assertNotIn("clusterSecurityGroupId", made["resourcesVpcConfig"])
-        self.until(
-            "the cluster is active",
-            lambda: self.eks.describe_cluster(name="shop")["cluster"]["status"] == "ACTIVE",
-        )
+        self.later()
+        self.assertTrue(self.eks.describe_cluster(name="shop")["cluster"]["status"] == "ACTIVE")
 
     def test_the_cluster_security_group_is_a_real_one_and_goes_with_the_cluster(self):
         made = self.cluster()
@@ -122,7 +120,7 @@ class Clusters(CloudTest):
         self.assertEqual(self.eks.list_clusters()["clusters"], [])
 
     def test_a_new_role_is_believed_late(self):
-        self.weather(role_delay_seconds=0.6)
+        self.weather(role_delay_seconds=LONG)
         vpc = self.vpc()
         asked = {
             "name": "c",
@@ -133,13 +131,8 @@ class Clusters(CloudTest):
             "InvalidParameterException", "does not exist", self.eks.create_cluster, **asked
         )
 
-        def created():
-            try:
-                return self.eks.create_cluster(**asked)
-            except self.eks.exceptions.InvalidParameterException:
-                return None
-
-        self.until("the role is believed", created)
+        self.later()
+        self.eks.create_cluster(**asked)
 
     def test_a_zone_without_eks_is_refused(self):
         us = client("ec2", "us-east-1")
@@ -189,9 +182,10 @@ class Clusters(CloudTest):
 
     def test_a_cluster_takes_its_time_to_go(self):
         self.cluster()
-        self.weather(delete_seconds={"cluster": 0.4})
+        self.weather(delete_seconds={"cluster": LONG})
         self.assertEqual(self.eks.delete_cluster(name="shop")["cluster"]["status"], "DELETING")
-        self.until("the cluster is gone", lambda: not self.eks.list_clusters()["clusters"])
+        self.later()
+        self.assertTrue(not self.eks.list_clusters()["clusters"])
 
     def test_the_same_token_makes_one_cluster(self):
         made = self.cluster(clientRequestToken="t")
@@ -229,7 +223,8 @@ class Clusters(CloudTest):
         self.eks.delete_cluster(name="shop")
         logs.delete_log_group(logGroupName=name)
         self.assertFalse(there())
-        self.until("the log group is back", there)
+        self.later()
+        self.assertTrue(there())
         logs.delete_log_group(logGroupName=name)
         self.assertFalse(there())
 

@@ -2,7 +2,7 @@
 
 import base64
 
-from .testing import CloudTest, client, tagged
+from .testing import LONG, CloudTest, client, tagged
 
 
 class Nodes(CloudTest):
@@ -71,20 +71,14 @@ class Nodes(CloudTest):
 
     def test_an_instance_holds_subnet_and_group_until_it_is_gone(self):
         self.up()
-        self.weather(delete_seconds={"instance": 0.4})
+        self.weather(delete_seconds={"instance": LONG})
         self.eks.delete_nodegroup(clusterName="shop", nodegroupName="system")
         self.eks.delete_cluster(name="shop")
         subnet = self.network["subnetIds"][0]
         self.refused("DependencyViolation", "dependencies", self.ec2.delete_subnet, SubnetId=subnet)
 
-        def deleted():
-            try:
-                self.ec2.delete_subnet(SubnetId=subnet)
-                return True
-            except self.ec2.exceptions.ClientError:
-                return False
-
-        self.until("the subnet can go", deleted)
+        self.later()
+        self.ec2.delete_subnet(SubnetId=subnet)
 
     def test_the_user_s_launch_template_is_honoured(self):
         cluster = self.cluster()
@@ -225,7 +219,7 @@ class Nodes(CloudTest):
 
     def test_one_update_of_a_group_at_a_time(self):
         self.up()
-        self.weather(seconds={"update": 5})
+        self.weather(seconds={"update": LONG})
         asked = {"clusterName": "shop", "nodegroupName": "system"}
         self.eks.update_nodegroup_config(**asked, labels={"addOrUpdateLabels": {"a": "b"}})
         self.assertEqual(self.described()["status"], "UPDATING")
@@ -256,7 +250,7 @@ class Nodes(CloudTest):
 
     def test_an_add_on_lives_from_create_to_delete(self):
         self.cluster()
-        self.weather(seconds={"addon": 0.3})
+        self.weather(seconds={"addon": LONG})
         made = self.eks.create_addon(
             clusterName="shop",
             addonName="vpc-cni",
@@ -265,7 +259,8 @@ class Nodes(CloudTest):
             tags={"a": "b"},
         )["addon"]
         self.assertEqual(made["status"], "CREATING")
-        self.until("it is active", lambda: self.addon("vpc-cni")["status"] == "ACTIVE")
+        self.later()
+        self.assertTrue(self.addon("vpc-cni")["status"] == "ACTIVE")
         self.assertEqual(self.addon("vpc-cni")["configurationValues"], '{"env": {"A": "b"}}')
         update = self.eks.update_addon(
             clusterName="shop",
@@ -275,11 +270,13 @@ class Nodes(CloudTest):
         )["update"]
         self.assertEqual(update["type"], "AddonUpdate")
         self.assertEqual(self.addon("vpc-cni")["status"], "UPDATING")
-        self.until("it is updated", lambda: self.addon("vpc-cni")["status"] == "ACTIVE")
+        self.later()
+        self.assertTrue(self.addon("vpc-cni")["status"] == "ACTIVE")
         self.assertEqual(self.addon("vpc-cni")["addonVersion"], "v1.21.1-eksbuild.3")
         self.eks.delete_addon(clusterName="shop", addonName="vpc-cni")
         self.assertEqual(self.addon("vpc-cni")["status"], "DELETING")
-        self.until("it is gone", lambda: not self.eks.list_addons(clusterName="shop")["addons"])
+        self.later()
+        self.assertTrue(not self.eks.list_addons(clusterName="shop")["addons"])
 
     def test_add_ons_that_cannot_be_are_refused(self):
         self.cluster()

@@ -1,6 +1,6 @@
 """Updates of clusters: one at a time, one kind per call, one minor version at a time."""
 
-from .testing import CloudTest, client
+from .testing import LONG, CloudTest, client
 
 
 class ClusterUpdates(CloudTest):
@@ -59,7 +59,7 @@ class ClusterUpdates(CloudTest):
 
     def test_one_update_at_a_time(self):
         self.cluster(version="1.33")
-        self.weather(seconds={"update": 0.5})
+        self.weather(seconds={"update": LONG})
         update = self.eks.update_cluster_version(name="shop", version="1.34")["update"]
         self.assertEqual(self.described()["status"], "UPDATING")
         self.refused(
@@ -72,7 +72,8 @@ class ClusterUpdates(CloudTest):
         self.refused(
             "ResourceInUseException", "in progress", self.eks.delete_cluster, name="shop"
         )
-        self.until("the update is done", lambda: self.status_of(update) == "Successful")
+        self.later()
+        self.assertTrue(self.status_of(update) == "Successful")
         self.assertEqual(self.described()["status"], "ACTIVE")
         self.assertEqual(self.eks.list_updates(name="shop")["updateIds"], [update["id"]])
 

@@ -2,7 +2,7 @@
 
 import json
 
-from .testing import CloudTest, client, tags
+from .testing import LONG, CloudTest, client, tags
 
 BAD = "InvalidParameterCombination"
 
@@ -72,13 +72,14 @@ class Databases(CloudTest):
         )
 
     def test_states_take_their_time(self):
-        self.weather(seconds={"database": 0.4})
+        self.weather(seconds={"database": LONG})
         made = self.create()
         self.assertEqual(made["DBInstanceStatus"], "creating")
         self.assertNotIn("Endpoint", made)
         skip = {"DBInstanceIdentifier": "db", "SkipFinalSnapshot": True}
         self.refused("InvalidDBInstanceState", "creating", self.rds.delete_db_instance, **skip)
-        self.until("it is there", lambda: self.described()["DBInstanceStatus"] == "available")
+        self.later()
+        self.assertTrue(self.described()["DBInstanceStatus"] == "available")
         self.rds.delete_db_instance(**skip)
         self.assertEqual(self.described()["DBInstanceStatus"], "deleting")
         self.refused(
@@ -93,7 +94,8 @@ class Databases(CloudTest):
             self.rds.delete_db_subnet_group,
             DBSubnetGroupName="group",
         )
-        self.until("it is gone", lambda: not self.rds.describe_db_instances()["DBInstances"])
+        self.later()
+        self.assertTrue(not self.rds.describe_db_instances()["DBInstances"])
         self.rds.delete_db_subnet_group(DBSubnetGroupName="group")
         self.ec2.delete_security_group(GroupId=self.group_id)
         for subnet in self.subnet_ids:
@@ -123,7 +125,7 @@ class Databases(CloudTest):
         shown = self.modify(DBInstanceClass="db.t3.medium", BackupRetentionPeriod=3)
         self.assertEqual(shown["PendingModifiedValues"], {"DBInstanceClass": "db.t3.medium"})
         self.assertEqual((shown["DBInstanceClass"], shown["BackupRetentionPeriod"]), ("db.t3.small", 3))
-        self.weather(seconds={"update": 0.4})
+        self.weather(seconds={"update": LONG})
         shown = self.modify(AllocatedStorage=40, ApplyImmediately=True)
         self.assertEqual(shown["DBInstanceStatus"], "modifying")
         self.refused(
@@ -133,7 +135,8 @@ class Databases(CloudTest):
             DBInstanceIdentifier="db",
             MultiAZ=True,
         )
-        self.until("it is changed", lambda: self.described()["DBInstanceStatus"] == "available")
+        self.later()
+        self.assertTrue(self.described()["DBInstanceStatus"] == "available")
         shown = self.described()
         self.assertEqual((shown["DBInstanceClass"], shown["AllocatedStorage"]), ("db.t3.medium", 40))
         self.assertEqual(shown["PendingModifiedValues"], {})

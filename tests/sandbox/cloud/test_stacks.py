@@ -1,6 +1,6 @@
 """CloudFormation: a stack of the shape that Karpenter wants, from create to delete."""
 
-from .testing import CloudTest, client, trust
+from .testing import LONG, CloudTest, client, trust
 
 TEMPLATE = """
 Parameters:
@@ -60,17 +60,19 @@ class Stacks(CloudTest):
         return self.cfn.describe_stacks(StackName=name)["Stacks"][0]["StackStatus"]
 
     def test_a_stack_takes_its_time_and_leaves_nothing(self):
-        self.weather(seconds={"stack": 0.4})
+        self.weather(seconds={"stack": LONG})
         stack_id = self.cfn.create_stack(**ASKED, Tags=[{"Key": "a", "Value": "b"}])["StackId"]
         self.assertEqual(self.status(), "CREATE_IN_PROGRESS")
-        self.until("it is there", lambda: self.status() == "CREATE_COMPLETE")
+        self.later()
+        self.assertTrue(self.status() == "CREATE_COMPLETE")
         stack = self.cfn.describe_stacks(StackName=stack_id)["Stacks"][0]
         self.assertEqual(stack["Outputs"][0]["OutputValue"], "arn:aws:sqs:eu-west-1:123456789012:shop")
         self.assertEqual(stack["Tags"], [{"Key": "a", "Value": "b"}])
         self.assertEqual(len(self.inventory()), 5)
         self.cfn.delete_stack(StackName="Karpenter-shop")
         self.assertEqual(self.status(), "DELETE_IN_PROGRESS")
-        self.until("it is gone", lambda: self.status(stack_id) == "DELETE_COMPLETE")
+        self.later()
+        self.assertTrue(self.status(stack_id) == "DELETE_COMPLETE")
         self.cfn.describe_stacks(StackName=stack_id)
         self.assertEqual(self.inventory(), {})
 

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 
 import boto3
 from botocore.config import Config
@@ -87,16 +86,17 @@ class Weather(CloudTest):
 
     def test_latency_is_added_to_every_call_and_does_not_queue(self):
         self.ec2.describe_vpcs()
-        self.weather(latency_ms=300)
-        started = time.monotonic()
+        self.weather(latency_ms=1500)
         threads = [threading.Thread(target=self.ec2.describe_vpcs) for _ in range(5)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-        took = time.monotonic() - started
-        self.assertTrue(all(call["ms"] >= 300 for call in self.calls()[1:]))
-        self.assertLess(took, 1.4)
+        calls = self.calls()[1:]
+        self.assertTrue(all(call["ms"] >= 1500 for call in calls))
+        # All of them were waiting at the same time.
+        first_end = min(call["time"] + call["ms"] / 1000 for call in calls)
+        self.assertLess(max(call["time"] for call in calls), first_end)
 
     def test_denied_actions_name_action_principal_and_resource(self):
         self.weather(deny=["ec2:CreateVpc", "eks:*", "iam:CreateRole", "rds:Describe*", "ssm:GetParameter"])

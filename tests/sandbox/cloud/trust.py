@@ -5,24 +5,24 @@ IAM answers at once about what was just made; EC2, EKS and RDS learn of it some 
 """
 
 import json
-import time
 import urllib.parse
 
 from moto.iam.models import IAMBackend
 
+from .clock import CLOCK
 from .mend import mend
 from .weather import WEATHER
 
 
 def is_believed(thing):
     """Whether a role or an instance profile has been there for long enough."""
-    return time.monotonic() - getattr(thing, "made_at", 0) >= WEATHER.now.role_delay_seconds
+    return CLOCK.now() - getattr(thing, "made_at", 0) >= WEATHER.now.role_delay_seconds
 
 
 def believed_policies(role):
     """Names of managed policies that have been attached to a role for long enough."""
     attached_at = getattr(role, "attached_at", {})
-    old_enough = time.monotonic() - WEATHER.now.role_delay_seconds
+    old_enough = CLOCK.now() - WEATHER.now.role_delay_seconds
     return {
         arn.rsplit("/", 1)[-1] for arn in role.managed_policies if attached_at.get(arn, 0) <= old_enough
     }
@@ -57,7 +57,7 @@ def _list(value):
 def create_role(original, self, *args, **kwargs):
     """Remembers when a role was made."""
     role = original(self, *args, **kwargs)
-    role.made_at = time.monotonic()
+    role.made_at = CLOCK.now()
     return role
 
 
@@ -65,7 +65,7 @@ def create_role(original, self, *args, **kwargs):
 def create_instance_profile(original, self, *args, **kwargs):
     """Remembers when an instance profile was made."""
     profile = original(self, *args, **kwargs)
-    profile.made_at = time.monotonic()
+    profile.made_at = CLOCK.now()
     return profile
 
 
@@ -73,7 +73,7 @@ def create_instance_profile(original, self, *args, **kwargs):
 def add_role_to_instance_profile(original, self, profile_name, role_name):
     """A profile that got a role is news again to everybody else."""
     original(self, profile_name, role_name)
-    self.get_instance_profile(profile_name).made_at = time.monotonic()
+    self.get_instance_profile(profile_name).made_at = CLOCK.now()
 
 
 @mend(IAMBackend, "attach_role_policy")
@@ -81,4 +81,4 @@ def attach_role_policy(original, self, policy_arn, role_name):
     """Remembers when a policy was attached."""
     original(self, policy_arn, role_name)
     role = self.get_role(role_name)
-    role.attached_at = {**getattr(role, "attached_at", {}), policy_arn: time.monotonic()}
+    role.attached_at = {**getattr(role, "attached_at", {}), policy_arn: CLOCK.now()}

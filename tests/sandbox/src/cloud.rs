@@ -113,6 +113,16 @@ impl Access {
         client::request(self.port, "GET", "/sandbox/inventory", "")
     }
 
+    /// Lets time pass in the cloud without waiting for it: what takes `seconds` is done.
+    ///
+    /// # Errors
+    ///
+    /// When the cloud is gone.
+    pub fn forward(&self, seconds: f64) -> Result<()> {
+        let body = serde_json::json!({ "forward": seconds }).to_string();
+        client::request::<IgnoredAny>(self.port, "POST", "/sandbox/time", &body).map(drop)
+    }
+
     /// Ends the cloud.
     ///
     /// # Errors

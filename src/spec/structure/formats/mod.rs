@@ -1,8 +1,11 @@
 //! The formats of text values that the schema names: an example of each, and what is wrong with a text that is none.
 
+mod arns;
 mod aws;
 mod kubernetes;
 mod values;
+
+use crate::spec::problem::quoted;
 
 pub(super) use aws::is_known_addon;
 pub(crate) use aws::known_regions;
@@ -51,10 +54,10 @@ pub(crate) const FORMATS: &[Format] = &[
     format("endpoint-service", "ecr.api", aws::endpoint_service),
     format("instance-type", "t3.medium", aws::instance_type),
     format("instance-class", "db.t3.small", aws::instance_class),
-    format("kms-key", "alias/database", aws::kms_key),
-    format("kms-key-arn", "arn:aws:kms:<region>:<account>:key/<id>", aws::kms_key_arn),
-    format("principal-arn", "arn:aws:iam::<account>:role/<name>", aws::principal_arn),
-    format("policy-arn", "arn:aws:iam::aws:policy/<name>", aws::policy_arn),
+    format("kms-key", "alias/database", arns::kms_key),
+    format("kms-key-arn", "arn:aws:kms:<region>:<account>:key/<id>", arns::kms_key_arn),
+    format("principal-arn", "arn:aws:iam::<account>:role/<name>", arns::principal_arn),
+    format("policy-arn", "arn:aws:iam::aws:policy/<name>", arns::policy_arn),
     format("addon-name", "vpc-cni", aws::addon_name),
     format("addon-version", "v1.20.0-eksbuild.1", aws::addon_version),
     format("node-group-name", "system", aws::node_group_name),
@@ -69,6 +72,14 @@ pub(crate) const FORMATS: &[Format] = &[
 /// The format with this name.
 pub(crate) fn find(name: &str) -> Option<&'static Format> {
     FORMATS.iter().find(|format| format.name == name)
+}
+
+/// Whether a text has a format; what is wrong with it and what to write instead, if it has not.
+pub(crate) fn check_format(name: &str, text: &str) -> Result<(), String> {
+    let Some(format) = find(name) else {
+        return Ok(());
+    };
+    (format.check)(text).map_err(|complaint| format!("{}, {}; {}", quoted(text), complaint.what, complaint.help))
 }
 
 /// Whether every character is one of those that the check allows, and there is at least one.
