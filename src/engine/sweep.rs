@@ -6,10 +6,9 @@ use tokio_util::sync::CancellationToken;
 use super::apply::apply;
 use super::events::{Event, Events};
 use super::failure::Failure;
-use super::observe::observe;
-use super::planning::plan_destroy;
-use crate::aws::{Cloud, KINDS, Kinds, LEFTOVERS, Reads};
-use crate::plan::{Observed, State, is_the_stacks};
+use super::planning::{observe_everything, plan_destroy};
+use crate::aws::{Cloud, Kinds};
+use crate::plan::{Disposal, Kept, Observed, State, is_the_stacks, set_aside};
 
 /// How often what comes back is taken away again: a control plane writes to its log group for a
 /// while after it has gone.
@@ -55,5 +54,6 @@ pub struct Swept {
 async fn search(name: &str, cloud: &Cloud, disposal: Disposal) -> Result<Swept, Failure> {
     let observed = observe_everything(name, cloud, &Events::silent()).await?;
     let (left, kept) = set_aside(observed, &Kinds, disposal);
-    Ok(Swept { left: left.into_iter().filter(|resource| resource.state != State::Deleting).collect(), kept })
+    let stays = |resource: &Observed| resource.state != State::Deleting && is_the_stacks(resource, &Kinds);
+    Ok(Swept { left: left.into_iter().filter(stays).collect(), kept })
 }

@@ -93,6 +93,54 @@ class Filters(CloudTest):
         )
         self.assertEqual(count("SecurityGroupRules", find, group_id=first), 0)
 
+    def test_rules_are_made_all_or_none_and_changed_in_place(self):
+        ec2 = self.ec2
+        first, second = self.group(self.vpc_id, "first"), self.group(self.vpc_id, "second")
+
+        def to(port, **more):
+            return {"IpProtocol": "tcp", "FromPort": port, "ToPort": port, **more}
+
+        wide = {"IpRanges": [{"CidrIp": "10.0.0.0/8", "Description": "one"}]}
+        made = ec2.authorize_security_group_ingress(
+            GroupId=first,
+            IpPermissions=[to(1, **wide), to(2, UserIdGroupPairs=[{"GroupId": second}])],
+        )["SecurityGroupRules"]
+        self.assertEqual([rule["FromPort"] for rule in made], [1, 2])
+        again = {"IpRanges": [{"CidrIp": "10.0.0.0/8", "Description": "other words"}]}
+        self.refused(
+            "InvalidPermission.Duplicate",
+            "",
+            ec2.authorize_security_group_ingress,
+            GroupId=first,
+            IpPermissions=[to(3, **wide), to(1, **again)],
+        )
+        ids = [rule["SecurityGroupRuleId"] for rule in made]
+        ec2.modify_security_group_rules(
+            GroupId=first,
+            SecurityGroupRules=[
+                {
+                    "SecurityGroupRuleId": ids[0],
+                    "SecurityGroupRule": {"IpProtocol": "-1", "CidrIpv4": "10.1.0.0/16", "Description": "x"},
+                },
+                {
+                    "SecurityGroupRuleId": ids[1],
+                    "SecurityGroupRule": {
+                        "IpProtocol": "udp",
+                        "FromPort": 5,
+                        "ToPort": 6,
+                        "ReferencedGroupId": first,
+                    },
+                },
+            ],
+        )
+        shown = ec2.describe_security_group_rules(SecurityGroupRuleIds=ids)["SecurityGroupRules"]
+        by_id = {rule["SecurityGroupRuleId"]: rule for rule in shown}
+        self.assertEqual(by_id[ids[0]]["CidrIpv4"], "10.1.0.0/16")
+        self.assertEqual(by_id[ids[0]]["Description"], "x")
+        self.assertEqual(by_id[ids[1]]["ReferencedGroupInfo"]["GroupId"], first)
+        self.assertEqual((by_id[ids[1]]["FromPort"], by_id[ids[1]]["IpProtocol"]), (5, "udp"))
+        self.assertEqual(self.count("SecurityGroupRules", ec2.describe_security_group_rules, group_id=first), 3)
+
     def test_interfaces_and_instances(self):
         count, ec2 = self.count, self.ec2
         group = self.group(self.vpc_id)
