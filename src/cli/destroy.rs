@@ -11,6 +11,7 @@ use super::run::carry_out;
 use super::session::{Ended, connect, explain, read_stack};
 use super::{Exit, plan};
 use crate::engine::{self, Events};
+use crate::plan::Disposal;
 use crate::views::closing::{self, Commands};
 
 /// The arguments of `eksup destroy`.
@@ -25,6 +26,9 @@ pub struct Arguments {
     /// The stack's region.
     #[arg(long, requires = "name")]
     region: Option<String>,
+    /// Delete the volumes and volume snapshots of the cluster's claims too. Without it they are kept, and listed.
+    #[arg(long)]
+    delete_volumes: bool,
     /// Go ahead without a question.
     #[arg(short, long)]
     yes: bool,
@@ -42,10 +46,13 @@ pub async fn run(arguments: Arguments) -> Ended {
             (stack.metadata.name, stack.metadata.region)
         }
     };
-    let again = format!("eksup destroy --name {name} --region {region}");
+    let flag = if arguments.delete_volumes { " --delete-volumes" } else { "" };
+    let again = format!("eksup destroy --name {name} --region {region}{flag}");
     let began = Instant::now();
     let cloud = connect(&region).await?;
-    let plan = engine::plan_destroy(&name, &cloud, &Events::silent()).await.map_err(|failure| explain(&failure))?;
+    let disposal = if arguments.delete_volumes { Disposal::DeleteData } else { Disposal::KeepData };
+    let plan =
+        engine::plan_destroy(&name, &cloud, disposal, &Events::silent()).await.map_err(|failure| explain(&failure))?;
     if !plan.is_empty() {
         if arguments.progress != ProgressFormat::Json {
             plan::print(&plan, Format::Text);
@@ -53,9 +60,9 @@ pub async fn run(arguments: Arguments) -> Ended {
         let commands = Commands::again(&again);
         carry_out(&plan, &cloud, arguments.yes, arguments.progress, commands).await?;
     }
-    let left = engine::sweep(&name, &cloud, &Events::silent(), &CancellationToken::new())
+    let swept = engine::sweep(&name, &cloud, disposal, &Events::silent(), &CancellationToken::new())
         .await
         .map_err(|failure| explain(&failure))?;
-    println!("{}", closing::destroyed(&name, began.elapsed(), &left, &[], &again));
-    Ok(if left.is_empty() { Exit::Done } else { Exit::Failed })
+    println!("{}", closing::destroyed(&name, began.elapsed(), &swept.left, &swept.kept, &again));
+    Ok(if swept.left.is_empty() { Exit::Done } else { Exit::Failed })
 }

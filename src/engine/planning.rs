@@ -10,7 +10,9 @@ use super::observe::{observe, surroundings, zones};
 use super::rounds;
 use crate::aws::{Cloud, CloudError, KINDS, Kinds, LEFTOVERS, Reads};
 use crate::phases;
-use crate::plan::{Action, Change, Fingerprint, Observed, Plan, Problem, Purpose, Round, tear_down};
+use crate::plan::{
+    Action, Change, Disposal, Fingerprint, Observed, Plan, Problem, Purpose, Round, set_aside, tear_down,
+};
 use crate::spec::Stack;
 
 /// The plan that makes the cloud as `stack` says.
@@ -30,14 +32,16 @@ pub async fn plan(stack: &Stack, cloud: &Cloud, events: &Events) -> Result<Plan,
 }
 
 /// The plan that takes everything of the stack called `name` away, what others hung on it included.
+/// What is kept on purpose is left out; [`sweep`](super::sweep) lists it.
 ///
 /// # Errors
 /// A call that failed, or something that is protected from deletion.
-pub async fn plan_destroy(name: &str, cloud: &Cloud, events: &Events) -> Result<Plan, Failure> {
+pub async fn plan_destroy(name: &str, cloud: &Cloud, disposal: Disposal, events: &Events) -> Result<Plan, Failure> {
     let reads = Arc::new(Reads::new(cloud.clone(), name));
     let kinds: Vec<_> = KINDS.iter().chain(LEFTOVERS).copied().collect();
     let observed = observe(&reads, &kinds, events).await?;
-    let changes = tear_down(&observed, &Kinds).map_err(Failure::Problems)?;
+    let (going, _) = set_aside(observed.clone(), &Kinds, disposal);
+    let changes = tear_down(&going, &Kinds).map_err(Failure::Problems)?;
     let rounds = vec![Round { title: None, changes }];
     Ok(assemble(Purpose::Destroy, name, cloud, &observed, rounds))
 }

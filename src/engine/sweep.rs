@@ -11,11 +11,20 @@ use super::failure::Failure;
 use super::observe::observe;
 use super::planning::plan_destroy;
 use crate::aws::{Cloud, KINDS, Kinds, LEFTOVERS, Reads};
-use crate::plan::{Observed, State, is_the_stacks};
+use crate::plan::{Disposal, Kept, Observed, State, is_the_stacks, set_aside};
 
 /// How often what comes back is taken away again: a control plane writes to its log group for a
 /// while after it has gone.
 const PASSES: usize = 3;
+
+/// What a destroy has left behind.
+#[derive(Debug, Clone, Default)]
+pub struct Swept {
+    /// What should have gone and is still there.
+    pub left: Vec<Observed>,
+    /// What stays on purpose.
+    pub kept: Vec<Kept>,
+}
 
 /// Everything of the stack called `name` that is still there, after taking away what came back.
 ///
@@ -24,30 +33,34 @@ const PASSES: usize = 3;
 pub async fn sweep(
     name: &str,
     cloud: &Cloud,
+    disposal: Disposal,
     events: &Events,
     stop: &CancellationToken,
-) -> Result<Vec<Observed>, Failure> {
+) -> Result<Swept, Failure> {
     events.say(Event::Sweeping);
     for _ in 0..PASSES {
-        if search(name, cloud).await?.is_empty() {
-            return Ok(Vec::new());
+        let swept = search(name, cloud, disposal).await?;
+        if swept.left.is_empty() {
+            return Ok(swept);
         }
-        let plan = plan_destroy(name, cloud, &Events::silent()).await?;
+        let plan = plan_destroy(name, cloud, disposal, &Events::silent()).await?;
         match apply(&plan, cloud, &Events::silent(), stop).await {
             Ok(()) | Err(Failure::Operations { .. }) => {}
             Err(failure) => return Err(failure),
         }
     }
-    search(name, cloud).await
+    search(name, cloud, disposal).await
 }
 
 /// Everything that any kind finds, beside what is on its way out by itself.
-async fn search(name: &str, cloud: &Cloud) -> Result<Vec<Observed>, Failure> {
+async fn search(name: &str, cloud: &Cloud, disposal: Disposal) -> Result<Swept, Failure> {
     let reads = Arc::new(Reads::new(cloud.clone(), name));
     let kinds: Vec<_> = KINDS.iter().chain(LEFTOVERS).copied().collect();
     let observed = observe(&reads, &kinds, &Events::silent()).await?;
-    Ok(observed
+    let (going, kept) = set_aside(observed, &Kinds, disposal);
+    let left = going
         .into_iter()
         .filter(|resource| resource.state != State::Deleting && is_the_stacks(resource, &Kinds))
-        .collect())
+        .collect();
+    Ok(Swept { left, kept })
 }

@@ -4,6 +4,7 @@ mod instances;
 mod network;
 mod routing;
 mod security;
+mod services;
 
 use aws_sdk_ec2::types::Tag;
 use eksup::aws::Cloud;
@@ -14,7 +15,10 @@ use crate::harness::Row;
 
 /// Every row.
 pub fn all() -> Vec<Row> {
-    [network::rows(), routing::rows(), security::rows(), instances::rows()].into_iter().flatten().collect()
+    [network::rows(), routing::rows(), security::rows(), instances::rows(), services::rows()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// The drift of what has nothing but tags: somebody takes its name away.
