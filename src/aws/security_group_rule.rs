@@ -68,8 +68,12 @@ impl Describe for SecurityGroupRule {
             ("description", Effect::InPlace),
         ],
         outputs: &["id"],
-        // A rule goes before either group: two groups that name each other could not go otherwise.
-        references: &[("group", &["security-group"]), ("peer", &["security-group"])],
+        // A rule goes before either group: two groups that name each other could not go otherwise. It
+        // goes before the cluster too, which cannot take its own group along while a rule names it.
+        references: &[
+            ("group", &["security-group"]),
+            ("peer", &["security-group", "foreign-security-group", "cluster"]),
+        ],
         // Nodes that are drained still talk to endpoints and databases.
         outlives: &["node-group"],
         ..Facts::new("security-group-rule")

@@ -8,7 +8,9 @@ mod autoscaler;
 mod bastion;
 mod cluster;
 mod cluster_addons;
+mod database;
 mod identity;
+pub mod interruption;
 pub mod names;
 mod nat;
 mod network;
@@ -182,19 +184,23 @@ pub fn resources(stack: &Stack, surroundings: &Surroundings) -> Vec<Desired> {
     let mut draft = Draft { stack, surroundings, resources };
     if let Some((network, routing)) = network::declare(&mut draft) {
         nat::declare(&mut draft, &network, &routing);
-        bastion::declare(&mut draft, &network);
-        platform(&mut draft, &network);
+        let bastion = bastion::declare(&mut draft, &network);
+        let cluster = platform(&mut draft, &network);
+        database::declare(&mut draft, &network, bastion.as_ref(), cluster.as_ref());
     }
     draft.resources.finish()
 }
 
 /// The cluster and everything that hangs on it.
-fn platform(draft: &mut Draft<'_>, network: &Network) {
-    let Some(cluster) = cluster::declare(draft, network) else { return };
+fn platform(draft: &mut Draft<'_>, network: &Network) -> Option<Cluster> {
+    let cluster = cluster::declare(draft, network)?;
     let node_role = nodes::declare(draft, network, &cluster);
     identity::declare(draft, &cluster);
+    let interruption = interruption::declare(draft);
     addons::declare(draft, network, &cluster);
     if let Some(node_role) = node_role {
-        autoscaler::declare(draft, &cluster, &node_role, None);
+        let queue = interruption.map(|interruption| interruption.queue_arn);
+        autoscaler::declare(draft, &cluster, &node_role, queue.as_ref());
     }
+    Some(cluster)
 }

@@ -7,6 +7,7 @@ mod logs;
 mod network;
 mod routing;
 mod security;
+mod services;
 
 use aws_sdk_ec2::types::Tag;
 use eksup::aws::Cloud;
@@ -18,7 +19,7 @@ use crate::harness::Row;
 /// Every row.
 pub fn all() -> Vec<Row> {
     let of_ec2 = [network::rows(), routing::rows(), security::rows(), instances::rows()];
-    let others = [iam::rows(), eks::rows(), logs::rows()];
+    let others = [iam::rows(), eks::rows(), logs::rows(), services::rows()];
     of_ec2.into_iter().chain(others).flatten().collect()
 }
 
