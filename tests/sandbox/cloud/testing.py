@@ -22,7 +22,7 @@ class Cloud:
 
     def __init__(self):
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "cloud", "--with-parent"],
+            [sys.executable, "-m", "cloud", "--with-parent", "SANDBOX_TESTS=python"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             cwd=os.path.dirname(os.path.dirname(os.path.abspath(__file__))),

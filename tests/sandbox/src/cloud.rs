@@ -6,6 +6,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use serde::de::IgnoredAny;
@@ -133,7 +134,11 @@ impl Access {
     }
 }
 
-/// A cloud of one's own. It ends when this is dropped, and when this process ends.
+/// The variable by which a cloud knows the processes that were started for it.
+const MARKER: &str = "EKSUP_SANDBOX_RUN";
+
+/// A cloud of one's own. It ends when this is dropped, and when this process ends, however it does;
+/// every process that was started with [`Sandbox::environment`] ends with it.
 ///
 /// All of [`Access`] can be called on it.
 #[derive(Debug)]
@@ -143,6 +148,7 @@ pub struct Sandbox {
     // The cloud lives for as long as its standard input is open.
     lifeline: Option<ChildStdin>,
     log: PathBuf,
+    marker: String,
 }
 
 impl std::ops::Deref for Sandbox {
@@ -163,8 +169,10 @@ impl Sandbox {
         let mut command = install::python()?.command();
         let log = log_file()?;
         let errors = File::create(&log).with_context(|| format!("making `{}`", log.display()))?;
+        let number = STARTED.fetch_add(1, Ordering::Relaxed);
+        let marker = format!("{}-{number}", std::process::id());
         let mut child = command
-            .args(["-m", "cloud", "--with-parent", "--weather"])
+            .args(["-m", "cloud", "--with-parent", &format!("{MARKER}={marker}"), "--weather"])
             .arg(serde_json::to_string(&weather)?)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -181,7 +189,17 @@ impl Sandbox {
                 bail!("the local cloud did not start:\n{words}");
             }
         };
-        Ok(Self { access: Access::at(port), child, lifeline, log })
+        let access = Access::at(port);
+        Ok(Self { access, child, lifeline, log, marker })
+    }
+
+    /// The variables of [`Access::environment`], and one that marks a process as started for this
+    /// cloud: it and what it starts end with the cloud at the latest.
+    #[must_use]
+    pub fn environment(&self) -> Vec<(String, String)> {
+        let mut environment = self.access.environment();
+        environment.push((MARKER.to_owned(), self.marker.clone()));
+        environment
     }
 
     /// The way to this cloud, to be passed around.
@@ -201,28 +219,23 @@ impl Sandbox {
     pub fn log(&self) -> &std::path::Path {
         &self.log
     }
-
-    /// Tells the cloud which process to end, with all that it started, should this one be cut off.
-    /// `None` when that process has ended.
-    ///
-    /// # Errors
-    ///
-    /// When the cloud is gone.
-    pub fn take_along(&mut self, process_id: Option<u32>) -> Result<()> {
-        let Some(lifeline) = &mut self.lifeline else { return Ok(()) };
-        match process_id {
-            Some(id) => writeln!(lifeline, "child {id}")?,
-            None => writeln!(lifeline, "child")?,
-        }
-        lifeline.flush().context("telling the local cloud about the command")
-    }
 }
 
 impl Drop for Sandbox {
     fn drop(&mut self) {
-        drop(self.lifeline.take());
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        if let Some(mut lifeline) = self.lifeline.take() {
+            let _ = lifeline.write_all(b"bye\n");
+        }
+        // It goes by itself; should it be stuck, it is made to go.
+        let patience = Instant::now() + Duration::from_secs(5);
+        while matches!(self.child.try_wait(), Ok(None)) {
+            if Instant::now() > patience {
+                let _ = self.child.kill();
+                let _ = self.child.wait();
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
         if fs::metadata(&self.log).is_ok_and(|log| log.len() == 0) {
             let _ = fs::remove_file(&self.log);
         }

@@ -8,49 +8,62 @@ use anyhow::{Context, Result};
 use rustix::process::{Pid, Signal, kill_process};
 use sandbox::{CONFUSING_VARIABLES, Sandbox, Weather};
 use tokio::process::{Child, Command};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal as UnixSignal, SignalKind, signal};
 
 /// Starts a cloud, runs the command in its environment, and returns the command's exit code.
 /// Signals go on to the command; the cloud ends when the command has ended.
 pub(crate) fn run(weather: Weather, words: &[OsString]) -> Result<ExitCode> {
-    let mut cloud = Sandbox::start(weather)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("preparing to wait for the command")?;
-    let status = runtime.block_on(run_in(&mut cloud, words))?;
+    let cloud = Sandbox::start(weather)?;
+    let status = runtime.block_on(run_in(&cloud, words))?;
     Ok(code_of(status))
 }
 
-async fn run_in(cloud: &mut Sandbox, words: &[OsString]) -> Result<ExitStatus> {
+async fn run_in(cloud: &Sandbox, words: &[OsString]) -> Result<ExitStatus> {
     let (program, arguments) = words.split_first().context("no command was given")?;
     let mut command = Command::new(program);
     command.args(arguments).envs(cloud.environment());
     for name in CONFUSING_VARIABLES {
         command.env_remove(name);
     }
-    let mut child = command.spawn().with_context(|| format!("running `{}`", program.to_string_lossy()))?;
-    cloud.take_along(child.id())?;
-    let status = wait(&mut child).await?;
-    // Its id may soon be another's.
-    let _ = cloud.take_along(None);
-    Ok(status)
+    // Before the command: from its first moment on, a signal to this process is one to it.
+    let signals = Signals::catch()?;
+    let child = command.spawn().with_context(|| format!("running `{}`", program.to_string_lossy()))?;
+    wait(child, signals).await
+}
+
+/// The signals that would end this process.
+struct Signals {
+    interrupt: UnixSignal,
+    terminate: UnixSignal,
+    hangup: UnixSignal,
+    quit: UnixSignal,
+}
+
+impl Signals {
+    fn catch() -> Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hangup: signal(SignalKind::hangup())?,
+            quit: signal(SignalKind::quit())?,
+        })
+    }
 }
 
 /// Waits for the command to end, and hands it every signal that would have ended this process.
-async fn wait(child: &mut Child) -> Result<ExitStatus> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut hangup = signal(SignalKind::hangup())?;
-    let mut quit = signal(SignalKind::quit())?;
+async fn wait(mut child: Child, mut signals: Signals) -> Result<ExitStatus> {
     loop {
         tokio::select! {
             status = child.wait() => return status.context("waiting for the command"),
             // A terminal sends Ctrl-C to the command as well; a second one would be too many.
-            _ = interrupt.recv() => pass_on_unless_terminal(child, Signal::INT),
-            _ = quit.recv() => pass_on_unless_terminal(child, Signal::QUIT),
-            _ = terminate.recv() => pass_on(child, Signal::TERM),
-            _ = hangup.recv() => pass_on(child, Signal::HUP),
+            _ = signals.interrupt.recv() => pass_on_unless_terminal(&child, Signal::INT),
+            _ = signals.quit.recv() => pass_on_unless_terminal(&child, Signal::QUIT),
+            _ = signals.terminate.recv() => pass_on(&child, Signal::TERM),
+            _ = signals.hangup.recv() => pass_on(&child, Signal::HUP),
         }
     }
 }

@@ -106,6 +106,14 @@ fn nothing_survives_a_run_that_is_killed() -> Result<()> {
     until("the command is gone", || !is_alive(running.command))
 }
 
+#[test]
+fn what_a_command_leaves_running_ends_with_its_cloud() -> Result<()> {
+    let script = "sleep 1000 >/dev/null 2>&1 & echo $!";
+    let output = run(&["run", "--", "sh", "-c", script])?;
+    let pid = text(&output.stdout).trim().parse()?;
+    until("what was left running is gone", || !is_alive(pid))
+}
+
 /// A cache of its own for the list of clouds, with the packages of the real one.
 fn cache(name: &str) -> Result<std::path::PathBuf> {
     let real = sandbox::install::cache_folder()?;
