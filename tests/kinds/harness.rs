@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use aws_config::profile::profile_file::{ProfileFileKind, ProfileFiles};
 use aws_config::{BehaviorVersion, Region};
+use aws_runtime::env_config::file::{EnvConfigFileKind, EnvConfigFiles};
 use eksup::aws::{Cloud, KINDS, Kinds, Reads};
 use eksup::engine::{self, Events};
 use eksup::plan::{
@@ -69,7 +69,7 @@ impl Life {
         let config = aws_config::defaults(BehaviorVersion::latest())
             .region(Region::new(REGION))
             .endpoint_url(sandbox.endpoint())
-            .profile_files(ProfileFiles::builder().with_contents(ProfileFileKind::Credentials, CREDENTIALS).build())
+            .profile_files(EnvConfigFiles::builder().with_contents(EnvConfigFileKind::Credentials, CREDENTIALS).build())
             .load()
             .await;
         let cloud = Cloud::with(config).await.expect("a connection to the local cloud");

@@ -112,9 +112,12 @@ impl Rig {
         assert!(left.is_empty(), "the cloud still has {left:#?}");
     }
 
-    /// Everything that the cloud holds.
+    /// Everything that the cloud holds, but for the roles that AWS services share in an account and that
+    /// outlive every stack.
     pub fn inventory(&self) -> BTreeMap<String, Vec<String>> {
-        self.cloud.inventory().expect("an inventory")
+        let mut inventory = self.cloud.inventory().expect("an inventory");
+        inventory.remove("global/iam/service_linked_roles");
+        inventory
     }
 
     /// How many things of each kind the cloud holds: the same for every way of getting there.
