@@ -8,9 +8,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::arguments::{Format, ProgressFormat};
 use super::run::carry_out;
-use super::session::{Ended, connect, explain, read_stack};
+use super::session::{Ended, complain, connect, explain, read_stack};
 use super::{Exit, plan};
 use crate::engine::{self, Events};
+use crate::plan::Disposal;
+use crate::spec;
 use crate::views::closing::{self, Commands};
 
 /// The arguments of `eksup destroy`.
@@ -28,6 +30,9 @@ pub struct Arguments {
     /// Go ahead without a question.
     #[arg(short, long)]
     yes: bool,
+    /// Also delete what holds data and is kept otherwise: volumes that the cluster made, and their snapshots.
+    #[arg(long)]
+    delete_data: bool,
     /// How progress is shown.
     #[arg(long, value_enum, default_value_t)]
     progress: ProgressFormat,
@@ -36,7 +41,11 @@ pub struct Arguments {
 /// Runs the command.
 pub async fn run(arguments: Arguments) -> Ended {
     let (name, region) = match (arguments.name, arguments.region) {
-        (Some(name), Some(region)) => (name, region),
+        (Some(name), Some(region)) => {
+            refuse(spec::check_stack_name(&name))?;
+            refuse(spec::check_region(&region))?;
+            (name, region)
+        }
         _ => {
             let stack = read_stack(&arguments.path)?;
             (stack.metadata.name, stack.metadata.region)
@@ -45,7 +54,10 @@ pub async fn run(arguments: Arguments) -> Ended {
     let again = format!("eksup destroy --name {name} --region {region}");
     let began = Instant::now();
     let cloud = connect(&region).await?;
-    let plan = engine::plan_destroy(&name, &cloud, &Events::silent()).await.map_err(|failure| explain(&failure))?;
+    let disposal = if arguments.delete_data { Disposal::DeleteData } else { Disposal::KeepData };
+    let (plan, _) = engine::plan_destroy(&name, &cloud, disposal, &Events::silent())
+        .await
+        .map_err(|failure| explain(&failure))?;
     if !plan.is_empty() {
         if arguments.progress != ProgressFormat::Json {
             plan::print(&plan, Format::Text);
@@ -53,9 +65,16 @@ pub async fn run(arguments: Arguments) -> Ended {
         let commands = Commands::again(&again);
         carry_out(&plan, &cloud, arguments.yes, arguments.progress, commands).await?;
     }
-    let left = engine::sweep(&name, &cloud, &Events::silent(), &CancellationToken::new())
+    let swept = engine::sweep(&name, &cloud, disposal, &Events::silent(), &CancellationToken::new())
         .await
         .map_err(|failure| explain(&failure))?;
-    println!("{}", closing::destroyed(&name, began.elapsed(), &left, &[], &again));
-    Ok(if left.is_empty() { Exit::Done } else { Exit::Failed })
+    println!("{}", closing::destroyed(&name, began.elapsed(), &swept.left, &swept.kept, &again));
+    Ok(if swept.left.is_empty() { Exit::Done } else { Exit::Failed })
+}
+
+fn refuse(checked: Result<(), String>) -> Ended<()> {
+    checked.map_err(|why| {
+        complain(&why, None);
+        Exit::BadInput
+    })
 }

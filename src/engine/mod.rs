@@ -24,7 +24,7 @@ pub use lock::Holder;
 pub use observe::{observe, surroundings, zones};
 pub use planning::{plan, plan_destroy, still_holds};
 pub use progress::{IllegalTransition, Progress, Stage};
-pub use sweep::sweep;
+pub use sweep::{Swept, sweep};
 
 use crate::plan::Fingerprint;
 

@@ -1,5 +1,7 @@
 //! What the phases declare, and how it hangs together.
 
+mod platform;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};

@@ -7,7 +7,7 @@ use super::plan;
 use super::run::{Account, Run};
 use super::wording::{count, elapsed, listed, one_line};
 use crate::engine::{Ending, Verb};
-use crate::plan::{Observed, Plan, Purpose, State};
+use crate::plan::{Kept, Observed, Plan, Purpose, State};
 
 /// The commands that closing sentences name, as the user would type them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,15 +23,6 @@ impl Commands {
     pub fn again(again: impl Into<String>) -> Self {
         Self { again: again.into(), outputs: None }
     }
-}
-
-/// Something that a destroy leaves on purpose.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Kept {
-    /// What it is: `snapshot shop-database-final`.
-    pub what: String,
-    /// Why it stays and how it goes.
-    pub why: String,
 }
 
 /// After `eksup plan`: how to go on. `carry_out` is the command that does it: `eksup apply shop.yaml`.
@@ -90,7 +81,7 @@ pub fn destroyed(stack: &str, took: Duration, left: &[Observed], kept: &[Kept], 
     if !kept.is_empty() {
         text.push_str("\nKept on purpose:");
         for item in kept {
-            text.push_str(&format!("\n  {}: {}", one_line(&item.what), one_line(&item.why)));
+            text.push_str(&format!("\n  {}", one_line(&item.to_string())));
         }
     }
     text

@@ -8,13 +8,13 @@ use insta::assert_snapshot;
 use jiff::tz::TimeZone;
 use serde_json::json;
 
-use super::closing::{self, Kept};
+use super::closing;
 use super::screen::{Fixed, Screen};
 use super::testing::{Paper, at, commands, create, finished, plan_of, retrying, started, timed, waiting};
 use super::{Json, Lines, Style, Terminal, View, report};
 use crate::aws::{Class, CloudError};
 use crate::engine::{Ending, Event, Failure, Timed, Verb};
-use crate::plan::{Observed, Problem, Purpose, State, Tags};
+use crate::plan::{Kept, Observed, Problem, Purpose, State, Tags};
 
 fn lines(events: &[Timed]) -> String {
     let paper = Paper::default();
@@ -304,7 +304,13 @@ fn left(address: &str, id: &str, state: State) -> Observed {
 #[test]
 fn a_destroy_ends_with_what_is_left_and_what_was_kept() {
     let took = Duration::from_secs(74);
-    let kept = [Kept { what: "snapshot shop-database-final".into(), why: "the last data of database/instance".into() }];
+    let kept = [Kept {
+        address: "leftovers/database-snapshot/shop-final".into(),
+        kind: "database-snapshot".into(),
+        identity: "shop-final".into(),
+        why: "it is the last of the database".into(),
+        by_hand: "aws rds delete-db-snapshot --db-snapshot-identifier shop-final".into(),
+    }];
     let left = [
         left("network/eni", "eni-1", State::Ready),
         left("network/eni", "eni-2", State::Failed("in use by lambda".into())),
