@@ -53,7 +53,10 @@ pub fn rows() -> Vec<Row> {
         Row {
             kind: "internet-gateway",
             address: "network/internet-gateway",
-            declare: |resources, form| drop(internet_gateway(resources, &vpc_of(resources, form == Form::Changed))),
+            declare: |resources, form| {
+                let vpc = vpc_of(resources, form == Form::Changed);
+                internet_gateway(resources, &vpc);
+            },
             changes: true,
             replaces: false,
             drift: Some(|cloud, gateway| {
@@ -101,7 +104,7 @@ pub fn rows() -> Vec<Row> {
                     vpc: vpc.id(),
                     service: format!("com.amazonaws.us-east-1.{service}"),
                     gateway: true,
-                    route_tables: wanted.iter().map(Handle::id).collect(),
+                    route_tables: wanted.iter().map(|handle| handle.id()).collect(),
                     subnets: BTreeSet::new(),
                     security_groups: BTreeSet::new(),
                     private_dns: false,
@@ -132,7 +135,7 @@ pub fn rows() -> Vec<Row> {
                     service: "com.amazonaws.us-east-1.sts".to_owned(),
                     gateway: false,
                     route_tables: BTreeSet::new(),
-                    subnets: wanted.iter().map(Handle::id).collect(),
+                    subnets: wanted.iter().map(|handle| handle.id()).collect(),
                     security_groups: BTreeSet::from([wanted_group.id()]),
                     private_dns: form != Form::Changed,
                 };
