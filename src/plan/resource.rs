@@ -128,6 +128,7 @@ impl Resources {
     /// Declares a resource that carries `extra` tags beside the stack's.
     pub fn add_tagged<K: Describe>(&mut self, address: impl Into<String>, body: K, extra: Tags) -> Handle<K> {
         let address = Address::new(address);
+        debug_assert!(self.list.iter().all(|other| other.address != address), "`{address}` is declared twice");
         let mut own = self.tags.clone();
         own.extend(extra);
         let tags = if K::FACTS.taggable { tags::of_resource(&self.stack, &address, &own) } else { Tags::new() };

@@ -6,6 +6,7 @@ use eksup::aws::access_entry::AccessEntry;
 use eksup::aws::addon::Addon;
 use eksup::aws::cluster::Cluster;
 use eksup::aws::launch_template::LaunchTemplate;
+use eksup::aws::log_group::{ADDRESS, LogGroup, name_for};
 use eksup::aws::node_group::{NodeGroup, Taint};
 use eksup::aws::pod_identity_association::PodIdentityAssociation;
 use eksup::aws::subnet::Subnet;
@@ -24,7 +25,11 @@ pub fn rows() -> Vec<Row> {
         Row {
             kind: "cluster",
             address: "cluster/cluster",
-            declare: |resources, form| drop(cluster(resources, form)),
+            declare: |resources, form| {
+                // What EKS would make by itself as soon as something is logged.
+                resources.add(ADDRESS, LogGroup { name: name_for(STACK), retention_days: 90 });
+                cluster(resources, form);
+            },
             changes: true,
             replaces: true,
             drift: Some(|cloud, cluster| {
@@ -63,7 +68,7 @@ pub fn rows() -> Vec<Row> {
                 let body = Addon {
                     cluster: cluster.name(),
                     name: name.to_owned(),
-                    version: changed.then(|| "v1.19.6-eksbuild.1".to_owned()),
+                    version: changed.then(|| "v1.20.4-eksbuild.2".to_owned()),
                     kubernetes: (!changed).then(|| "1.35".to_owned()),
                     configuration: if changed { json!({ "env": { "WARM_IP_TARGET": "2" } }) } else { json!({}) },
                     service_account_role: Reference::known(""),
@@ -220,7 +225,18 @@ fn node_group(resources: &mut Resources, form: Form) {
         max_unavailable: (!changed).then_some(1),
         max_unavailable_percentage: changed.then_some(50),
     };
-    resources.add("nodes/group/system", body);
+    let network = Addon {
+        cluster: cluster.name(),
+        name: "vpc-cni".to_owned(),
+        version: None,
+        kubernetes: Some("1.35".to_owned()),
+        configuration: json!({}),
+        service_account_role: Reference::known(""),
+    };
+    let network = resources.add("nodes/addon/vpc-cni", network);
+    let group = resources.add("nodes/group/system", body);
+    // Without an add-on that gives pods addresses, no node becomes ready.
+    resources.order(&group, network.address());
 }
 
 fn subnet_id(zone: &str) -> Reference<eksup::aws::ids::SubnetId> {

@@ -128,9 +128,13 @@ fn app_role(form: Form) -> Role {
 }
 
 fn trust(service: &str) -> Value {
+    let actions = match service {
+        "pods.eks.amazonaws.com" => json!(["sts:AssumeRole", "sts:TagSession"]),
+        _ => json!("sts:AssumeRole"),
+    };
     json!({
         "Version": "2012-10-17",
-        "Statement": [{ "Effect": "Allow", "Principal": { "Service": service }, "Action": "sts:AssumeRole" }],
+        "Statement": [{ "Effect": "Allow", "Principal": { "Service": service }, "Action": actions }],
     })
 }
 

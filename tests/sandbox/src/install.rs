@@ -107,7 +107,8 @@ fn find_python() -> Result<(PathBuf, (u32, u32))> {
     }
     let (major, minor) = OLDEST;
     if too_old.is_empty() {
-        bail!("the local cloud needs Python {major}.{minor} or newer, and there is no `python3`");
+        let wanted = chosen.as_deref().unwrap_or("python3");
+        bail!("the local cloud needs Python {major}.{minor} or newer, and there is no `{wanted}`");
     }
     bail!(
         "the local cloud needs Python {major}.{minor} or newer ({}); \
