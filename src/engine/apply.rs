@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::events::{Ending, Event, Events};
 use super::execute::{Tally, execute};
 use super::failure::Failure;
-use super::lock::{Lock, Refusal};
+use super::lock::Lock;
 use super::operate::Operator;
 use crate::aws::{Cloud, Kinds};
 use crate::plan::{Change, Graph, Outputs, Plan, Problem, Purpose};
@@ -59,10 +59,7 @@ async fn take_lock(plan: &Plan, cloud: &Cloud) -> Result<Lock, Failure> {
         Purpose::Apply => "apply",
         Purpose::Destroy => "destroy",
     };
-    Lock::take(cloud, &plan.stack, &plan.id, command).await.map_err(|refusal| match refusal {
-        Refusal::Held(holder) => Failure::Locked(holder),
-        Refusal::Cloud(error) => Failure::Cloud(error),
-    })
+    Ok(Lock::take(cloud, &plan.stack, &plan.id, command).await?)
 }
 
 fn operator(plan: &Plan, cloud: &Cloud, events: &Events, stop: &CancellationToken) -> Operator {

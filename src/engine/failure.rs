@@ -3,7 +3,7 @@
 use crate::aws::CloudError;
 use crate::plan::Problem;
 
-use super::lock::Holder;
+use super::lock::{Holder, Refusal};
 
 /// Why nothing, or not everything, was done.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +54,15 @@ impl Failure {
 impl From<CloudError> for Failure {
     fn from(error: CloudError) -> Self {
         Self::Cloud(error)
+    }
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Held(holder) => Self::Locked(holder),
+            Refusal::Cloud(error) => Self::Cloud(error),
+        }
     }
 }
 

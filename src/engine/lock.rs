@@ -126,18 +126,40 @@ impl Lock {
     /// Gives the stack back.
     pub async fn release(self) {
         self.heartbeat.abort();
-        for attempt in 1..=TRIES {
-            let sending = self.cloud.write.ssm.delete_parameter().name(&self.name);
-            match existing(call("ssm:DeleteParameter", sending.send()).await) {
-                Err(error) if is_passing(error.class) => tokio::time::sleep(back_off(attempt, 0.5)).await,
-                _ => return,
-            }
-        }
+        // A lock that cannot be deleted falls away by itself.
+        let _ = delete(&self.cloud, &self.name).await;
     }
 
     fn held(cloud: &Cloud, name: String, mine: Holder) -> Self {
         let heartbeat = tokio::spawn(keep_alive(cloud.clone(), name.clone(), mine));
         Self { cloud: cloud.clone(), name, heartbeat }
+    }
+}
+
+/// Removes the lock that a run left behind when it died, if there is one.
+///
+/// # Errors
+/// Someone who lives holds the stack, or a call failed for good.
+pub async fn clear(cloud: &Cloud, stack: &str) -> Result<(), Refusal> {
+    let name = parameter(stack);
+    match standing(cloud, &name).await.map_err(Refusal::Cloud)? {
+        None => Ok(()),
+        Some((holder, _)) if holder.is_over(Timestamp::now()) => delete(cloud, &name).await.map_err(Refusal::Cloud),
+        Some((holder, _)) => Err(Refusal::Held(Box::new(holder))),
+    }
+}
+
+async fn delete(cloud: &Cloud, name: &str) -> Result<(), CloudError> {
+    let mut attempt = 1;
+    loop {
+        let sending = cloud.write.ssm.delete_parameter().name(name);
+        match existing(call("ssm:DeleteParameter", sending.send()).await) {
+            Err(error) if is_passing(error.class) && attempt < TRIES => {
+                tokio::time::sleep(back_off(attempt, 0.5)).await;
+                attempt += 1;
+            }
+            result => return result.map(drop),
+        }
     }
 }
 

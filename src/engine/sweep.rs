@@ -6,6 +6,7 @@ use tokio_util::sync::CancellationToken;
 use super::apply::apply;
 use super::events::{Event, Events};
 use super::failure::Failure;
+use super::lock;
 use super::planning::{observe_everything, plan_destroy};
 use crate::aws::{Cloud, Kinds};
 use crate::plan::{Disposal, Kept, Observed, State, is_the_stacks, set_aside};
@@ -38,6 +39,7 @@ pub async fn sweep(
         }
         swept = search(name, cloud, disposal).await?;
     }
+    lock::clear(cloud, name).await?;
     Ok(swept)
 }
 

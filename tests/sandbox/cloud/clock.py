@@ -39,7 +39,7 @@ class Clock:
             _, _, deed = heapq.heappop(self._due)
             try:
                 deed()
-            except Exception as error:  # noqa: BLE001 - one broken deed must not wedge the cloud
+            except Exception as error:  # one broken deed must not wedge the cloud
                 import sys
                 import traceback
 

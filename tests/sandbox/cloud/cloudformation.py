@@ -10,7 +10,11 @@ import traceback
 
 import yaml
 from moto.cloudformation import parsing
-from moto.cloudformation.exceptions import AlreadyExistsException, CloudFormationError, ValidationError
+from moto.cloudformation.exceptions import (
+    AlreadyExistsException,
+    CloudFormationError,
+    ValidationError,
+)
 from moto.cloudformation.models import CloudFormationBackend
 from moto.cloudformation.responses import CloudFormationResponse
 from moto.cloudformation.utils import yaml_tag_constructor
@@ -118,7 +122,7 @@ def create_stack_of_backend(original, self, name, *args, **kwargs):
     before = set(self.stacks)
     try:
         stack = original(self, name, *args, **kwargs)
-    except Exception as error:  # noqa: BLE001 - whatever failed, the stack is rolled back
+    except Exception as error:  # whatever failed, the stack is rolled back
         made = [self.stacks[stack_id] for stack_id in self.stacks if stack_id not in before]
         if not made or isinstance(error, ValidationError):
             for stack in made:
@@ -137,7 +141,7 @@ def _roll_back(stack, error):
     stack._add_stack_event("CREATE_FAILED", resource_status_reason=reason)
     try:
         stack.resource_map.delete()
-    except Exception:  # noqa: BLE001 - moto cannot delete what it has not made
+    except Exception:  # moto cannot delete what it has not made
         traceback.print_exc(file=sys.stderr)
     _freeze(stack)
     stack.status = "ROLLBACK_COMPLETE"
@@ -174,9 +178,7 @@ def _in_progress(stack, verb, kind, seconds_of):
 
 def _refuse_while_busy(stack, verb):
     if stack.status.endswith("_IN_PROGRESS"):
-        raise Busy(
-            f"Stack:{stack.stack_id} is in {stack.status} state and can not be {verb}."
-        )
+        raise Busy(f"Stack:{stack.stack_id} is in {stack.status} state and can not be {verb}.")
 
 
 @mend(CloudFormationResponse, "update_stack")
@@ -225,7 +227,7 @@ def _finish_deletion(backend, stack):
     try:
         backend.delete_stack(stack.stack_id)
         _freeze(stack)
-    except Exception as error:  # noqa: BLE001 - a resource that would not go
+    except Exception as error:  # a resource that would not go
         stack.status = "DELETE_FAILED"
         stack.status_reason = getattr(error, "message", None) or str(error)
         stack._add_stack_event("DELETE_FAILED", resource_status_reason=stack.status_reason)

@@ -35,7 +35,9 @@ def _replace(owner, name):
 
 
 @_replace(Role, "create_from_cloudformation_json")
-def _create_role(original, cls, resource_name, cloudformation_json, account_id, region_name, **kwargs):
+def _create_role(
+    original, cls, resource_name, cloudformation_json, account_id, region_name, **kwargs
+):
     """With its managed policies, and its inline policies as text."""
     properties = cloudformation_json["Properties"]
     for policy in properties.get("Policies", []):
@@ -51,7 +53,13 @@ def _create_role(original, cls, resource_name, cloudformation_json, account_id, 
 
 @_replace(Role, "update_from_cloudformation_json")
 def _update_role(
-    original, cls, original_resource, new_resource_name, cloudformation_json, account_id, region_name
+    original,
+    cls,
+    original_resource,
+    new_resource_name,
+    cloudformation_json,
+    account_id,
+    region_name,
 ):
     """Trust, policies and description of the same role."""
     iam, role = _iam(account_id, region_name), original_resource
@@ -90,7 +98,9 @@ def _delete_role(original, cls, resource_name, cloudformation_json, account_id, 
 
 
 @_replace(ManagedPolicy, "create_from_cloudformation_json")
-def _create_policy(original, cls, resource_name, cloudformation_json, account_id, region_name, **kwargs):
+def _create_policy(
+    original, cls, resource_name, cloudformation_json, account_id, region_name, **kwargs
+):
     """Remembers the roles to which the stack attached it."""
     policy = original(resource_name, cloudformation_json, account_id, region_name, **kwargs)
     policy.roles_of_stack = list(cloudformation_json["Properties"].get("Roles", []))
@@ -99,7 +109,13 @@ def _create_policy(original, cls, resource_name, cloudformation_json, account_id
 
 @_replace(ManagedPolicy, "update_from_cloudformation_json")
 def _update_policy(
-    original, cls, original_resource, new_resource_name, cloudformation_json, account_id, region_name
+    original,
+    cls,
+    original_resource,
+    new_resource_name,
+    cloudformation_json,
+    account_id,
+    region_name,
 ):
     """A new default version of the same policy; the old one goes."""
     iam, policy = _iam(account_id, region_name), original_resource
@@ -140,7 +156,13 @@ _QUEUE_ATTRIBUTES = (
 
 @_replace(Queue, "update_from_cloudformation_json")
 def _update_queue(
-    original, cls, original_resource, new_resource_name, cloudformation_json, account_id, region_name
+    original,
+    cls,
+    original_resource,
+    new_resource_name,
+    cloudformation_json,
+    account_id,
+    region_name,
 ):
     """Every attribute that a queue has."""
     queue = sqs_backends[account_id][region_name].get_queue(original_resource.name)
@@ -214,7 +236,13 @@ class QueuePolicy(CloudFormationModel):
 
 @_replace(Rule, "update_from_cloudformation_json")
 def _update_rule(
-    original, cls, original_resource, new_resource_name, cloudformation_json, account_id, region_name
+    original,
+    cls,
+    original_resource,
+    new_resource_name,
+    cloudformation_json,
+    account_id,
+    region_name,
 ):
     """The same rule with another pattern and other targets; moto makes one with another name."""
     backend = events_backends[account_id][region_name]

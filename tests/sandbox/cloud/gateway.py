@@ -14,6 +14,8 @@ from .identify import identify
 from .server import Hangup
 from .weather import WEATHER
 
+from moto.core.exceptions import ServiceException
+
 # moto was not made for threads: one call at a time touches its state.
 STATE = threading.RLock()
 
@@ -74,13 +76,20 @@ class Gateway:
                 return services.perform(call, request)
         except wire.ServiceError as error:
             return _with_sqs_header(call, error)
+        except ServiceException as error:
+            # An error of one service of moto inside another of ours.
+            return wire.answer(wire.ServiceError(error.code, error.message), call.protocol)
         except NotImplementedError as error:
-            refused = wire.ServiceError("InvalidAction", f"the local cloud does not play it: {error}")
+            refused = wire.ServiceError(
+                "InvalidAction", f"the local cloud does not play it: {error}"
+            )
             return wire.answer(refused, call.protocol)
-        except Exception as error:  # noqa: BLE001 - a fault of the cloud is told to the caller
+        except Exception as error:  # a fault of the cloud is told to the caller
             traceback.print_exc(file=sys.stderr)
             broken = wire.ServiceError(
-                "SandboxFault", f"{call.service}:{call.action}: {type(error).__name__}: {error}", 400
+                "SandboxFault",
+                f"{call.service}:{call.action}: {type(error).__name__}: {error}",
+                400,
             )
             return wire.answer(broken, call.protocol)
 

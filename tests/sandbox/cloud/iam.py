@@ -5,7 +5,7 @@ import json
 
 from moto.core.responses import ActionResult, EmptyResult
 from moto.iam import models
-from moto.iam.exceptions import DeleteConflictException, InvalidInput
+from moto.iam.exceptions import DeleteConflictException, InvalidInput, NotFoundException
 from moto.iam.models import AWSManagedPolicy, IAMBackend
 from moto.iam.responses import IamResponse as IAMResponse
 from moto.sts.models import STSBackend
@@ -65,6 +65,24 @@ def ensure_service_linked_role(account_id, partition, service_name):
         iam.create_service_linked_role(service_name, "", "")
     except InvalidInput:
         pass  # It is there.
+
+
+@mend(IAMBackend, "get_role")
+def get_role(original, self, role_name):
+    """A missing role in the words of IAM."""
+    for role in self.roles.values():
+        if role.name == role_name:
+            return role
+    raise NotFoundException(f"The role with name {role_name} cannot be found.")
+
+
+@mend(IAMBackend, "get_instance_profile")
+def get_instance_profile(original, self, profile_name):
+    """A missing instance profile in the words of IAM."""
+    for profile in self.instance_profiles.values():
+        if profile.name == profile_name:
+            return profile
+    raise NotFoundException(f"Instance Profile {profile_name} cannot be found.")
 
 
 @mend(IAMBackend, "delete_policy")

@@ -53,7 +53,9 @@ def _instances(backend):
 
 def _nat_gateways(backend):
     """NAT gateways that are not deleted; EC2 shows those for another while."""
-    return {"nat_gateways": [nat.id for nat in backend.nat_gateways.values() if nat.state != "deleted"]}
+    return {
+        "nat_gateways": [nat.id for nat in backend.nat_gateways.values() if nat.state != "deleted"]
+    }
 
 
 def _endpoints(backend):

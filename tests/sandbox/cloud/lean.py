@@ -215,7 +215,7 @@ def _find_accounts_quickly():
 
 
 _know_regions_by_heart()
-import moto.core.models  # noqa: E402, F401
+import moto.core.models  # noqa: F401
 
 _cache_what_moto_works_out_anew()
 _pick_values_quickly()

@@ -69,9 +69,10 @@ def create_load_balancer(original, self, *args, **kwargs):
 def delete_load_balancer(original, self, arn):
     """Gone at once from its API; its interfaces take a while."""
     balancer = self.load_balancers.get(arn)
-    if balancer is not None and str(
-        balancer.attrs.get("deletion_protection.enabled")
-    ).lower() == "true":
+    if (
+        balancer is not None
+        and str(balancer.attrs.get("deletion_protection.enabled")).lower() == "true"
+    ):
         raise ServiceError(
             "OperationNotPermitted",
             f"Load balancer '{arn}' cannot be deleted because deletion protection is enabled",

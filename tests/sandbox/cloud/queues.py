@@ -1,6 +1,5 @@
 """SQS: settings that stay when others change, and names that are not free at once."""
 
-
 from moto.sqs.models import Queue, SQSBackend
 
 from .clock import CLOCK

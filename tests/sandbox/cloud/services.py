@@ -7,8 +7,8 @@ import re
 from . import lean
 from .wire import ServiceError
 
-from moto.core.request import Request  # noqa: E402
-from moto.core.routing import NotFound, get_service_router  # noqa: E402
+from moto.core.request import Request
+from moto.core.routing import NotFound, get_service_router
 
 
 class IncomingRequest(Request):
@@ -31,7 +31,7 @@ def action_of(call, request):
     try:
         operation, _ = get_service_router(call.service).match(request)
         return operation.name
-    except (NotFound, NotImplementedError, Exception):  # noqa: BLE001 - an unknown path has no name
+    except (NotFound, NotImplementedError, Exception):  # an unknown path has no name
         return f"{request.method.title()}Object"
 
 

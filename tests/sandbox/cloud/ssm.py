@@ -66,7 +66,9 @@ def describe_instance_information(self):
         for instance in reservation.instances:
             if wanted is not None and instance.id not in wanted:
                 continue
-            if instance.state == "running" and _reports(instance, self.current_account, self.region):
+            if instance.state == "running" and _reports(
+                instance, self.current_account, self.region
+            ):
                 found.append(_describe(instance))
     return json.dumps({"InstanceInformationList": found})
 

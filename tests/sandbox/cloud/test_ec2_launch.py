@@ -55,7 +55,9 @@ class Launches(CloudTest):
             tags = {tag["Key"]: tag["Value"] for tag in instance["Tags"]}
             self.assertEqual(instance["InstanceType"], "m5.large")
             self.assertEqual([g["GroupId"] for g in instance["SecurityGroups"]], [self.group_id])
-            self.assertTrue(instance["IamInstanceProfile"]["Arn"].endswith("instance-profile/nodes"))
+            self.assertTrue(
+                instance["IamInstanceProfile"]["Arn"].endswith("instance-profile/nodes")
+            )
             self.assertEqual((tags["a"], tags["b"]), ("template", "request"))
             self.assertEqual(tags["aws:ec2launchtemplate:id"], template)
             self.assertEqual(instance["MetadataOptions"]["HttpTokens"], "required")
@@ -125,10 +127,16 @@ class Launches(CloudTest):
         elsewhere = self.group(self.vpc("10.9.0.0/16"), "elsewhere")
         refused("InvalidParameter", "different networks", SecurityGroupIds=[elsewhere])
         refused("InvalidKeyPair.NotFound", "nokey", KeyName="nokey")
-        refused("InvalidParameterValue", "Invalid IAM Instance Profile", IamInstanceProfile={"Name": "no"})
+        refused(
+            "InvalidParameterValue",
+            "Invalid IAM Instance Profile",
+            IamInstanceProfile={"Name": "no"},
+        )
         self.iam.create_instance_profile(InstanceProfileName="empty")
         refused(
-            "InvalidParameterValue", "has no associated IAM Roles", IamInstanceProfile={"Name": "empty"}
+            "InvalidParameterValue",
+            "has no associated IAM Roles",
+            IamInstanceProfile={"Name": "empty"},
         )
         self.assertEqual(self.instances(), [])
 
@@ -150,7 +158,9 @@ class Launches(CloudTest):
 
         self.later()
         self.refused("DryRunOperation", "would have succeeded", self.ec2.run_instances, **asked)
-        self.assertFalse(any(call["mutating"] for call in self.calls() if call["action"] == "RunInstances"))
+        self.assertFalse(
+            any(call["mutating"] for call in self.calls() if call["action"] == "RunInstances")
+        )
 
     def test_no_capacity_where_the_weather_says_so(self):
         self.weather(insufficient_capacity=[f"m5.large/{ZONES[0]}"])
@@ -168,7 +178,9 @@ class Launches(CloudTest):
 
     def test_public_addresses_follow_subnet_and_request(self):
         template = {"LaunchTemplateId": self.template()}
-        self.assertNotIn("PublicIpAddress", self.launch(LaunchTemplate=template)[0])
+        plain = self.launch(LaunchTemplate=template)[0]
+        self.assertNotIn("PublicIpAddress", plain)
+        self.assertNotIn("Association", plain["NetworkInterfaces"][0])
         self.ec2.modify_subnet_attribute(
             SubnetId=self.subnet_ids[0], MapPublicIpOnLaunch={"Value": True}
         )
@@ -177,10 +189,15 @@ class Launches(CloudTest):
 
     def fleet(self, overrides, total=1, spot=False, strategy=None, **more):
         template = {"LaunchTemplateName": "lt", "Version": "$Latest"}
-        options = {"AllocationStrategy": strategy or ("price-capacity-optimized" if spot else "lowest-price")}
+        options = {
+            "AllocationStrategy": strategy
+            or ("price-capacity-optimized" if spot else "lowest-price")
+        }
         return self.ec2.create_fleet(
             Type="instant",
-            LaunchTemplateConfigs=[{"LaunchTemplateSpecification": template, "Overrides": overrides}],
+            LaunchTemplateConfigs=[
+                {"LaunchTemplateSpecification": template, "Overrides": overrides}
+            ],
             TargetCapacitySpecification={
                 "TotalTargetCapacity": total,
                 "DefaultTargetCapacityType": "spot" if spot else "on-demand",
@@ -224,7 +241,9 @@ class Launches(CloudTest):
         self.weather(insufficient_capacity=["m5.large"])
         answer = self.fleet(self.overrides("m5.large", "m5.xlarge"))
         self.assertEqual(answer["Instances"][0]["InstanceType"], "m5.xlarge")
-        self.assertEqual({entry["ErrorCode"] for entry in answer["Errors"]}, {"InsufficientInstanceCapacity"})
+        self.assertEqual(
+            {entry["ErrorCode"] for entry in answer["Errors"]}, {"InsufficientInstanceCapacity"}
+        )
         self.assertEqual(len(answer["Errors"]), 3)
         self.weather(insufficient_capacity=["*"])
         answer = self.fleet(self.overrides("m5.large"))
@@ -249,7 +268,9 @@ class Launches(CloudTest):
         )
         self.iam.create_service_linked_role(AWSServiceName="spot.amazonaws.com")
         answer = self.fleet(overrides, spot=True, strategy="lowest-price")
-        history = self.ec2.describe_spot_price_history(InstanceTypes=["m5.large", "c5.large", "r5.large"])
+        history = self.ec2.describe_spot_price_history(
+            InstanceTypes=["m5.large", "c5.large", "r5.large"]
+        )
         prices = {
             (entry["InstanceType"], entry["AvailabilityZone"]): float(entry["SpotPrice"])
             for entry in history["SpotPriceHistory"]
@@ -288,7 +309,8 @@ class ImagesAndPrices(CloudTest):
         self.assertEqual(len(images), len(names))
         self.assertEqual({image["State"] for image in images}, {"available"})
         by_path = ssm.get_parameters_by_path(
-            Path="/aws/service/eks/optimized-ami/1.35/amazon-linux-2023/arm64/standard", Recursive=True
+            Path="/aws/service/eks/optimized-ami/1.35/amazon-linux-2023/arm64/standard",
+            Recursive=True,
         )
         self.assertGreaterEqual(len(by_path["Parameters"]), 1)
         other = client("ssm", "us-east-1").get_parameter(Name=names[0])["Parameter"]["Value"]

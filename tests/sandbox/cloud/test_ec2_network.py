@@ -94,9 +94,7 @@ class Dependencies(CloudTest):
             AllocationId=address, NetworkInterfaceId=eni["NetworkInterfaceId"]
         )["AssociationId"]
         asked = {"InternetGatewayId": gateway, "VpcId": vpc}
-        self.refused(
-            VIOLATION, "mapped public address", self.ec2.detach_internet_gateway, **asked
-        )
+        self.refused(VIOLATION, "mapped public address", self.ec2.detach_internet_gateway, **asked)
         self.ec2.disassociate_address(AssociationId=association)
         self.ec2.detach_internet_gateway(**asked)
 
@@ -118,7 +116,9 @@ class Network(CloudTest):
     def test_a_subnet_keeps_its_route_table(self):
         vpc = self.vpc()
         subnet = self.subnets(vpc, 1)[0]
-        tables = [self.ec2.create_route_table(VpcId=vpc)["RouteTable"]["RouteTableId"] for _ in "ab"]
+        tables = [
+            self.ec2.create_route_table(VpcId=vpc)["RouteTable"]["RouteTableId"] for _ in "ab"
+        ]
         first = self.ec2.associate_route_table(RouteTableId=tables[0], SubnetId=subnet)
         again = self.ec2.associate_route_table(RouteTableId=tables[0], SubnetId=subnet)
         self.assertEqual(first["AssociationId"], again["AssociationId"])
@@ -163,7 +163,11 @@ class Network(CloudTest):
         )
         loose = self.ec2.create_internet_gateway()["InternetGateway"]["InternetGatewayId"]
         self.refused(
-            "InvalidParameterValue", "different networks", self.ec2.create_route, **route, GatewayId=loose
+            "InvalidParameterValue",
+            "different networks",
+            self.ec2.create_route,
+            **route,
+            GatewayId=loose,
         )
 
     def test_several_filter_values_are_alternatives(self):
@@ -183,7 +187,9 @@ class Network(CloudTest):
         subnet = self.ec2.create_subnet(
             VpcId=vpc, CidrBlock="10.0.0.0/24", TagSpecifications=tagged("subnet", a="b")
         )["Subnet"]["SubnetId"]
-        gateway = self.ec2.create_internet_gateway(TagSpecifications=tagged("internet-gateway", a="b"))
+        gateway = self.ec2.create_internet_gateway(
+            TagSpecifications=tagged("internet-gateway", a="b")
+        )
         gateway = gateway["InternetGateway"]["InternetGatewayId"]
         self.ec2.attach_internet_gateway(InternetGatewayId=gateway, VpcId=vpc)
         address = self.ec2.allocate_address(
@@ -195,7 +201,10 @@ class Network(CloudTest):
         self.ec2.create_route_table(VpcId=vpc, TagSpecifications=tagged("route-table", a="b"))
         self.ec2.create_network_acl(VpcId=vpc, TagSpecifications=tagged("network-acl", a="b"))
         self.ec2.create_security_group(
-            GroupName="g", Description="d", VpcId=vpc, TagSpecifications=tagged("security-group", a="b")
+            GroupName="g",
+            Description="d",
+            VpcId=vpc,
+            TagSpecifications=tagged("security-group", a="b"),
         )
         self.ec2.create_vpc_endpoint(
             VpcId=vpc,
@@ -272,7 +281,9 @@ class NatAndAddresses(CloudTest):
         made = self.create()
         self.assertEqual(made["State"], "pending")
         eni = made["NatGatewayAddresses"][0]["NetworkInterfaceId"]
-        shown = self.ec2.describe_network_interfaces(NetworkInterfaceIds=[eni])["NetworkInterfaces"][0]
+        shown = self.ec2.describe_network_interfaces(NetworkInterfaceIds=[eni])[
+            "NetworkInterfaces"
+        ][0]
         self.assertEqual(shown["InterfaceType"], "nat_gateway")
         self.assertTrue(shown["PrivateIpAddress"].startswith("10.0.0."))
         self.later()
@@ -313,7 +324,9 @@ class NatAndAddresses(CloudTest):
         )
 
         def state():
-            routes = self.ec2.describe_route_tables(RouteTableIds=[table])["RouteTables"][0]["Routes"]
+            routes = self.ec2.describe_route_tables(RouteTableIds=[table])["RouteTables"][0][
+                "Routes"
+            ]
             return next(r["State"] for r in routes if r["DestinationCidrBlock"] == "0.0.0.0/0")
 
         self.assertEqual(state(), "active")
@@ -339,7 +352,10 @@ class NatAndAddresses(CloudTest):
             NatGatewayIds=["nat-nowhere"],
         )
         self.refused(
-            "NatGatewayNotFound", "nat-nowhere", self.ec2.delete_nat_gateway, NatGatewayId="nat-nowhere"
+            "NatGatewayNotFound",
+            "nat-nowhere",
+            self.ec2.delete_nat_gateway,
+            NatGatewayId="nat-nowhere",
         )
 
 
@@ -501,12 +517,15 @@ class LoadBalancers(CloudTest):
         self.later()
         self.assertTrue(state() == "active")
         elb.modify_load_balancer_attributes(
-            LoadBalancerArn=arn, Attributes=[{"Key": "deletion_protection.enabled", "Value": "true"}])
+            LoadBalancerArn=arn,
+            Attributes=[{"Key": "deletion_protection.enabled", "Value": "true"}],
+        )
         self.refused(
             "OperationNotPermitted", "protection", elb.delete_load_balancer, LoadBalancerArn=arn
         )
         elb.modify_load_balancer_attributes(
-            LoadBalancerArn=arn, Attributes=[{"Key": "deletion_protection.enabled", "Value": "false"}]
+            LoadBalancerArn=arn,
+            Attributes=[{"Key": "deletion_protection.enabled", "Value": "false"}],
         )
         elb.delete_load_balancer(LoadBalancerArn=arn)
         self.assertEqual(elb.describe_load_balancers()["LoadBalancers"], [])

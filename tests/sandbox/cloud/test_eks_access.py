@@ -73,10 +73,14 @@ class AccessEntries(CloudTest):
         self.cluster()
         arn = self.role("dev", "ec2.amazonaws.com")
         bad = "InvalidParameterException"
-        self.refused(bad, "cannot start with system:", self.create, arn, kubernetesGroups=["system:masters"])
+        self.refused(
+            bad, "cannot start with system:", self.create, arn, kubernetesGroups=["system:masters"]
+        )
         self.refused(bad, "EC2_LINUX", self.create, arn, type="EC2_LINUX", kubernetesGroups=["g"])
         self.refused(bad, "invalid principal", self.create, "arn:aws:iam::123456789012:role/nobody")
-        linked = "arn:aws:iam::123456789012:role/aws-service-role/x.amazonaws.com/AWSServiceRoleForX"
+        linked = (
+            "arn:aws:iam::123456789012:role/aws-service-role/x.amazonaws.com/AWSServiceRoleForX"
+        )
         self.refused(bad, "Service Linked Role", self.create, linked)
         self.create(arn, type="EC2_LINUX")
         self.refused(
@@ -127,7 +131,9 @@ class AccessEntries(CloudTest):
             nodeRole=role,
         )
         entry = self.eks.describe_access_entry(clusterName="shop", principalArn=role)["accessEntry"]
-        self.assertEqual((entry["type"], entry["kubernetesGroups"]), ("EC2_LINUX", ["system:nodes"]))
+        self.assertEqual(
+            (entry["type"], entry["kubernetesGroups"]), ("EC2_LINUX", ["system:nodes"])
+        )
         self.eks.delete_nodegroup(clusterName="shop", nodegroupName="system")
         self.assertEqual(self.eks.list_access_entries(clusterName="shop")["accessEntries"], [ME])
 

@@ -1,6 +1,6 @@
 """Clusters: what is checked, what they leave in the VPC, what holds them back from going."""
 
-from .testing import LONG, REGION, CloudTest, client
+from .testing import LONG, REGION, CloudTest, client, cloud
 
 
 class Clusters(CloudTest):
@@ -141,9 +141,9 @@ class Clusters(CloudTest):
         other = next(zone["ZoneName"] for zone in zones if zone["ZoneId"] != "use1-az3")
         vpc = us.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
         subnets = [
-            us.create_subnet(VpcId=vpc, CidrBlock=f"10.0.{i}.0/24", AvailabilityZone=name)["Subnet"][
-                "SubnetId"
-            ]
+            us.create_subnet(VpcId=vpc, CidrBlock=f"10.0.{i}.0/24", AvailabilityZone=name)[
+                "Subnet"
+            ]["SubnetId"]
             for i, name in enumerate((zone, other))
         ]
         self.refused(
@@ -157,9 +157,7 @@ class Clusters(CloudTest):
 
     def test_deletion_is_held_back_by_protection_and_node_groups(self):
         made = self.cluster(deletionProtection=True)
-        self.refused(
-            "InvalidRequestException", "protection", self.eks.delete_cluster, name="shop"
-        )
+        self.refused("InvalidRequestException", "protection", self.eks.delete_cluster, name="shop")
         self.eks.update_cluster_config(name="shop", deletionProtection=False)
         self.eks.create_addon(clusterName="shop", addonName="vpc-cni")
         self.eks.create_nodegroup(
@@ -186,6 +184,11 @@ class Clusters(CloudTest):
         self.assertEqual(self.eks.delete_cluster(name="shop")["cluster"]["status"], "DELETING")
         self.later()
         self.assertTrue(not self.eks.list_clusters()["clusters"])
+
+    def test_eks_makes_its_own_service_linked_role(self):
+        self.cluster()
+        found = cloud().ask("GET", "inventory")["global/iam/service_linked_roles"]
+        self.assertEqual(found, ["AWSServiceRoleForAmazonEKS"])
 
     def test_the_same_token_makes_one_cluster(self):
         made = self.cluster(clientRequestToken="t")
@@ -240,7 +243,8 @@ class Clusters(CloudTest):
         cluster = self.cluster()
         addon = self.eks.create_addon(clusterName="shop", addonName="vpc-cni")["addon"]
         entry = self.eks.describe_access_entry(
-            clusterName="shop", principalArn=self.eks.list_access_entries(clusterName="shop")["accessEntries"][0]
+            clusterName="shop",
+            principalArn=self.eks.list_access_entries(clusterName="shop")["accessEntries"][0],
         )["accessEntry"]
         association = self.eks.create_pod_identity_association(
             clusterName="shop",
@@ -248,7 +252,12 @@ class Clusters(CloudTest):
             serviceAccount="b",
             roleArn=self.role("pods", "pods.eks.amazonaws.com"),
         )["association"]
-        arns = (cluster["arn"], addon["addonArn"], entry["accessEntryArn"], association["associationArn"])
+        arns = (
+            cluster["arn"],
+            addon["addonArn"],
+            entry["accessEntryArn"],
+            association["associationArn"],
+        )
         for arn in arns:
             self.eks.tag_resource(resourceArn=arn, tags={"a": "1", "b": "2"})
             self.eks.untag_resource(resourceArn=arn, tagKeys=["a"])

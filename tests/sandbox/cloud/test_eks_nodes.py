@@ -103,7 +103,9 @@ class Nodes(CloudTest):
             launchTemplate={"name": "lt"},
         )
         described = self.described()["launchTemplate"]
-        self.assertEqual(described, {"id": template["LaunchTemplateId"], "name": "lt", "version": "1"})
+        self.assertEqual(
+            described, {"id": template["LaunchTemplateId"], "name": "lt", "version": "1"}
+        )
         instance = self.instances()[0]
         self.assertEqual(instance["InstanceType"], "m5.large")
         self.assertEqual([g["GroupId"] for g in instance["SecurityGroups"]], [group])
@@ -120,6 +122,7 @@ class Nodes(CloudTest):
             "nodeRole": self.node_role(),
             "launchTemplate": {"name": "lt"},
         }
+        self.refused("InvalidRequestException", "not found", self.eks.create_nodegroup, **asked)
         self.ec2.create_launch_template(
             LaunchTemplateName="lt", LaunchTemplateData={"IamInstanceProfile": {"Name": "p"}}
         )
@@ -240,7 +243,9 @@ class Nodes(CloudTest):
         self.assertEqual(waiting["status"], "DEGRADED")
         self.assertEqual(waiting["health"]["issues"][0]["code"], "InsufficientNumberOfReplicas")
         self.eks.create_addon(clusterName="shop", addonName="vpc-cni")
-        subnets = self.eks.describe_cluster(name="shop")["cluster"]["resourcesVpcConfig"]["subnetIds"]
+        subnets = self.eks.describe_cluster(name="shop")["cluster"]["resourcesVpcConfig"][
+            "subnetIds"
+        ]
         self.eks.create_nodegroup(
             clusterName="shop", nodegroupName="system", subnets=subnets, nodeRole=self.node_role()
         )
@@ -287,11 +292,20 @@ class Nodes(CloudTest):
             bad, "version", create, clusterName="shop", addonName="coredns", addonVersion="v0.0.1"
         )
         self.refused(
-            bad, "JSON", create, clusterName="shop", addonName="coredns", configurationValues="{oops"
+            bad,
+            "JSON",
+            create,
+            clusterName="shop",
+            addonName="coredns",
+            configurationValues="{oops",
         )
         create(clusterName="shop", addonName="vpc-cni", addonVersion="v1.19.6-eksbuild.1")
         self.refused(
-            "ResourceInUseException", "already exists", create, clusterName="shop", addonName="vpc-cni"
+            "ResourceInUseException",
+            "already exists",
+            create,
+            clusterName="shop",
+            addonName="vpc-cni",
         )
         self.refused(
             bad,
@@ -307,9 +321,7 @@ class Nodes(CloudTest):
         self.eks.create_addon(clusterName="shop", addonName="vpc-cni")
         self.assertEqual(self.addon("vpc-cni")["status"], "CREATE_FAILED")
         self.eks.delete_addon(clusterName="shop", addonName="vpc-cni")
-        self.eks.create_addon(
-            clusterName="shop", addonName="vpc-cni", resolveConflicts="OVERWRITE"
-        )
+        self.eks.create_addon(clusterName="shop", addonName="vpc-cni", resolveConflicts="OVERWRITE")
         self.assertEqual(self.addon("vpc-cni")["status"], "ACTIVE")
 
     def test_versions_of_add_ons_say_what_they_go_with(self):

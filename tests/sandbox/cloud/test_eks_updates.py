@@ -69,9 +69,7 @@ class ClusterUpdates(CloudTest):
             name="shop",
             deletionProtection=True,
         )
-        self.refused(
-            "ResourceInUseException", "in progress", self.eks.delete_cluster, name="shop"
-        )
+        self.refused("ResourceInUseException", "in progress", self.eks.delete_cluster, name="shop")
         self.later()
         self.assertTrue(self.status_of(update) == "Successful")
         self.assertEqual(self.described()["status"], "ACTIVE")
@@ -93,7 +91,8 @@ class ClusterUpdates(CloudTest):
         self.cluster()
         self.refused_update("No changes needed", deletionProtection=False)
         self.refused_update(
-            "already at the desired configuration", resourcesVpcConfig={"endpointPublicAccess": True}
+            "already at the desired configuration",
+            resourcesVpcConfig={"endpointPublicAccess": True},
         )
         self.refused_update(
             "No changes needed for the logging config",
@@ -105,7 +104,12 @@ class ClusterUpdates(CloudTest):
         network = made["resourcesVpcConfig"]
         group = self.group(network["vpcId"])
         for asked in (
-            {"resourcesVpcConfig": {"endpointPrivateAccess": True, "publicAccessCidrs": ["203.0.113.0/24"]}},
+            {
+                "resourcesVpcConfig": {
+                    "endpointPrivateAccess": True,
+                    "publicAccessCidrs": ["203.0.113.0/24"],
+                }
+            },
             {"resourcesVpcConfig": {"securityGroupIds": [group]}},
             {"logging": {"clusterLogging": [{"types": ["api", "audit"], "enabled": True}]}},
             {"accessConfig": {"authenticationMode": "API_AND_CONFIG_MAP"}},
@@ -119,13 +123,17 @@ class ClusterUpdates(CloudTest):
         self.assertEqual(now["resourcesVpcConfig"]["publicAccessCidrs"], ["203.0.113.0/24"])
         self.assertTrue(now["resourcesVpcConfig"]["endpointPrivateAccess"])
         self.assertEqual(now["resourcesVpcConfig"]["securityGroupIds"], [group])
-        self.assertEqual(now["logging"]["clusterLogging"][0], {"types": ["api", "audit"], "enabled": True})
+        self.assertEqual(
+            now["logging"]["clusterLogging"][0], {"types": ["api", "audit"], "enabled": True}
+        )
         self.assertEqual(now["accessConfig"]["authenticationMode"], "API_AND_CONFIG_MAP")
         self.assertEqual(now["upgradePolicy"], {"supportType": "STANDARD"})
         self.assertTrue(now["deletionProtection"])
         self.assertTrue(now["zonalShiftConfig"]["enabled"])
         wanted = [{"Name": "group-id", "Values": [group]}]
-        self.assertEqual(len(self.ec2.describe_network_interfaces(Filters=wanted)["NetworkInterfaces"]), 2)
+        self.assertEqual(
+            len(self.ec2.describe_network_interfaces(Filters=wanted)["NetworkInterfaces"]), 2
+        )
 
     def test_authentication_goes_toward_the_api_only(self):
         self.cluster()

@@ -41,7 +41,10 @@ class Iam(CloudTest):
         delete = self.iam.delete_role
         self.refused("DeleteConflict", "instance profile", delete, RoleName="r")
         self.refused(
-            "DeleteConflict", "remove roles", self.iam.delete_instance_profile, InstanceProfileName="p"
+            "DeleteConflict",
+            "remove roles",
+            self.iam.delete_instance_profile,
+            InstanceProfileName="p",
         )
         self.iam.remove_role_from_instance_profile(InstanceProfileName="p", RoleName="r")
         self.iam.delete_instance_profile(InstanceProfileName="p")
@@ -182,9 +185,15 @@ class Quotas(CloudTest):
         self.assertEqual((shown["Value"], default["Quota"]["Value"]), (2.0, 5.0))
         self.vpc()  # The default one is there already.
         self.refused(
-            "VpcLimitExceeded", "maximum number of VPCs", self.ec2.create_vpc, CidrBlock="10.1.0.0/16"
+            "VpcLimitExceeded",
+            "maximum number of VPCs",
+            self.ec2.create_vpc,
+            CidrBlock="10.1.0.0/16",
         )
         self.ec2.allocate_address(Domain="vpc")
         self.refused(
-            "AddressLimitExceeded", "maximum number of addresses", self.ec2.allocate_address, Domain="vpc"
+            "AddressLimitExceeded",
+            "maximum number of addresses",
+            self.ec2.allocate_address,
+            Domain="vpc",
         )

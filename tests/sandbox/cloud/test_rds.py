@@ -67,9 +67,7 @@ class Databases(CloudTest):
         self.assertGreater(len(value["password"]), 20)
         self.assertNotIn("MasterUserPassword", made)
         self.rds.delete_db_instance(DBInstanceIdentifier="db", SkipFinalSnapshot=True)
-        self.refused(
-            "ResourceNotFoundException", "", secrets.get_secret_value, SecretId=arn
-        )
+        self.refused("ResourceNotFoundException", "", secrets.get_secret_value, SecretId=arn)
 
     def test_states_take_their_time(self):
         self.weather(seconds={"database": LONG})
@@ -124,7 +122,9 @@ class Databases(CloudTest):
         self.create()
         shown = self.modify(DBInstanceClass="db.t3.medium", BackupRetentionPeriod=3)
         self.assertEqual(shown["PendingModifiedValues"], {"DBInstanceClass": "db.t3.medium"})
-        self.assertEqual((shown["DBInstanceClass"], shown["BackupRetentionPeriod"]), ("db.t3.small", 3))
+        self.assertEqual(
+            (shown["DBInstanceClass"], shown["BackupRetentionPeriod"]), ("db.t3.small", 3)
+        )
         self.weather(seconds={"update": LONG})
         shown = self.modify(AllocatedStorage=40, ApplyImmediately=True)
         self.assertEqual(shown["DBInstanceStatus"], "modifying")
@@ -138,7 +138,9 @@ class Databases(CloudTest):
         self.later()
         self.assertTrue(self.described()["DBInstanceStatus"] == "available")
         shown = self.described()
-        self.assertEqual((shown["DBInstanceClass"], shown["AllocatedStorage"]), ("db.t3.medium", 40))
+        self.assertEqual(
+            (shown["DBInstanceClass"], shown["AllocatedStorage"]), ("db.t3.medium", 40)
+        )
         self.assertEqual(shown["PendingModifiedValues"], {})
 
     def test_quick_changes_are_there_at_once(self):
@@ -161,7 +163,9 @@ class Databases(CloudTest):
             ("Cannot find version", {"EngineVersion": "99.9"}),
             ("must specify MasterUserPassword", {"ManageMasterUserPassword": False}),
         ):
-            self.refused(BAD, words, self.rds.modify_db_instance, DBInstanceIdentifier="db", **asked)
+            self.refused(
+                BAD, words, self.rds.modify_db_instance, DBInstanceIdentifier="db", **asked
+            )
 
     def test_instances_that_cannot_be_are_refused(self):
         self.subnet_group()
@@ -213,7 +217,8 @@ class Databases(CloudTest):
     def test_engine_versions_and_classes_are_listed(self):
         found = self.rds.describe_db_engine_versions(Engine="mariadb", EngineVersion="10.11")
         self.assertEqual(
-            [entry["EngineVersion"] for entry in found["DBEngineVersions"]], ["10.11.13", "10.11.15"]
+            [entry["EngineVersion"] for entry in found["DBEngineVersions"]],
+            ["10.11.13", "10.11.15"],
         )
         found = self.rds.describe_orderable_db_instance_options(
             Engine="mysql", EngineVersion="8.4.7", DBInstanceClass="db.t4g.micro"

@@ -36,13 +36,18 @@ class Filters(CloudTest):
     def test_networks(self):
         count, ec2, vpc = self.count, self.ec2, self.vpc_id
         gateway = self.gateway(vpc)
-        self.assertEqual(count("InternetGateways", ec2.describe_internet_gateways, attachment__vpc_id=vpc), 1)
         self.assertEqual(
-            count("InternetGateways", ec2.describe_internet_gateways, internet_gateway_id=gateway), 1
+            count("InternetGateways", ec2.describe_internet_gateways, attachment__vpc_id=vpc), 1
+        )
+        self.assertEqual(
+            count("InternetGateways", ec2.describe_internet_gateways, internet_gateway_id=gateway),
+            1,
         )
         self.assertEqual(count("Vpcs", ec2.describe_vpcs, cidr="10.0.0.0/16"), 1)
         self.assertEqual(count("Vpcs", ec2.describe_vpcs, is_default="true"), 1)
-        self.assertEqual(count("Subnets", ec2.describe_subnets, vpc_id=vpc, availability_zone=ZONES[0]), 1)
+        self.assertEqual(
+            count("Subnets", ec2.describe_subnets, vpc_id=vpc, availability_zone=ZONES[0]), 1
+        )
         table = ec2.create_route_table(VpcId=vpc)["RouteTable"]["RouteTableId"]
         ec2.associate_route_table(RouteTableId=table, SubnetId=self.subnet_id)
         find = ec2.describe_route_tables
@@ -120,7 +125,11 @@ class Filters(CloudTest):
             SecurityGroupRules=[
                 {
                     "SecurityGroupRuleId": ids[0],
-                    "SecurityGroupRule": {"IpProtocol": "-1", "CidrIpv4": "10.1.0.0/16", "Description": "x"},
+                    "SecurityGroupRule": {
+                        "IpProtocol": "-1",
+                        "CidrIpv4": "10.1.0.0/16",
+                        "Description": "x",
+                    },
                 },
                 {
                     "SecurityGroupRuleId": ids[1],
@@ -139,7 +148,9 @@ class Filters(CloudTest):
         self.assertEqual(by_id[ids[0]]["Description"], "x")
         self.assertEqual(by_id[ids[1]]["ReferencedGroupInfo"]["GroupId"], first)
         self.assertEqual((by_id[ids[1]]["FromPort"], by_id[ids[1]]["IpProtocol"]), (5, "udp"))
-        self.assertEqual(self.count("SecurityGroupRules", ec2.describe_security_group_rules, group_id=first), 3)
+        self.assertEqual(
+            self.count("SecurityGroupRules", ec2.describe_security_group_rules, group_id=first), 3
+        )
 
     def test_interfaces_and_instances(self):
         count, ec2 = self.count, self.ec2
@@ -189,7 +200,10 @@ class Filters(CloudTest):
         mine = [{"Name": "tag:a", "Values": ["b"]}]
         self.assertEqual(self.count("Volumes", ec2.describe_volumes, status="available"), 1)
         self.assertEqual(len(ec2.describe_snapshots(Filters=mine)["Snapshots"]), 1)
-        self.assertEqual(ec2.describe_snapshots(OwnerIds=["self"], Filters=mine)["Snapshots"][0]["VolumeId"], volume)
+        self.assertEqual(
+            ec2.describe_snapshots(OwnerIds=["self"], Filters=mine)["Snapshots"][0]["VolumeId"],
+            volume,
+        )
         self.assertEqual(self.count("Tags", ec2.describe_tags, key="a"), 2)
         self.assertEqual(self.count("Tags", ec2.describe_tags, resource_id=volume), 1)
         self.assertEqual(self.count("Tags", ec2.describe_tags, resource_type="volume"), 1)
@@ -205,21 +219,35 @@ class Filters(CloudTest):
         self.assertTrue(
             ask(VpcId=self.vpc_id, Attribute="enableDnsHostnames")["EnableDnsHostnames"]["Value"]
         )
-        self.assertTrue(ask(VpcId=self.vpc_id, Attribute="enableDnsSupport")["EnableDnsSupport"]["Value"])
+        self.assertTrue(
+            ask(VpcId=self.vpc_id, Attribute="enableDnsSupport")["EnableDnsSupport"]["Value"]
+        )
 
     def test_what_is_not_there_has_the_code_of_ec2(self):
         for code, function, asked in (
             ("InvalidVpcID.NotFound", "describe_vpcs", {"VpcIds": ["vpc-00000000"]}),
             ("InvalidSubnetID.NotFound", "describe_subnets", {"SubnetIds": ["subnet-00000000"]}),
             ("InvalidGroup.NotFound", "describe_security_groups", {"GroupIds": ["sg-00000000"]}),
-            ("InvalidRouteTableID.NotFound", "describe_route_tables", {"RouteTableIds": ["rtb-00000000"]}),
-            ("InvalidNetworkAclID.NotFound", "describe_network_acls", {"NetworkAclIds": ["acl-00000000"]}),
+            (
+                "InvalidRouteTableID.NotFound",
+                "describe_route_tables",
+                {"RouteTableIds": ["rtb-00000000"]},
+            ),
+            (
+                "InvalidNetworkAclID.NotFound",
+                "describe_network_acls",
+                {"NetworkAclIds": ["acl-00000000"]},
+            ),
             (
                 "InvalidInternetGatewayID.NotFound",
                 "describe_internet_gateways",
                 {"InternetGatewayIds": ["igw-00000000"]},
             ),
-            ("InvalidAllocationID.NotFound", "describe_addresses", {"AllocationIds": ["eipalloc-00000000"]}),
+            (
+                "InvalidAllocationID.NotFound",
+                "describe_addresses",
+                {"AllocationIds": ["eipalloc-00000000"]},
+            ),
             ("InvalidInstanceID.NotFound", "describe_instances", {"InstanceIds": ["i-00000000"]}),
             ("InvalidVolume.NotFound", "describe_volumes", {"VolumeIds": ["vol-00000000"]}),
             (
@@ -245,9 +273,21 @@ class Filters(CloudTest):
             ("InvalidVpcID.NotFound", "delete_vpc", {"VpcId": "vpc-00000000"}),
             ("InvalidSubnetID.NotFound", "delete_subnet", {"SubnetId": "subnet-00000000"}),
             ("InvalidGroup.NotFound", "delete_security_group", {"GroupId": "sg-00000000"}),
-            ("InvalidRouteTableID.NotFound", "delete_route_table", {"RouteTableId": "rtb-00000000"}),
-            ("InvalidNetworkAclID.NotFound", "delete_network_acl", {"NetworkAclId": "acl-00000000"}),
-            ("InvalidAllocationID.NotFound", "release_address", {"AllocationId": "eipalloc-00000000"}),
+            (
+                "InvalidRouteTableID.NotFound",
+                "delete_route_table",
+                {"RouteTableId": "rtb-00000000"},
+            ),
+            (
+                "InvalidNetworkAclID.NotFound",
+                "delete_network_acl",
+                {"NetworkAclId": "acl-00000000"},
+            ),
+            (
+                "InvalidAllocationID.NotFound",
+                "release_address",
+                {"AllocationId": "eipalloc-00000000"},
+            ),
             (
                 "InvalidRoute.NotFound",
                 "delete_route",
@@ -309,9 +349,9 @@ class Tags(CloudTest):
 
     def test_events(self):
         events = client("events")
-        arn = events.put_rule(
-            Name="r", EventPattern='{"source": ["aws.ec2"]}', Tags=tags(c="3")
-        )["RuleArn"]
+        arn = events.put_rule(Name="r", EventPattern='{"source": ["aws.ec2"]}', Tags=tags(c="3"))[
+            "RuleArn"
+        ]
         events.untag_resource(ResourceARN=arn, TagKeys=["c"])
         self.check(
             lambda pairs: events.tag_resource(ResourceARN=arn, Tags=tags(**pairs)),

@@ -66,7 +66,9 @@ class Stacks(CloudTest):
         self.later()
         self.assertTrue(self.status() == "CREATE_COMPLETE")
         stack = self.cfn.describe_stacks(StackName=stack_id)["Stacks"][0]
-        self.assertEqual(stack["Outputs"][0]["OutputValue"], "arn:aws:sqs:eu-west-1:123456789012:shop")
+        self.assertEqual(
+            stack["Outputs"][0]["OutputValue"], "arn:aws:sqs:eu-west-1:123456789012:shop"
+        )
         self.assertEqual(stack["Tags"], [{"Key": "a", "Value": "b"}])
         self.assertEqual(len(self.inventory()), 5)
         self.cfn.delete_stack(StackName="Karpenter-shop")
@@ -95,9 +97,9 @@ class Stacks(CloudTest):
     def test_an_update_changes_what_it_says(self):
         self.cfn.create_stack(**ASKED)
         self.refused("ValidationError", "No updates", self.cfn.update_stack, **ASKED)
-        body = TEMPLATE.replace("MessageRetentionPeriod: 300", "MessageRetentionPeriod: 400").replace(
-            "RunInstances", "CreateFleet"
-        )
+        body = TEMPLATE.replace(
+            "MessageRetentionPeriod: 300", "MessageRetentionPeriod: 400"
+        ).replace("RunInstances", "CreateFleet")
         self.cfn.update_stack(**{**ASKED, "TemplateBody": body})
         self.assertEqual(self.status(), "UPDATE_COMPLETE")
         sqs = client("sqs")
@@ -120,7 +122,9 @@ class Stacks(CloudTest):
         stack = self.cfn.describe_stacks(StackName="Karpenter-shop")["Stacks"][0]
         self.assertEqual(stack["StackStatus"], "ROLLBACK_COMPLETE")
         self.assertIn("already exists", stack["StackStatusReason"])
-        self.assertEqual(set(self.inventory()), {"eu-west-1/cloudformation/stacks", "global/iam/roles"})
+        self.assertEqual(
+            set(self.inventory()), {"eu-west-1/cloudformation/stacks", "global/iam/roles"}
+        )
 
     def test_what_hangs_on_a_stack_s_role_stops_its_deletion(self):
         self.cfn.create_stack(**ASKED)

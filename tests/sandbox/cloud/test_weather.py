@@ -99,7 +99,9 @@ class Weather(CloudTest):
         self.assertLess(max(call["time"] for call in calls), first_end)
 
     def test_denied_actions_name_action_principal_and_resource(self):
-        self.weather(deny=["ec2:CreateVpc", "eks:*", "iam:CreateRole", "rds:Describe*", "ssm:GetParameter"])
+        self.weather(
+            deny=["ec2:CreateVpc", "eks:*", "iam:CreateRole", "rds:Describe*", "ssm:GetParameter"]
+        )
         who = "arn:aws:iam::123456789012:user/sandbox is not authorized to perform: "
         error = self.refused(
             "UnauthorizedOperation",
@@ -122,7 +124,9 @@ class Weather(CloudTest):
             AssumeRolePolicyDocument=trust("ec2.amazonaws.com"),
         )
         self.refused("AccessDenied", "rds:Describe", client("rds").describe_db_instances)
-        self.refused("AccessDeniedException", "ssm:GetParameter", client("ssm").get_parameter, Name="/a")
+        self.refused(
+            "AccessDeniedException", "ssm:GetParameter", client("ssm").get_parameter, Name="/a"
+        )
         self.ec2.describe_vpcs()
 
     def test_what_a_call_needs_besides_its_own_action_is_denied_too(self):
@@ -154,7 +158,11 @@ class Weather(CloudTest):
             ),
             (
                 {"invalid_credentials": True},
-                {"ec2": "AuthFailure", "eks": "UnrecognizedClientException", "sts": "InvalidClientTokenId"},
+                {
+                    "ec2": "AuthFailure",
+                    "eks": "UnrecognizedClientException",
+                    "sts": "InvalidClientTokenId",
+                },
             ),
         ):
             self.weather(**weather)
@@ -253,7 +261,9 @@ class LogAndInventory(CloudTest):
         self.ec2.describe_vpcs()
         self.iam.list_policies(MaxItems=5)
         client("events").list_event_buses()
-        client("ssm").get_parameters_by_path(Path="/aws/service/eks/optimized-ami/1.35", Recursive=True)
+        client("ssm").get_parameters_by_path(
+            Path="/aws/service/eks/optimized-ami/1.35", Recursive=True
+        )
         client("rds").describe_db_engine_versions(Engine="mariadb")
         client("logs").describe_log_groups()
         client("kms").list_keys()

@@ -153,9 +153,13 @@ class CloudTest(unittest.TestCase):
 
     def role(self, name, service, *policies):
         """A role with managed policies of AWS; its ARN."""
-        arn = self.iam.create_role(RoleName=name, AssumeRolePolicyDocument=trust(service))["Role"]["Arn"]
+        arn = self.iam.create_role(RoleName=name, AssumeRolePolicyDocument=trust(service))["Role"][
+            "Arn"
+        ]
         for policy in policies:
-            self.iam.attach_role_policy(RoleName=name, PolicyArn=f"arn:aws:iam::aws:policy/{policy}")
+            self.iam.attach_role_policy(
+                RoleName=name, PolicyArn=f"arn:aws:iam::aws:policy/{policy}"
+            )
         return arn
 
     def node_role(self, name="nodes"):

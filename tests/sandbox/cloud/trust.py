@@ -24,7 +24,9 @@ def believed_policies(role):
     attached_at = getattr(role, "attached_at", {})
     old_enough = CLOCK.now() - WEATHER.now.role_delay_seconds
     return {
-        arn.rsplit("/", 1)[-1] for arn in role.managed_policies if attached_at.get(arn, 0) <= old_enough
+        arn.rsplit("/", 1)[-1]
+        for arn in role.managed_policies
+        if attached_at.get(arn, 0) <= old_enough
     }
 
 

@@ -26,9 +26,7 @@ def release_address(original, self, address=None, allocation_id=None):
     """Refused while it is associated; moto takes it away."""
     found = _find(self, address, allocation_id)
     if found.association_id or found.eni:
-        raise EC2ClientError(
-            "InvalidIPAddress.InUse", f"Address {found.public_ip} is in use."
-        )
+        raise EC2ClientError("InvalidIPAddress.InUse", f"Address {found.public_ip} is in use.")
     tags_of = found.allocation_id
     original(self, address=address, allocation_id=allocation_id)
     self.tags.pop(tags_of, None)

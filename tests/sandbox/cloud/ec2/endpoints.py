@@ -97,7 +97,12 @@ def _dns_entries(asked, kind):
     if kind != "Interface":
         return []
     parts = asked["ServiceName"].split(".")
-    return [{"DnsName": f"{'.'.join(parts[3:])}.{parts[2]}.vpce.amazonaws.com", "HostedZoneId": "Z7HUB22UULQXV"}]
+    return [
+        {
+            "DnsName": f"{'.'.join(parts[3:])}.{parts[2]}.vpce.amazonaws.com",
+            "HostedZoneId": "Z7HUB22UULQXV",
+        }
+    ]
 
 
 def _tags(asked):
@@ -146,7 +151,9 @@ def modify_vpc_endpoint_call(original, self):
     answer = original(self)
     wanted = self._get_param("PrivateDnsEnabled")
     if wanted is not None:
-        self.ec2_backend.vpc_end_points[self._get_param("VpcEndpointId")].private_dns_enabled = wanted
+        self.ec2_backend.vpc_end_points[
+            self._get_param("VpcEndpointId")
+        ].private_dns_enabled = wanted
     return answer
 
 

@@ -48,7 +48,9 @@ def run_instances(original, self):
         count = int(self._get_param("MaxCount", self._get_param("MinCount", 1)))
         return launch.launch(plan, count, token)
 
-    reservation = tokens.once(ec2, "RunInstances", token, {**asked, "n": self._get_param("MaxCount")}, make)
+    reservation = tokens.once(
+        ec2, "RunInstances", token, {**asked, "n": self._get_param("MaxCount")}, make
+    )
     if any(instance.state in ("shutting-down", "terminated") for instance in reservation.instances):
         raise EC2ClientError(
             "IdempotentInstanceTerminated",
@@ -147,7 +149,9 @@ def _template(response):
     template_id = response._get_param("LaunchTemplateId")
     if template_id:
         return response.ec2_backend.get_launch_template(template_id)
-    return response.ec2_backend.get_launch_template_by_name(response._get_param("LaunchTemplateName"))
+    return response.ec2_backend.get_launch_template_by_name(
+        response._get_param("LaunchTemplateName")
+    )
 
 
 def _describe(response, template):

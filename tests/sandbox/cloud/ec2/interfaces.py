@@ -63,6 +63,12 @@ def _attachment(self):
 
 NetworkInterface.attachment = property(_attachment)
 
+_moto_association = NetworkInterface.association.fget
+# Without a public address there is no association, where moto shows an empty one.
+NetworkInterface.association = property(
+    lambda self: _moto_association(self) if self.public_ip else None
+)
+
 
 @mend(EC2Backend, "delete_network_interface")
 def delete_network_interface(original, self, eni_id):

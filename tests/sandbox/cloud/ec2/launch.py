@@ -44,11 +44,18 @@ def with_template(ec2, asked):
         return dict(asked), None
     version = ec2._get_template_from_args(wanted)
     data = {name: copy.deepcopy(value) for name, value in version.data.items() if value is not None}
-    merged = {**data, **{name: value for name, value in asked.items() if value not in (None, [], {})}}
+    merged = {
+        **data,
+        **{name: value for name, value in asked.items() if value not in (None, [], {})},
+    }
     merged["TagSpecifications"] = _merged_tags(
         data.get("TagSpecifications", []), asked.get("TagSpecifications", [])
     )
-    if asked.get("SubnetId") and not asked.get("NetworkInterfaces") and data.get("NetworkInterfaces"):
+    if (
+        asked.get("SubnetId")
+        and not asked.get("NetworkInterfaces")
+        and data.get("NetworkInterfaces")
+    ):
         # The subnet of the request goes into the template's first interface.
         merged["NetworkInterfaces"][0]["SubnetId"] = merged.pop("SubnetId")
     if asked.get("SecurityGroupIds") and not asked.get("NetworkInterfaces"):
@@ -143,7 +150,9 @@ def launch(plan, count, client_token=None):
             disable_api_termination=asked.get("DisableApiTermination", False),
             disable_api_stop=asked.get("DisableApiStop", False),
             instance_initiated_shutdown_behavior=asked.get("InstanceInitiatedShutdownBehavior"),
-            monitoring_state="enabled" if asked.get("Monitoring", {}).get("Enabled") else "disabled",
+            monitoring_state="enabled"
+            if asked.get("Monitoring", {}).get("Enabled")
+            else "disabled",
             metadata_options=asked.get("MetadataOptions", {}),
             lifecycle="spot" if plan.spot else None,
             client_token=client_token or "",
@@ -195,7 +204,9 @@ def _run(instance):
 
 def _devices(plan):
     """The volumes of an instance: the image's root, and what the request says of it and others."""
-    devices = {plan.image.root_device_name: {"VolumeSize": plan.image.root_gib, "VolumeType": "gp3"}}
+    devices = {
+        plan.image.root_device_name: {"VolumeSize": plan.image.root_gib, "VolumeType": "gp3"}
+    }
     for mapping in plan.asked.get("BlockDeviceMappings", []):
         if "NoDevice" in mapping:
             devices.pop(mapping["DeviceName"], None)
@@ -267,8 +278,9 @@ def _subnet(ec2, asked):
         zone = sorted(defaults)[0]
     if zone not in defaults:
         raise EC2ClientError(
-            "VPCIdNotSpecified", "No default VPC for this user. GroupName is only supported for "
-            "EC2-Classic and default VPC."
+            "VPCIdNotSpecified",
+            "No default VPC for this user. GroupName is only supported for "
+            "EC2-Classic and default VPC.",
         )
     return defaults[zone]
 
@@ -325,7 +337,7 @@ def _profile(ec2, asked):
     if not profile.roles:
         raise EC2ClientError(
             "InvalidParameterValue",
-            f"IAM Instance Profile \"{profile.arn}\" has no associated IAM Roles",
+            f'IAM Instance Profile "{profile.arn}" has no associated IAM Roles',
         )
     return profile
 

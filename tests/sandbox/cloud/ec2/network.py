@@ -185,7 +185,9 @@ def replace_network_acl_association(original, self, association_id, network_acl_
 def delete_network_acl_entry(original, self, network_acl_id, rule_number, egress):
     """An entry that is not there has an error; moto breaks."""
     acl = self.get_network_acl(network_acl_id)
-    if not any(e.egress == egress and e.rule_number == rule_number for e in acl.network_acl_entries):
+    if not any(
+        e.egress == egress and e.rule_number == rule_number for e in acl.network_acl_entries
+    ):
         raise EC2ClientError(
             "InvalidNetworkAclEntry.NotFound",
             f"The {'egress' if egress else 'ingress'} entry with rule number '{rule_number}' does "

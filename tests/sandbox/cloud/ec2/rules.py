@@ -29,6 +29,7 @@ def _key(rule):
 
 
 SecurityGroupRule.__eq__ = lambda self, other: _key(self) == _key(other)
+SecurityGroupRule.group_owner_id = property(lambda self: self.ec2_backend.account_id)
 SecurityGroupRule.description = property(
     lambda self: self.ip_range.get("Description") or self.source_group.get("Description")
 )

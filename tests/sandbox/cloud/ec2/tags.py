@@ -41,7 +41,9 @@ def is_filter_matching(thing, name, wanted):
     value = thing.get_filter_value(name)
     if isinstance(value, (list, set, tuple, type({}.values()), type({}.keys()))):
         wanted = wanted if isinstance(wanted, list) else [wanted]
-        return any(fnmatch.fnmatchcase(str(one), str(pattern)) for one in value for pattern in wanted)
+        return any(
+            fnmatch.fnmatchcase(str(one), str(pattern)) for one in value for pattern in wanted
+        )
     return _moto_matching(thing, name, wanted)
 
 

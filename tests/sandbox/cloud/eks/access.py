@@ -6,7 +6,15 @@ from .service import operation
 from .store import new_uuid, now, page
 
 STANDARD, EC2_LINUX = "STANDARD", "EC2_LINUX"
-TYPES = (STANDARD, EC2_LINUX, "EC2_WINDOWS", "FARGATE_LINUX", "EC2", "HYBRID_LINUX", "HYPERPOD_LINUX")
+TYPES = (
+    STANDARD,
+    EC2_LINUX,
+    "EC2_WINDOWS",
+    "FARGATE_LINUX",
+    "EC2",
+    "HYBRID_LINUX",
+    "HYPERPOD_LINUX",
+)
 _POLICIES = (
     "AmazonAIOpsAssistantPolicy",
     "AmazonARCRegionSwitchScalingPolicy",
@@ -70,7 +78,11 @@ def add_entry(backend, cluster, principal_arn, kind=STANDARD, username=None, gro
 def add_admin(backend, cluster, principal_arn):
     """The entry of the principal that made the cluster."""
     entry = add_entry(backend, cluster, principal_arn)
-    entry.policies[policy_arn(backend, ADMIN_POLICY)] = (now(), now(), {"type": "cluster", "namespaces": []})
+    entry.policies[policy_arn(backend, ADMIN_POLICY)] = (
+        now(),
+        now(),
+        {"type": "cluster", "namespaces": []},
+    )
 
 
 def policy_arn(backend, name):

@@ -51,7 +51,9 @@ CATALOGUE = {
             needs_iam=True,
             versions=_same("v1.21.1-eksbuild.3", "v1.20.4-eksbuild.2", "v1.19.6-eksbuild.1"),
         ),
-        Addon("kube-proxy", "networking", needs_nodes=False, needs_iam=False, versions=_kube_proxy()),
+        Addon(
+            "kube-proxy", "networking", needs_nodes=False, needs_iam=False, versions=_kube_proxy()
+        ),
         Addon("coredns", "networking", needs_nodes=True, needs_iam=False, versions=_COREDNS),
         Addon(
             "eks-pod-identity-agent",

@@ -132,14 +132,17 @@ def update_addon(backend, asked, caller):
         version = asked.get("addonVersion", addon.version)
         if addon.name == "vpc-cni" and abs(_minor(version) - _minor(addon.version)) > 1:
             raise bad_parameter(
-                f"Updating VPC-CNI can only go up or down 1 minor version at a time",
+                "Updating VPC-CNI can only go up or down 1 minor version at a time",
                 clusterName=cluster.name,
                 addonName=addon.name,
             )
         podidentity.set_for_addon(
             backend, cluster, addon, asked.get("podIdentityAssociations"), replace=True
         )
-        params = {"AddonVersion": version, "ResolveConflicts": asked.get("resolveConflicts", "NONE")}
+        params = {
+            "AddonVersion": version,
+            "ResolveConflicts": asked.get("resolveConflicts", "NONE"),
+        }
         if "configurationValues" in asked:
             params["ConfigurationValues"] = asked["configurationValues"]
         if "serviceAccountRoleArn" in asked:
@@ -230,7 +233,8 @@ def _check_configuration(text, fields):
         parsed = None
     if not isinstance(parsed, dict):
         raise bad_parameter(
-            "ConfigurationValue provided in request is not supported: Invalid JSON or YAML", **fields
+            "ConfigurationValue provided in request is not supported: Invalid JSON or YAML",
+            **fields,
         )
 
 

@@ -14,9 +14,9 @@ def _ready(cluster, wanted):
     """Raise the error of EKS unless the cluster can be changed now."""
     updates.refuse_while_updating(cluster, wanted)
     if cluster.status != "ACTIVE":
-        raise bad_request(f"Cluster '{cluster.name}' is not in ACTIVE status", clusterName=cluster.name)
-
-
+        raise bad_request(
+            f"Cluster '{cluster.name}' is not in ACTIVE status", clusterName=cluster.name
+        )
 
 
 @operation("UpdateClusterVersion")
@@ -29,9 +29,7 @@ def update_cluster_version(backend, asked, caller):
         wanted = asked["version"]
         versions.check_offered(wanted)
         if wanted == cluster.version:
-            raise bad_parameter(
-                f"Cluster is already at version {wanted}", clusterName=cluster.name
-            )
+            raise bad_parameter(f"Cluster is already at version {wanted}", clusterName=cluster.name)
         if versions.minor(wanted) != versions.minor(cluster.version) + 1:
             raise bad_parameter(
                 f"Unsupported Kubernetes minor version update from {cluster.version} to {wanted}",
@@ -93,9 +91,7 @@ def associate_encryption_config(backend, asked, caller):
 
 def _endpoint_access(backend, cluster, asked):
     network = asked["resourcesVpcConfig"]
-    wanted = {
-        name: network.get(name, value) for name, value in cluster.endpoint_access.items()
-    }
+    wanted = {name: network.get(name, value) for name, value in cluster.endpoint_access.items()}
     check_endpoint_access(wanted)
     if wanted == cluster.endpoint_access:
         raise bad_parameter(
@@ -175,9 +171,7 @@ def _upgrade_policy(backend, cluster, asked):
             "extended support",
             clusterName=cluster.name,
         )
-    return {"UpgradePolicy": wanted}, lambda: setattr(
-        cluster, "upgrade_policy", wanted
-    )
+    return {"UpgradePolicy": wanted}, lambda: setattr(cluster, "upgrade_policy", wanted)
 
 
 def _simple(member, attribute, parameter):

@@ -7,6 +7,7 @@ import random
 from .. import identity, trust
 from ..clock import after
 from ..ec2 import interfaces
+from ..iam import ensure_service_linked_role
 from ..logs import control_plane
 from ..weather import WEATHER
 from . import access, versions
@@ -147,6 +148,7 @@ def create_cluster(backend, asked, caller):
                 f"Cluster already exists with name: {asked['name']}", clusterName=asked["name"]
             )
         vpc_id = _check(backend, asked)
+        ensure_service_linked_role(backend.account_id, backend.partition, "eks.amazonaws.com")
         cluster = Cluster(backend, asked, vpc_id)
         backend.clusters[cluster.name] = cluster
         _make_network(backend, cluster)
@@ -345,7 +347,7 @@ def _be_gone(backend, cluster):
         ec2.delete_security_group(group_id=cluster.security_group_id)
     except EC2ClientError:
         pass  # Left behind, as EKS leaves it behind.
-    except Exception as error:  # noqa: BLE001 - it may have been deleted by hand
+    except Exception as error:  # it may have been deleted by hand
         if "NotFound" not in type(error).__name__:
             raise
     backend.clusters.pop(cluster.name, None)

@@ -39,10 +39,14 @@ def ami_type_image(ami_type, version):
     if ami_type in (None, "CUSTOM"):
         return None
     if ami_type in _AMI_TYPES:
-        wanted = f"/aws/service/eks/optimized-ami/{version}/{_AMI_TYPES[ami_type]}/recommended/image_id"
+        wanted = (
+            f"/aws/service/eks/optimized-ami/{version}/{_AMI_TYPES[ami_type]}/recommended/image_id"
+        )
     elif ami_type in _BOTTLEROCKET:
         variant, architecture = _BOTTLEROCKET[ami_type]
-        wanted = f"/aws/service/bottlerocket/aws-k8s-{version}{variant}/{architecture}/latest/image_id"
+        wanted = (
+            f"/aws/service/bottlerocket/aws-k8s-{version}{variant}/{architecture}/latest/image_id"
+        )
     else:
         raise bad_parameter(f"AMI type {ami_type} is not supported")
     for image in images.catalogue():
@@ -64,7 +68,9 @@ def check_template(ec2, group, asked):
     version = template_version(ec2, group)
     for member, words in _FORBIDDEN_IN_TEMPLATE.items():
         if version.data.get(member):
-            raise bad_request(f"Launch template {group.launch_template['id']} should not specify {words}")
+            raise bad_request(
+                f"Launch template {group.launch_template['id']} should not specify {words}"
+            )
     if version.data.get("SubnetId") or any(
         nic.get("SubnetId") for nic in version.data.get("NetworkInterfaces", [])
     ):
@@ -171,7 +177,10 @@ class Nodes:
         data["IamInstanceProfile"] = {"Name": group.profile.name}
         if not group.launch_template:
             data["BlockDeviceMappings"] = [
-                {"DeviceName": "/dev/xvda", "Ebs": {"VolumeSize": group.disk_size, "DeleteOnTermination": True}}
+                {
+                    "DeviceName": "/dev/xvda",
+                    "Ebs": {"VolumeSize": group.disk_size, "DeleteOnTermination": True},
+                }
             ]
             data["MetadataOptions"] = {"HttpPutResponseHopLimit": 2, "HttpTokens": "required"}
         self.template = ec2.create_launch_template(

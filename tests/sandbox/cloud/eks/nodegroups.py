@@ -4,10 +4,11 @@ from moto.iam.models import iam_backends
 
 from .. import identity, trust
 from ..clock import after
+from ..iam import ensure_service_linked_role
 from ..weather import WEATHER
 from . import access, updates, versions
 from .errors import bad_parameter, bad_request, in_use
-from .node_instances import Nodes, ami_type_image, check_template
+from .node_instances import Nodes, ami_type_image, check_template, template_version
 from .service import operation
 from .store import new_uuid, now, page
 from .vpc import ec2_of, find_subnets
@@ -97,6 +98,9 @@ def create_nodegroup(backend, asked, caller):
 
     def make():
         _check(backend, cluster, asked)
+        ensure_service_linked_role(
+            backend.account_id, backend.partition, "eks-nodegroup.amazonaws.com"
+        )
         group = Nodegroup(backend, cluster, asked)
         check_template(ec2_of(backend), group, asked)
         cluster.nodegroups[group.name] = group
@@ -170,20 +174,13 @@ def _default_ami_type(group):
     from moto.ec2.models.instance_types import INSTANCE_TYPES
 
     first = (group.instance_types or ["t3.medium"])[0]
-    architectures = INSTANCE_TYPES.get(first, {}).get("ProcessorInfo", {}).get(
-        "SupportedArchitectures", []
+    architectures = (
+        INSTANCE_TYPES.get(first, {}).get("ProcessorInfo", {}).get("SupportedArchitectures", [])
     )
     if group.launch_template:
-        template = ec2_of(group.backend)._get_template_from_args(template_arguments(group))
-        if template.data.get("ImageId"):
+        if template_version(ec2_of(group.backend), group).data.get("ImageId"):
             return "CUSTOM"
     return "AL2023_ARM_64_STANDARD" if architectures == ["arm64"] else "AL2023_x86_64_STANDARD"
-
-
-def template_arguments(group):
-    """A node group's launch template as EC2 names its parts."""
-    names = {"id": "LaunchTemplateId", "name": "LaunchTemplateName", "version": "Version"}
-    return {names[key]: value for key, value in group.launch_template.items()}
 
 
 def _check(backend, cluster, asked):
@@ -272,7 +269,9 @@ def _settle(group):
     cluster = group.cluster
     has_network = cluster.self_managed_addons or "vpc-cni" in cluster.addons
     role = identity.find_role(group.role_arn)
-    may_join = role is not None and "AmazonEKSWorkerNodePolicy" in identity.attached_policy_names(role)
+    may_join = role is not None and "AmazonEKSWorkerNodePolicy" in identity.attached_policy_names(
+        role
+    )
     entered = group.role_arn in cluster.access_entries
     if cluster.access_config["authenticationMode"] == "CONFIG_MAP":
         entered = True

@@ -65,7 +65,9 @@ def check_class(instance_class):
 
     known = instance_class in _CLASSES or instance_class.removeprefix("db.") in INSTANCE_TYPES
     if not instance_class.startswith("db.") or not known:
-        raise RDSClientError("InvalidParameterValue", f"Invalid DB Instance class: {instance_class}")
+        raise RDSClientError(
+            "InvalidParameterValue", f"Invalid DB Instance class: {instance_class}"
+        )
 
 
 def _family(engine, version):
