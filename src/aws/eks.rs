@@ -68,6 +68,12 @@ pub fn is_so_already(error: &CloudError) -> bool {
     error.class == Class::Refused && WORDS.iter().any(|words| error.message.contains(words))
 }
 
+/// EKS refuses to change what is still being made with the same code as what it never will.
+fn not_settled_yet(error: CloudError) -> CloudError {
+    let passes = error.class == Class::Refused && error.message.contains("not in ACTIVE");
+    if passes { CloudError { class: Class::Busy, ..error } } else { error }
+}
+
 /// What an update is about.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Target<'a> {
@@ -92,7 +98,7 @@ pub async fn finish(
     let update = match answer {
         Ok(update) => update,
         Err(error) if is_so_already(&error) => return Ok(()),
-        Err(error) => return Err(error),
+        Err(error) => return Err(not_settled_yet(error)),
     };
     let id = update.as_ref().and_then(Update::id).ok_or_else(|| CloudError::incomplete(action, "update id"))?;
     let ended = settled(|| async move {

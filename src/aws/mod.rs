@@ -44,6 +44,7 @@ mod quotas;
 mod reads;
 pub mod role;
 mod role_attachments;
+mod role_details;
 pub mod route;
 pub mod route_table;
 pub mod route_table_association;

@@ -15,7 +15,7 @@ use super::kind::{Found, Kind, Made, Work};
 use super::reads::{Reads, filter};
 use super::tagging::Tagged;
 use super::{network_acl, subnet};
-use crate::plan::{Address, Describe, Effect, Facts, Reference, State, Tags};
+use crate::plan::{Address, Describe, Effect, Facts, Reference, ReplaceOrder, State, Tags};
 
 /// A subnet and the network ACL that it uses.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -42,6 +42,8 @@ impl Describe for NetworkAclAssociation {
         taggable: false,
         references: &[("subnet", &["subnet"]), ("networkAcl", &["network-acl"])],
         dies_with: Some("subnet"),
+        // As its subnet.
+        replace: ReplaceOrder::CreateFirst,
         ..Facts::new("network-acl-association")
     };
 }

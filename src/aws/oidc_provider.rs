@@ -37,7 +37,7 @@ impl Describe for OidcProvider {
     const FACTS: Facts = Facts {
         fields: &[("url", Effect::Replace), ("clientIds", Effect::InPlace)],
         outputs: &["arn", "issuer"],
-        references: &[("url", &["cluster"])],
+        outlives: &["cluster"],
         ..Facts::new("oidc-provider")
     };
 }

@@ -11,6 +11,7 @@ use super::error::{Class, CloudError, call, existing};
 use super::ids::{RoleArn, RoleName, Text};
 use super::kind::{Found, Kind, Made, Progress, Work};
 use super::reads::Reads;
+use super::role_details::{self, Details};
 use super::tagging::{self, Tagged};
 use super::{policy_document, role_attachments};
 use crate::phases::names;
@@ -58,6 +59,7 @@ impl Describe for Role {
         ],
         outputs: &["name", "arn", "uniqueId"],
         references: &[("trust", &["oidc-provider"]), ("inlinePolicies", &["queue"])],
+        outlives: &["cluster"],
         ..Facts::new("role")
     };
 }
@@ -83,8 +85,19 @@ impl Kind for Role {
     type Outputs = Outputs;
 
     async fn find(reads: &Reads) -> Result<Vec<Found<Self>>, CloudError> {
-        let names = list(reads).await?;
-        let found = try_join_all(names.iter().map(|name| read(reads, name))).await?;
+        let roles = list(reads).await?;
+        let names: Vec<&str> = roles.iter().map(types::Role::role_name).collect();
+        let mut details = role_details::of(&names, reads).await?;
+        let look = roles.iter().map(|role| {
+            let known = details.remove(role.role_name());
+            async move {
+                match known {
+                    Some(known) => Ok(found(reads, role, known)),
+                    None => read(reads, role.role_name()).await,
+                }
+            }
+        });
+        let found: Vec<Option<Found<Self>>> = try_join_all(look.collect::<Vec<_>>()).await?;
         Ok(found.into_iter().flatten().collect())
     }
 
@@ -198,35 +211,37 @@ impl Role {
     }
 }
 
-/// The names of the stack's roles: what lives below its path.
-async fn list(reads: &Reads) -> Result<Vec<String>, CloudError> {
+/// The stack's roles, as far as a list shows them: what lives below its path.
+async fn list(reads: &Reads) -> Result<Vec<types::Role>, CloudError> {
     let path = names::iam_path(&reads.stack, &reads.cloud.region);
-    let mut pages = reads.cloud.read.iam.list_roles().path_prefix(path).into_paginator().send();
-    let mut names = Vec::new();
-    while let Some(page) = pages.next().await {
-        let page = call("iam:ListRoles", async { page }).await?;
-        names.extend(page.roles().iter().map(|role| role.role_name().to_owned()));
-    }
-    Ok(names)
+    let pages = reads.cloud.read.iam.list_roles().path_prefix(path).into_paginator().items();
+    call("iam:ListRoles", pages.send().collect::<Result<Vec<_>, _>>()).await
 }
 
 /// The role called `name`, if it is still there and its tags say that it is the stack's.
 async fn read(reads: &Reads, name: &str) -> Result<Option<Found<Role>>, CloudError> {
     let role = async { existing(call("iam:GetRole", reads.cloud.read.iam.get_role().role_name(name).send()).await) };
     let (answer, attachments) = tokio::try_join!(role, role_attachments::read(name, &reads.cloud.read.iam))?;
-    let (Some(answer), Some(attachments)) = (answer, attachments) else { return Ok(None) };
-    let Some(role) = answer.role() else { return Ok(None) };
-    let tags = tagging::from_iam(role.tags());
-    let Some(address) = reads.address_in(&tags) else { return Ok(None) };
+    let role = answer.and_then(|answer| answer.role);
+    Ok(role.zip(attachments).and_then(|(role, attachments)| {
+        let tags = tagging::from_iam(role.tags());
+        found(reads, &role, Details { tags, attachments })
+    }))
+}
+
+/// The role as the stack's, if its tags say so.
+fn found(reads: &Reads, role: &types::Role, details: Details) -> Option<Found<Role>> {
+    let Details { tags, attachments } = details;
+    let address = reads.address_in(&tags)?;
     let body = Role {
         name: role.role_name().to_owned(),
         path: role.path().to_owned(),
         description: role.description().unwrap_or_default().to_owned(),
-        trust: trust_of(role)?,
+        trust: trust_of(role).unwrap_or_default(),
         managed_policies: attachments.managed,
         inline_policies: attachments.inline,
     };
-    Ok(Some(Found { address, body, outputs: outputs_of(role), tags, state: State::Ready }))
+    Some(Found { address, body, outputs: outputs_of(role), tags, state: State::Ready })
 }
 
 async fn delete_bare(name: &str, work: &Work) -> Result<(), CloudError> {

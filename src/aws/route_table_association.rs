@@ -14,7 +14,7 @@ use super::kind::{Found, Kind, Made, Work};
 use super::reads::{Reads, filter};
 use super::tagging::Tagged;
 use super::{route_table, subnet};
-use crate::plan::{Address, Describe, Effect, Facts, Reference, State, Tags};
+use crate::plan::{Address, Describe, Effect, Facts, Reference, ReplaceOrder, State, Tags};
 
 /// A subnet and the route table that it uses.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -41,6 +41,8 @@ impl Describe for RouteTableAssociation {
         taggable: false,
         references: &[("subnet", &["subnet"]), ("routeTable", &["route-table"])],
         dies_with: Some("subnet"),
+        // As its subnet.
+        replace: ReplaceOrder::CreateFirst,
         ..Facts::new("route-table-association")
     };
 }

@@ -13,7 +13,7 @@ use super::kind::{Found, Kind, Made, Work};
 use super::reads::{Reads, filter};
 use super::tagging::{self, Tagged};
 use super::{network_interface, vpc};
-use crate::plan::{Address, Describe, Effect, Facts, Handle, Reference, State};
+use crate::plan::{Address, Describe, Effect, Facts, Handle, Reference, ReplaceOrder, State};
 
 /// A range of a VPC's addresses in one zone.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -46,6 +46,8 @@ impl Describe for Subnet {
         ],
         outputs: &["id"],
         references: &[("vpc", &["vpc"])],
+        // What stands in it moves to the new one before the old one goes.
+        replace: ReplaceOrder::CreateFirst,
         ..Facts::new("subnet")
     };
 }

@@ -34,7 +34,12 @@ pub fn block_on(command: impl Future<Output = Ended>) -> Exit {
 /// Reads the stack file, or says everything that is wrong with it.
 pub fn read_stack(path: &Path) -> Ended<Stack> {
     match spec::read(path) {
-        Ok(loaded) => Ok(loaded.stack),
+        Ok(loaded) => {
+            if !loaded.warnings.is_empty() {
+                eprintln!("{}", loaded.warnings.render(problem_style()));
+            }
+            Ok(loaded.stack)
+        }
         Err(problems) => {
             eprint!("{}", problems.render(problem_style()));
             Err(Exit::BadInput)

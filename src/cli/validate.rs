@@ -21,11 +21,14 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Exit {
     let path = &arguments.stack.path;
     match (spec::read(path), arguments.output) {
-        (Ok(_), Format::Json) => {
-            println!("[]");
+        (Ok(loaded), Format::Json) => {
+            println!("{:#}", serde_json::json!(loaded.warnings.records()));
             Exit::Done
         }
         (Ok(loaded), _) => {
+            if !loaded.warnings.is_empty() {
+                eprintln!("{}", loaded.warnings.render(problem_style()));
+            }
             println!(
                 "`{}` is a valid stack file: `{}` in {}",
                 path.display(),

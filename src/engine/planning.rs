@@ -11,7 +11,7 @@ use super::rounds;
 use crate::aws::{Cloud, CloudError, KINDS, Kinds, LEFTOVERS, Reads};
 use crate::phases;
 use crate::plan::{
-    Action, Change, Disposal, Fingerprint, Observed, Plan, Problem, Purpose, Round, set_aside, tear_down,
+    Action, Change, Disposal, Fingerprint, Kept, Observed, Plan, Problem, Purpose, Round, set_aside, tear_down,
 };
 use crate::spec::Stack;
 
@@ -28,22 +28,37 @@ pub async fn plan(stack: &Stack, cloud: &Cloud, events: &Events) -> Result<Plan,
     }
     let rounds = rounds::between(stack, &surroundings, &observed).map_err(Failure::Problems)?;
     refuse_clashes(&rounds, &reads).await?;
-    Ok(assemble(Purpose::Apply, &stack.metadata.name, cloud, &observed, rounds))
+    Ok(assemble(Purpose::Apply, &stack.metadata.name, cloud, Fingerprint::of(&observed), rounds))
 }
 
-/// The plan that takes everything of the stack called `name` away, what others hung on it included.
-/// What is kept on purpose is left out; [`sweep`](super::sweep) lists it.
+/// The plan that takes everything of the stack called `name` away, what others hung on it included;
+/// and what stays in place on purpose.
 ///
 /// # Errors
 /// A call that failed, or something that is protected from deletion.
-pub async fn plan_destroy(name: &str, cloud: &Cloud, disposal: Disposal, events: &Events) -> Result<Plan, Failure> {
-    let reads = Arc::new(Reads::new(cloud.clone(), name));
-    let kinds: Vec<_> = KINDS.iter().chain(LEFTOVERS).copied().collect();
-    let observed = observe(&reads, &kinds, events).await?;
-    let (going, _) = set_aside(observed.clone(), &Kinds, disposal);
+pub async fn plan_destroy(
+    name: &str,
+    cloud: &Cloud,
+    disposal: Disposal,
+    events: &Events,
+) -> Result<(Plan, Vec<Kept>), Failure> {
+    let observed = observe_everything(name, cloud, events).await?;
+    let fingerprint = Fingerprint::of(&observed);
+    let (going, kept) = set_aside(observed, &Kinds, disposal);
     let changes = tear_down(&going, &Kinds).map_err(Failure::Problems)?;
     let rounds = vec![Round { title: None, changes }];
-    Ok(assemble(Purpose::Destroy, name, cloud, &observed, rounds))
+    Ok((assemble(Purpose::Destroy, name, cloud, fingerprint, rounds), kept))
+}
+
+/// What the stack called `name` has, and what others hung on it.
+pub(super) async fn observe_everything(
+    name: &str,
+    cloud: &Cloud,
+    events: &Events,
+) -> Result<Vec<Observed>, CloudError> {
+    let reads = Arc::new(Reads::new(cloud.clone(), name));
+    let kinds: Vec<_> = KINDS.iter().chain(LEFTOVERS).copied().collect();
+    observe(&reads, &kinds, events).await
 }
 
 /// Makes sure that the cloud is still what `plan` was made for.
@@ -57,19 +72,14 @@ pub async fn still_holds(plan: &Plan, cloud: &Cloud, events: &Events) -> Result<
             plan.account, plan.region, cloud.account, cloud.region
         )));
     }
-    let reads = Arc::new(Reads::new(cloud.clone(), &plan.stack));
     let observed = match plan.purpose {
-        Purpose::Apply => observe(&reads, KINDS, events).await?,
-        Purpose::Destroy => {
-            let kinds: Vec<_> = KINDS.iter().chain(LEFTOVERS).copied().collect();
-            observe(&reads, &kinds, events).await?
-        }
+        Purpose::Apply => observe(&Arc::new(Reads::new(cloud.clone(), &plan.stack)), KINDS, events).await?,
+        Purpose::Destroy => observe_everything(&plan.stack, cloud, events).await?,
     };
     if Fingerprint::of(&observed) == plan.fingerprint { Ok(()) } else { Err(Failure::Moved) }
 }
 
-fn assemble(purpose: Purpose, stack: &str, cloud: &Cloud, observed: &[Observed], rounds: Vec<Round>) -> Plan {
-    let fingerprint = Fingerprint::of(observed);
+fn assemble(purpose: Purpose, stack: &str, cloud: &Cloud, fingerprint: Fingerprint, rounds: Vec<Round>) -> Plan {
     Plan::new(purpose, stack, &cloud.region, &cloud.account, &super::run_id(), fingerprint, rounds)
 }
 

@@ -103,7 +103,9 @@ fn declare_access(draft: &mut Draft<'_>, wanted: &spec::Cluster, cluster: &Handl
 fn label(principal: &str) -> String {
     let mut parts = principal.splitn(6, ':').skip(4);
     let (account, name) = (parts.next().unwrap_or_default(), parts.next().unwrap_or(principal));
-    names::shortened(format!("{account}/{name}"), 120)
+    let allowed = |character: char| character.is_ascii_alphanumeric() || "+-=._:/@".contains(character);
+    let text = format!("{account}/{name}").replace(|character: char| !allowed(character), "-");
+    names::shortened(text, 120)
 }
 
 fn declare_issuer(draft: &mut Draft<'_>, cluster: &Handle<cluster::Cluster>) -> OidcProvider {
@@ -121,6 +123,7 @@ mod tests {
     fn a_principal_is_named_by_account_kind_and_name() {
         assert_eq!(label("arn:aws:iam::111122223333:role/people/admin"), "111122223333/role/people/admin");
         assert_eq!(label("arn:aws:iam::111122223333:user/ann"), "111122223333/user/ann");
+        assert_eq!(label("arn:aws:iam::111122223333:user/a,b"), "111122223333/user/a-b");
         assert!(label(&format!("arn:aws:iam::111122223333:role/{}", "x".repeat(500))).len() <= 120);
     }
 }

@@ -1,12 +1,14 @@
 //! What the phases declare, and how it hangs together.
 
+mod platform;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
 use super::{Surroundings, impossible, resources};
 use crate::aws::Kinds;
-use crate::plan::{Desired, Graph, Observed, State, diff, placeholders, resolve, tear_down};
+use crate::plan::{Change, Desired, Graph, Observed, OperationKind, State, diff, placeholders, resolve, tear_down};
 use crate::spec::Stack;
 
 fn surroundings() -> Surroundings {
@@ -107,10 +109,62 @@ fn it_can_be_taken_down_in_some_order_and_associations_go_by_themselves() {
     let alone: BTreeSet<&str> = graph
         .operations
         .iter()
-        .filter(|operation| operation.kind == crate::plan::OperationKind::GoesAlong)
+        .filter(|operation| operation.kind == OperationKind::GoesAlong)
         .map(|operation| changes[operation.change].kind.as_str())
         .collect();
     assert_eq!(alone, BTreeSet::from(["network-acl-association", "route", "route-table-association"]));
+}
+
+/// The operations, by address and half, that have to be done before `operation`, directly or not.
+fn before(graph: &Graph, changes: &[Change], address: &str, kind: OperationKind) -> BTreeSet<(String, OperationKind)> {
+    let name = |at: usize| {
+        let operation = &graph.operations[at];
+        (changes[operation.change].address.to_string(), operation.kind)
+    };
+    let start = (0..graph.operations.len()).find(|at| name(*at) == (address.to_owned(), kind));
+    let mut open: Vec<usize> = start.into_iter().collect();
+    assert!(!open.is_empty(), "there is no such operation");
+    let mut seen = BTreeSet::new();
+    while let Some(at) = open.pop() {
+        open.extend(graph.operations[at].needs.iter().filter(|need| seen.insert(**need)));
+    }
+    seen.into_iter().map(name).collect()
+}
+
+#[test]
+fn a_subnet_with_other_addresses_comes_before_the_old_one_goes() {
+    let network = |second: &str| json!({ "zones": 2, "privateSubnets": ["10.0.1.0/24", second], "endpoints": ["sts"] });
+    let old = declared(json!({ "network": network("10.0.2.0/24"), "bastion": {} }));
+    let new: Vec<Desired> =
+        declared(json!({ "network": network("10.0.3.0/24"), "bastion": {} })).into_values().collect();
+    let changes = diff(&new, &standing(&old), &Kinds).expect("no problems");
+    let graph = Graph::of(&changes, &Kinds).expect("no cycle");
+    let subnet = "network/subnet/private/eu-central-1b";
+    let earlier = before(&graph, &changes, subnet, OperationKind::Remove);
+    assert!(earlier.contains(&(subnet.to_owned(), OperationKind::Make)));
+    assert!(earlier.contains(&("network/endpoint/sts".to_owned(), OperationKind::Make)), "{earlier:#?}");
+}
+
+#[test]
+fn a_vpc_with_other_addresses_takes_everything_in_it_away_first() {
+    let stack = |cidr: &str| declared(json!({ "network": { "cidr": cidr, "endpoints": ["sts"] }, "bastion": {} }));
+    let new: Vec<Desired> = stack("10.9.0.0/16").into_values().collect();
+    let changes = diff(&new, &standing(&stack("10.0.0.0/16")), &Kinds).expect("no problems");
+    let graph = Graph::of(&changes, &Kinds).expect("no cycle");
+    let earlier = before(&graph, &changes, "network/vpc", OperationKind::Make);
+    for address in ["network/subnet/private/eu-central-1a", "nat/gateway/eu-central-1a", "bastion/instance"] {
+        assert!(earlier.contains(&(address.to_owned(), OperationKind::Remove)), "{address}: {earlier:#?}");
+    }
+}
+
+#[test]
+fn every_field_of_a_body_has_an_effect() {
+    for resource in declared(everything()).values() {
+        let facts = Kinds::get(&resource.kind).expect("a kind").facts();
+        let fields = resource.body.as_object().into_iter().flatten().map(|(field, _)| field.as_str());
+        let decided: BTreeSet<&str> = facts.fields.iter().map(|(field, _)| *field).collect();
+        assert_eq!(fields.collect::<BTreeSet<_>>(), decided, "{}", resource.kind);
+    }
 }
 
 #[test]

@@ -10,7 +10,7 @@ use super::reference::visit_strings;
 use super::{Action, Address, Change, Facts, Observed, Registry, ReplaceOrder};
 
 /// Which half of a change an operation is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum OperationKind {
     /// Create, change in place, or wait until it is ready.
@@ -123,15 +123,40 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// The two halves of a replacement come in the order that its kind asks for.
+    /// The two halves of a replacement come in the order that its kind asks for, as far as what it stands on
+    /// allows that.
     fn order_replacements(&mut self) {
         let both: Vec<(usize, usize, usize)> =
             self.makes.iter().filter_map(|(change, make)| Some((*change, *make, *self.removes.get(change)?))).collect();
         for (change, make, remove) in both {
-            match self.facts[change].map(|facts| facts.replace) {
-                Some(ReplaceOrder::CreateFirst) => self.need(remove, make),
-                _ => self.need(make, remove),
+            match self.makes_before_it_removes(change) {
+                true => self.need(remove, make),
+                false => self.need(make, remove),
             }
+        }
+    }
+
+    /// Whether the new one of a replacement comes before the old one goes: when its kind asks for that, and
+    /// nothing that the old one stands on has to go first itself.
+    fn makes_before_it_removes(&self, change: usize) -> bool {
+        let Some(facts) = self.facts[change].filter(|facts| facts.replace == ReplaceOrder::CreateFirst) else {
+            return false;
+        };
+        let Some(standing) = &self.changes[change].before else { return false };
+        let replaced = self.changes.iter().enumerate().filter(|(at, other)| {
+            *at != change && other.action == Action::Replace && self.facts[*at].is_some_and(|of| of.name != facts.name)
+        });
+        replaced
+            .filter(|(_, other)| other.before.as_ref().is_some_and(|on| referring_field(standing, facts, on).is_some()))
+            .all(|(at, _)| self.makes_before_it_removes(at))
+    }
+
+    /// Whether what refers to `parent` has to be led elsewhere before it goes.
+    fn is_left_first(&self, parent: usize) -> bool {
+        match self.changes[parent].action {
+            Action::Delete => true,
+            Action::Replace => self.makes_before_it_removes(parent),
+            _ => false,
         }
     }
 
@@ -159,7 +184,7 @@ impl<'a> Builder<'a> {
             }
             (Some(remove), Some(_)) => self.need(remove_parent, remove),
             (Some(remove), None) if self.outlives(parent, child) => self.need(remove_parent, remove),
-            (None, Some(_)) if self.changes[parent].action == Action::Delete => {
+            (None, Some(_)) if self.is_left_first(parent) => {
                 if let Some(make) = self.makes.get(&child).copied() {
                     self.need(remove_parent, make);
                 }
@@ -168,8 +193,10 @@ impl<'a> Builder<'a> {
         }
     }
 
+    /// Whether `parent`, which goes for good, stays until `child` has gone.
     fn outlives(&self, parent: usize, child: usize) -> bool {
-        self.facts[parent].is_some_and(|facts| facts.outlives.contains(&self.changes[child].kind.as_str()))
+        self.changes[parent].action == Action::Delete
+            && self.facts[parent].is_some_and(|facts| facts.outlives.contains(&self.changes[child].kind.as_str()))
     }
 }
 

@@ -305,11 +305,11 @@ fn left(address: &str, id: &str, state: State) -> Observed {
 fn a_destroy_ends_with_what_is_left_and_what_was_kept() {
     let took = Duration::from_secs(74);
     let kept = [Kept {
-        address: "leftovers/database-snapshot/shop-database-final".into(),
+        address: "leftovers/database-snapshot/shop-final".into(),
         kind: "database-snapshot".into(),
-        identity: "shop-database-final".into(),
-        why: "it is there to outlive the database".into(),
-        by_hand: "aws rds delete-db-snapshot".into(),
+        identity: "shop-final".into(),
+        why: "it is the last of the database".into(),
+        by_hand: "aws rds delete-db-snapshot --db-snapshot-identifier shop-final".into(),
     }];
     let left = [
         left("network/eni", "eni-1", State::Ready),

@@ -1,6 +1,9 @@
 //! The rows, by the service that they belong to.
 
+mod eks;
+mod iam;
 mod instances;
+mod logs;
 mod network;
 mod routing;
 mod security;
@@ -15,10 +18,9 @@ use crate::harness::Row;
 
 /// Every row.
 pub fn all() -> Vec<Row> {
-    [network::rows(), routing::rows(), security::rows(), instances::rows(), services::rows()]
-        .into_iter()
-        .flatten()
-        .collect()
+    let of_ec2 = [network::rows(), routing::rows(), security::rows(), instances::rows()];
+    let others = [iam::rows(), eks::rows(), logs::rows(), services::rows()];
+    of_ec2.into_iter().chain(others).flatten().collect()
 }
 
 /// The drift of what has nothing but tags: somebody takes its name away.

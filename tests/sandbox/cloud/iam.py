@@ -3,13 +3,15 @@
 import functools
 import json
 
+from moto.core.responses import ActionResult, EmptyResult
 from moto.iam import models
 from moto.iam.exceptions import DeleteConflictException, InvalidInput
 from moto.iam.models import AWSManagedPolicy, IAMBackend
+from moto.iam.responses import IamResponse as IAMResponse
 from moto.sts.models import STSBackend
 
 from . import identity
-from .mend import mend
+from .mend import add, mend
 
 models.SERVICE_NAME_CONVERSION.update(
     {
@@ -77,6 +79,36 @@ def delete_policy(original, self, policy_arn):
             "the policy's versions. The default version is deleted with the policy."
         )
     return original(self, policy_arn)
+
+
+@add(IAMResponse)
+def list_instance_profile_tags(self):
+    """All tags of an instance profile."""
+    profile = self.backend.get_instance_profile(self._get_param("InstanceProfileName"))
+    return ActionResult({"Tags": list(profile.tags), "IsTruncated": False})
+
+
+@add(IAMResponse)
+def add_client_id_to_open_id_connect_provider(self):
+    """One more audience; one that is there already is no matter."""
+    provider = self.backend.get_open_id_connect_provider(
+        self._get_param("OpenIDConnectProviderArn")
+    )
+    wanted = self._get_param("ClientID")
+    if wanted not in provider.client_id_list:
+        provider.client_id_list = [*provider.client_id_list, wanted]
+    return EmptyResult()
+
+
+@add(IAMResponse)
+def remove_client_id_from_open_id_connect_provider(self):
+    """One audience less; one that is not there is no matter."""
+    provider = self.backend.get_open_id_connect_provider(
+        self._get_param("OpenIDConnectProviderArn")
+    )
+    unwanted = self._get_param("ClientID")
+    provider.client_id_list = [name for name in provider.client_id_list if name != unwanted]
+    return EmptyResult()
 
 
 @mend(STSBackend, "get_caller_identity")

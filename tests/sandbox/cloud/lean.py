@@ -143,6 +143,62 @@ def _cache_what_moto_works_out_anew():
     errors.ErrorLookupFactory = lambda: factory
 
 
+def _pick_values_quickly():
+    """moto works out anew, for every value of every answer, under which names it may be found."""
+    import moto.core.serialize as serialize
+    from moto.core.constants import MISSING
+
+    original = serialize.ResponseSerializer.get_value
+
+    def names_of(serializer, value, key, shape):
+        known = shape.__dict__.setdefault("names_by_type", {})
+        names = known.get((type(value), key))
+        if names is None:
+            context = serialize.AttributePickerContext(
+                obj=value,
+                key=key,
+                shape=shape,
+                operation_model=serializer.operation_model,
+                service_model=serializer.operation_model.service_model,
+            )
+            picker = serializer._value_picker
+            names = tuple(dict.fromkeys(picker.get_possible_keys(context)))
+            known[(type(value), key)] = names
+        return names
+
+    def get_value(self, value, key, shape):
+        if type(self._value_picker) is not serialize.XFormedAttributePicker:
+            return original(self, value, key, shape)
+        found = MISSING
+        if hasattr(value, "__getitem__"):
+            for name in names_of(self, value, key, shape):
+                try:
+                    found = value[name]
+                    break
+                except (KeyError, IndexError, TypeError, AttributeError):
+                    continue
+        else:
+            for name in names_of(self, value, key, shape):
+                found = getattr(value, name, MISSING)
+                if found is not MISSING:
+                    break
+        found = None if found is MISSING else found
+        transformers = self._value_picker.response_transformers
+        if not transformers:
+            return found
+        ends = self.__dict__.get("transformed_keys")
+        if ends is None:
+            ends = self.transformed_keys = {path.rsplit(".", 1)[-1] for path in transformers}
+        if key in ends:
+            path = ".".join((*self.path, key))
+            for wanted, transform in transformers.items():
+                if path.endswith(wanted):
+                    return transform(found)
+        return found
+
+    serialize.ResponseSerializer.get_value = get_value
+
+
 def _find_accounts_quickly():
     """Which account an access key belongs to, without making up every partition of every account."""
     import moto.core.responses  # noqa: F401
@@ -162,5 +218,6 @@ _know_regions_by_heart()
 import moto.core.models  # noqa: E402, F401
 
 _cache_what_moto_works_out_anew()
+_pick_values_quickly()
 _read_offerings_late()
 _find_accounts_quickly()

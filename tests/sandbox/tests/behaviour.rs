@@ -42,6 +42,7 @@ modules! {
     test_eks_updates,
     test_iam_and_queues,
     test_rds,
+    test_reads,
     test_stacks,
     test_weather,
 }

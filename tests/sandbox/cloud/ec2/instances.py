@@ -127,6 +127,22 @@ def create_launch_template_version(original, self):
     )
 
 
+@mend(EC2Backend, "describe_launch_templates")
+def describe_launch_templates(original, self, template_names=None, template_ids=None, filters=None):
+    """An id that is not there has an error, where moto leaves it out."""
+    for name in template_ids or []:
+        self.get_launch_template(name)
+    return original(self, template_names, template_ids, filters)
+
+
+@mend(EC2Backend, "delete_launch_template")
+def delete_launch_template(original, self, name, tid):
+    """Its tags go with it."""
+    template = original(self, name, tid)
+    self.tags.pop(template.id, None)
+    return template
+
+
 def _template(response):
     template_id = response._get_param("LaunchTemplateId")
     if template_id:

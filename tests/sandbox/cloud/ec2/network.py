@@ -4,6 +4,7 @@ from moto.core.responses import ActionResult
 from moto.ec2.exceptions import (
     EC2ClientError,
     InvalidAssociationIdError,
+    InvalidNetworkAclIdError,
     InvalidSubnetIdError,
 )
 from moto.ec2.models import EC2Backend
@@ -153,6 +154,22 @@ def create_network_acl(original, self):
 def _tags(response):
     specifications = response._get_param("TagSpecifications", [])
     return specifications[0].get("Tags", []) if specifications else []
+
+
+@mend(EC2Backend, "describe_network_acls")
+def describe_network_acls(original, self, network_acl_ids=None, filters=None):
+    """A missing ACL has the error of a missing ACL, not of a route table."""
+    for name in network_acl_ids or []:
+        self.get_network_acl(name)
+    return original(self, network_acl_ids, filters)
+
+
+@mend(EC2Backend, "get_network_acl")
+def get_network_acl(original, self, network_acl_id):
+    """The same wherever an ACL is named."""
+    if network_acl_id not in self.network_acls:
+        raise InvalidNetworkAclIdError(network_acl_id)
+    return self.network_acls[network_acl_id]
 
 
 @mend(EC2Backend, "replace_network_acl_association")

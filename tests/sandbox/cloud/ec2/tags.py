@@ -25,6 +25,14 @@ def get_tags(original, self):
     ]
 
 
+@mend(TaggedEC2Resource, "get_filter_value")
+def get_filter_value(original, self, filter_name, method_name=None):
+    """Every kind can be found by `<kind>-id`, which moto has for some."""
+    if filter_name == f"{EC2_PREFIX_TO_RESOURCE.get(get_prefix(self.id), '')}-id":
+        return self.id
+    return original(self, filter_name, method_name)
+
+
 _moto_matching = utils.is_filter_matching
 
 
