@@ -32,7 +32,7 @@ pub struct Arguments {
     yes: bool,
     /// Also delete what holds data and is kept otherwise: volumes that the cluster made, and their snapshots.
     #[arg(long)]
-    delete_data: bool,
+    delete_volumes: bool,
     /// How progress is shown.
     #[arg(long, value_enum, default_value_t)]
     progress: ProgressFormat,
@@ -51,10 +51,11 @@ pub async fn run(arguments: Arguments) -> Ended {
             (stack.metadata.name, stack.metadata.region)
         }
     };
-    let again = format!("eksup destroy --name {name} --region {region}");
+    let flag = if arguments.delete_volumes { " --delete-volumes" } else { "" };
+    let again = format!("eksup destroy --name {name} --region {region}{flag}");
     let began = Instant::now();
     let cloud = connect(&region).await?;
-    let disposal = if arguments.delete_data { Disposal::DeleteData } else { Disposal::KeepData };
+    let disposal = if arguments.delete_volumes { Disposal::DeleteData } else { Disposal::KeepData };
     let (plan, _) =
         engine::plan_destroy(&name, &cloud, disposal, &Events::silent()).await.map_err(|failure| explain(&failure))?;
     if !plan.is_empty() {

@@ -2,7 +2,7 @@
 
 use super::arguments::ProgressFormat;
 use super::session::{Ended, Watch, confirm, explain};
-use super::signals::stop_on_request;
+use super::signals::Interrupt;
 use crate::aws::Cloud;
 use crate::engine::{self, Events};
 use crate::plan::{Plan, Purpose};
@@ -25,8 +25,9 @@ pub async fn carry_out(
         engine::still_holds(plan, cloud, &Events::silent()).await.map_err(|failure| explain(&failure))?;
     }
     let watch = Watch::start(progress, commands);
-    let stop = stop_on_request(watch.events.clone());
-    let result = engine::apply(plan, cloud, &watch.events, &stop).await;
+    let interrupt = Interrupt::listen(watch.events.clone());
+    let result = engine::apply(plan, cloud, &watch.events, &interrupt.token).await;
+    drop(interrupt);
     watch.finish().await;
     result.map_err(|failure| explain(&failure))
 }

@@ -1,23 +1,37 @@
 //! Ctrl-C: the first one stops the run at a safe point, the second one ends it at once.
 
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::{Event, Events};
 
-/// A token that is cancelled when the user, or whoever runs eksup, asks it to stop.
-pub fn stop_on_request(events: Events) -> CancellationToken {
-    let stop = CancellationToken::new();
-    let token = stop.clone();
-    tokio::spawn(async move {
-        asked_to_stop().await;
-        events.say(Event::Stopping);
-        // The view's channel must close when the run ends, so nothing is kept of it here.
-        drop(events);
-        token.cancel();
-        asked_to_stop().await;
-        std::process::exit(130);
-    });
-    stop
+/// Listens for the user, or whoever runs eksup, to ask it to stop; for as long as this lives.
+pub struct Interrupt {
+    /// Cancelled at the first request.
+    pub token: CancellationToken,
+    listener: JoinHandle<()>,
+}
+
+impl Interrupt {
+    /// Listens from now on, and says a request as an event.
+    pub fn listen(events: Events) -> Self {
+        let token = CancellationToken::new();
+        let asked = token.clone();
+        let listener = tokio::spawn(async move {
+            asked_to_stop().await;
+            events.say(Event::Stopping);
+            asked.cancel();
+            asked_to_stop().await;
+            std::process::exit(130);
+        });
+        Self { token, listener }
+    }
+}
+
+impl Drop for Interrupt {
+    fn drop(&mut self) {
+        self.listener.abort();
+    }
 }
 
 #[cfg(unix)]

@@ -93,7 +93,7 @@ fn instance(resources: &mut Resources, form: Form) {
         image: "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64".to_owned(),
         instance_type: if form == Form::Changed { "t3.small" } else { "t3.micro" }.to_owned(),
         subnet: subnet.id(),
-        security_groups: wanted.iter().map(Handle::id).collect::<BTreeSet<_>>(),
+        security_groups: wanted.iter().map(|each| each.id()).collect::<BTreeSet<_>>(),
         profile: profile(resources).name(),
         key_name: String::new(),
         public_address: false,

@@ -101,7 +101,7 @@ pub fn rows() -> Vec<Row> {
                     vpc: vpc.id(),
                     service: format!("com.amazonaws.us-east-1.{service}"),
                     gateway: true,
-                    route_tables: wanted.iter().map(Handle::id).collect(),
+                    route_tables: wanted.iter().map(|each| each.id()).collect(),
                     subnets: BTreeSet::new(),
                     security_groups: BTreeSet::new(),
                     private_dns: false,
@@ -132,7 +132,7 @@ pub fn rows() -> Vec<Row> {
                     service: "com.amazonaws.us-east-1.sts".to_owned(),
                     gateway: false,
                     route_tables: BTreeSet::new(),
-                    subnets: wanted.iter().map(Handle::id).collect(),
+                    subnets: wanted.iter().map(|each| each.id()).collect(),
                     security_groups: BTreeSet::from([wanted_group.id()]),
                     private_dns: form != Form::Changed,
                 };

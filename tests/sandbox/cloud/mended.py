@@ -14,6 +14,7 @@ from .ec2 import (  # noqa: F401
     interfaces,
     nat,
     network,
+    offers,
     rules,
     tags,
 )

@@ -318,6 +318,23 @@ class ImagesAndPrices(CloudTest):
         listed = ssm.describe_instance_information(Filters=wanted)["InstanceInformationList"]
         self.assertEqual(listed, [])
 
+    def test_the_catalogue_comes_in_pages(self):
+        first = self.ec2.describe_instance_types()
+        self.assertEqual(len(first["InstanceTypes"]), 100)
+        pages = self.ec2.get_paginator("describe_instance_types").paginate()
+        names = [known["InstanceType"] for page in pages for known in page["InstanceTypes"]]
+        self.assertGreater(len(names), 700)
+        self.assertEqual(len(set(names)), len(names))
+        wanted = [{"Name": "instance-type", "Values": ["m5.*"]}]
+        found = self.ec2.describe_instance_types(Filters=wanted)["InstanceTypes"]
+        self.assertTrue(found and all(one["InstanceType"].startswith("m5.") for one in found))
+        pages = self.ec2.get_paginator("describe_instance_type_offerings").paginate(
+            LocationType="availability-zone",
+            Filters=[{"Name": "instance-type", "Values": ["m5.large"]}],
+        )
+        zones = {o["Location"] for page in pages for o in page["InstanceTypeOfferings"]}
+        self.assertLessEqual(set(ZONES), zones)
+
     def test_prices_come_from_the_table(self):
         import json
 

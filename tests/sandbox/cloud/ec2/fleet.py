@@ -5,7 +5,6 @@ Fleets of other types stay moto's.
 """
 
 import dataclasses
-import datetime
 
 from moto.core.responses import ActionResult
 from moto.ec2.exceptions import EC2ClientError
@@ -232,30 +231,3 @@ def _error(pool, lifecycle, error):
         "ErrorCode": error.code,
         "ErrorMessage": error.message,
     }
-
-
-@mend(EC2Response, "describe_spot_price_history")
-def describe_spot_price_history(original, self):
-    """The prices by which fleets are filled; moto has one price for everything."""
-    offered = self.ec2_backend.describe_spot_price_history(
-        self._get_param("InstanceTypes", []),
-        {
-            name: values
-            for name, values in self._filters_from_querystring().items()
-            if name in ("availability-zone", "instance-type")
-        },
-    )
-    moment = datetime.datetime.now(datetime.timezone.utc).replace(tzinfo=None)
-    prices = capacity.on_demand_prices()
-    history = [
-        {
-            "InstanceType": offer["InstanceType"],
-            "ProductDescription": "Linux/UNIX",
-            "SpotPrice": f"{capacity.price(offer['InstanceType'], offer['Location'], True):.6f}",
-            "AvailabilityZone": offer["Location"],
-            "Timestamp": moment,
-        }
-        for offer in offered
-        if offer["InstanceType"] in prices
-    ]
-    return ActionResult({"SpotPriceHistory": history})
