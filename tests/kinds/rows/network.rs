@@ -53,7 +53,10 @@ pub fn rows() -> Vec<Row> {
         Row {
             kind: "internet-gateway",
             address: "network/internet-gateway",
-            declare: |resources, form| drop(internet_gateway(resources, &vpc_of(resources, form == Form::Changed))),
+            declare: |resources, form| {
+                let vpc = vpc_of(resources, form == Form::Changed);
+                internet_gateway(resources, &vpc);
+            },
             changes: true,
             replaces: false,
             drift: Some(|cloud, gateway| {
