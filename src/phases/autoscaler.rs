@@ -14,7 +14,7 @@ use crate::aws::borrowed_tags::BorrowedTags;
 use crate::aws::ids::QueueArn;
 use crate::plan::{Reference, Tags};
 use crate::render::policies::{self, Values};
-use crate::spec::{AutoscalerEngine, Stack};
+use crate::spec::AutoscalerEngine;
 
 /// The tag by which node classes find subnets and security groups.
 pub const DISCOVERY: &str = "karpenter.sh/discovery";
@@ -33,7 +33,7 @@ pub fn declare(draft: &mut Draft<'_>, cluster: &Cluster, nodes: &NodeRole, queue
     let Some(autoscaler) = draft.stack.autoscaler.as_ref().filter(|_| nodes::has_autoscaler(draft.stack)) else {
         return;
     };
-    let own_roles = roles_of_node_classes(draft.stack, nodes);
+    let own_roles = roles_of_node_classes(draft);
     let purpose = Purpose {
         phase: "autoscaler",
         name: "autoscaler".to_owned(),
@@ -77,10 +77,11 @@ fn inline_policies(
 }
 
 /// The roles that node classes name and that are not the stack's.
-fn roles_of_node_classes(stack: &Stack, nodes: &NodeRole) -> BTreeSet<String> {
-    let classes = stack.autoscaler.iter().flat_map(|autoscaler| &autoscaler.node_classes);
+fn roles_of_node_classes(draft: &Draft<'_>) -> BTreeSet<String> {
+    let own = draft.iam_name(nodes::ROLE_PURPOSE);
+    let classes = draft.stack.autoscaler.iter().flat_map(|autoscaler| &autoscaler.node_classes);
     let named = classes.filter_map(|class| class.spec.get("role")?.as_str());
-    named.filter(|role| !role.is_empty() && *role != nodes.name.as_str()).map(str::to_owned).collect()
+    named.filter(|role| !role.is_empty() && *role != own).map(str::to_owned).collect()
 }
 
 fn role_arn(draft: &Draft<'_>, name: &str) -> String {

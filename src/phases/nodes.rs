@@ -20,6 +20,9 @@ const NODE_POLICIES: &[&str] = &[
     "AmazonSSMManagedInstanceCore",
 ];
 
+/// What the role of nodes is for, in its name.
+pub const ROLE_PURPOSE: &str = "nodes";
+
 /// Metadata can be reached from the node itself and not from its pods, which have roles of their own.
 const HOP_LIMIT: i32 = 1;
 
@@ -57,7 +60,7 @@ pub fn has_autoscaler(stack: &Stack) -> bool {
 
 fn declare_role(draft: &mut Draft<'_>) -> Handle<Role> {
     let body = Role {
-        name: draft.iam_name("nodes"),
+        name: draft.iam_name(ROLE_PURPOSE),
         path: names::iam_path(draft.name(), draft.region()),
         description: format!("Nodes of {}", draft.name()),
         trust: trust::ec2(&draft.surroundings.partition),
