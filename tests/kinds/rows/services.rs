@@ -9,6 +9,8 @@ use eksup::aws::database::{Database, FINAL_SNAPSHOT, SKIP, Storage};
 use eksup::aws::db_subnet_group::DbSubnetGroup;
 use eksup::aws::event_rule::EventRule;
 use eksup::aws::queue::Queue;
+use eksup::aws::security_group::SecurityGroup;
+use eksup::aws::vpc::Vpc;
 use eksup::phases::names;
 use eksup::plan::{Handle, Resources, Tags};
 use serde_json::json;
@@ -27,7 +29,10 @@ fn subnet_groups() -> Row {
     Row {
         kind: "db-subnet-group",
         address: "database/subnet-group",
-        declare: |resources, form| drop(subnet_group(resources, form)),
+        declare: |resources, form| {
+            let vpc = vpc(resources, Form::Original);
+            subnet_group(resources, &vpc, form);
+        },
         changes: true,
         replaces: false,
         drift: Some(|cloud, group| {
@@ -46,8 +51,8 @@ fn databases() -> Row {
         kind: "database",
         address: "database/instance",
         declare: |resources, form| {
-            let subnets = subnet_group(resources, Form::Original);
             let vpc = vpc(resources, Form::Original);
+            let subnets = subnet_group(resources, &vpc, Form::Original);
             let group = group(resources, &vpc, "database");
             let body = Database {
                 instance_class: if form == Form::Changed { "db.t4g.medium" } else { "db.t4g.small" }.to_owned(),
@@ -71,7 +76,7 @@ fn databases() -> Row {
     }
 }
 
-fn database(subnets: &Handle<DbSubnetGroup>, group: &Handle<eksup::aws::security_group::SecurityGroup>) -> Database {
+fn database(subnets: &Handle<DbSubnetGroup>, group: &Handle<SecurityGroup>) -> Database {
     Database {
         identifier: names::database(STACK),
         engine: "mariadb".to_owned(),
@@ -100,10 +105,9 @@ fn database(subnets: &Handle<DbSubnetGroup>, group: &Handle<eksup::aws::security
 }
 
 /// A subnet group of two subnets.
-fn subnet_group(resources: &mut Resources, form: Form) -> Handle<DbSubnetGroup> {
-    let vpc = vpc(resources, Form::Original);
-    let one = subnet(resources, &vpc, Form::Original);
-    let other = other_subnet(resources, &vpc);
+fn subnet_group(resources: &mut Resources, vpc: &Handle<Vpc>, form: Form) -> Handle<DbSubnetGroup> {
+    let one = subnet(resources, vpc, Form::Original);
+    let other = other_subnet(resources, vpc);
     let body = DbSubnetGroup {
         name: names::database(STACK),
         description: if form == Form::Changed { "others" } else { "some" }.to_owned(),
