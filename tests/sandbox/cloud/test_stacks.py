@@ -34,7 +34,10 @@ Resources:
       Queues: [!Ref Queue]
       PolicyDocument:
         Statement:
-          - {Effect: Allow, Principal: {Service: events.amazonaws.com}, Action: sqs:SendMessage, Resource: !GetAtt Queue.Arn}
+          - Effect: Allow
+            Principal: {Service: events.amazonaws.com}
+            Action: sqs:SendMessage
+            Resource: !GetAtt Queue.Arn
   Rule:
     Type: AWS::Events::Rule
     Properties:

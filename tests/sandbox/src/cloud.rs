@@ -105,7 +105,8 @@ impl Access {
     }
 
     /// Everything that exists beyond what a new account has: ids by `region/service/kind`,
-    /// read from the state of every service rather than through its API.
+    /// read from the state of every service rather than through its API. Roles that services make
+    /// for themselves and keep are in it, under `global/iam/service_linked_roles`.
     ///
     /// # Errors
     ///

@@ -250,7 +250,9 @@ def check_endpoint_access(network):
         try:
             ipaddress.ip_network(cidr)
         except ValueError:
-            raise bad_parameter(f"The following CIDRs are invalid in publicAccessCidrs: [{cidr}]")
+            raise bad_parameter(
+                f"The following CIDRs are invalid in publicAccessCidrs: [{cidr}]"
+            ) from None
 
 
 def _kubernetes_network(backend, asked, vpc_id):
