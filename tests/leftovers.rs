@@ -2,27 +2,24 @@
 
 mod support;
 
-use aws_config::profile::profile_file::{ProfileFileKind, ProfileFiles};
-use aws_config::{BehaviorVersion, Region};
 use aws_sdk_ec2::types::{
     InstanceType, IpPermission, ResourceType, Tag, TagSpecification, UserIdGroupPair, VpcEndpointType,
 };
 use eksup::aws::Cloud;
 use eksup::engine::{self, Events};
 use eksup::plan::{Disposal, Kept, Observed, RESOURCE, STACK};
-use support::Rig;
+use support::{Rig, connect};
 use tokio_util::sync::CancellationToken;
 
 const NAME: &str = "shop";
 const REGION: &str = "us-east-1";
-const CREDENTIALS: &str = "[default]\naws_access_key_id = sandbox\naws_secret_access_key = sandbox\n";
 
 type Pairs<'a> = &'a [(&'a str, &'a str)];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_others_hung_on_a_stack_goes_with_it_and_what_only_looks_alike_stays() {
     let rig = tokio::task::spawn_blocking(Rig::start).await.expect("a thread");
-    let cloud = connect(&rig).await;
+    let cloud = connect(&rig.cloud, REGION).await;
     let ours = plant(&cloud, NAME, "10.1.0.0/16", true).await;
     let theirs = plant(&cloud, "other", "10.2.0.0/16", false).await;
 
@@ -46,16 +43,6 @@ async fn destroy(cloud: &Cloud, disposal: Disposal) -> (Vec<Observed>, Vec<Kept>
     engine::apply(&plan, cloud, &Events::silent(), &stop).await.expect("it is carried out");
     let swept = engine::sweep(NAME, cloud, disposal, &Events::silent(), &stop).await.expect("a sweep");
     (swept.left, swept.kept)
-}
-
-async fn connect(rig: &Rig) -> Cloud {
-    let config = aws_config::defaults(BehaviorVersion::latest())
-        .region(Region::new(REGION))
-        .endpoint_url(rig.cloud.endpoint())
-        .profile_files(ProfileFiles::builder().with_contents(ProfileFileKind::Credentials, CREDENTIALS).build())
-        .load()
-        .await;
-    Cloud::with(config).await.expect("a connection to the local cloud")
 }
 
 /// What stands around a cluster.

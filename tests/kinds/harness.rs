@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use aws_config::{BehaviorVersion, Region};
-use aws_runtime::env_config::file::{EnvConfigFileKind, EnvConfigFiles};
 use eksup::aws::{Cloud, KINDS, Kinds, Reads};
 use eksup::engine::{self, Events};
 use eksup::plan::{
@@ -13,13 +11,12 @@ use futures::future::BoxFuture;
 use sandbox::{Sandbox, Weather};
 use tokio_util::sync::CancellationToken;
 
+use crate::support::connect;
+
 /// The stack that every row belongs to.
 pub const STACK: &str = "row";
 /// Where it lives.
 pub const REGION: &str = "us-east-1";
-
-/// The local cloud takes any credentials.
-const CREDENTIALS: &str = "[default]\naws_access_key_id = sandbox\naws_secret_access_key = sandbox\n";
 
 /// Which form of the resource a row is to declare.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,13 +63,7 @@ impl Life {
             .await
             .expect("the sandbox thread")
             .expect("a local cloud");
-        let config = aws_config::defaults(BehaviorVersion::latest())
-            .region(Region::new(REGION))
-            .endpoint_url(sandbox.endpoint())
-            .profile_files(EnvConfigFiles::builder().with_contents(EnvConfigFileKind::Credentials, CREDENTIALS).build())
-            .load()
-            .await;
-        let cloud = Cloud::with(config).await.expect("a connection to the local cloud");
+        let cloud = connect(&sandbox, REGION).await;
         Self { sandbox, cloud }
     }
 

@@ -3,6 +3,8 @@
 
 mod harness;
 mod rows;
+#[path = "../support/mod.rs"]
+mod support;
 
 use harness::Life;
 

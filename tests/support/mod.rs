@@ -6,6 +6,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
+use aws_config::{BehaviorVersion, Region};
+use aws_runtime::env_config::file::{EnvConfigFileKind, EnvConfigFiles};
+use eksup::aws::Cloud;
 use sandbox::{Sandbox, Weather};
 use tempfile::TempDir;
 
@@ -156,4 +159,19 @@ pub fn text(path: &Path) -> &str {
 pub fn example(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("stacks").join(name);
     std::fs::read_to_string(path).expect("an example stack")
+}
+
+/// The local cloud takes any credentials.
+const CREDENTIALS: &str = "[default]\naws_access_key_id = sandbox\naws_secret_access_key = sandbox\n";
+
+/// A connection to a region of the local cloud.
+pub async fn connect(cloud: &Sandbox, region: &'static str) -> Cloud {
+    let files = EnvConfigFiles::builder().with_contents(EnvConfigFileKind::Credentials, CREDENTIALS).build();
+    let config = aws_config::defaults(BehaviorVersion::latest())
+        .region(Region::new(region))
+        .endpoint_url(cloud.endpoint())
+        .profile_files(files)
+        .load()
+        .await;
+    Cloud::with(config).await.expect("a connection to the local cloud")
 }
