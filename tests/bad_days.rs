@@ -100,7 +100,10 @@ fn a_resource_that_fails_stops_what_needs_it_and_the_next_run_goes_on() {
     let stack = rig.stack(&example("minimal.yaml"));
     let ran = rig.eksup(&["apply", "--yes", text(&stack)]).expect(1);
     assert!(ran.stderr.contains("the sandbox does not like it"), "{}", ran.stderr);
-    assert!(rig.inventory().keys().any(|kind| kind.contains("cluster")), "the cluster does not wait for the NAT gateway");
+    assert!(
+        rig.inventory().keys().any(|kind| kind.contains("cluster")),
+        "the cluster does not wait for the NAT gateway"
+    );
     rig.apply(&stack);
     rig.expect_empty_plan(&stack);
     rig.destroy(&stack);

@@ -33,7 +33,13 @@ fn instant_cloud(bench: &Bench, figures: &mut Vec<Figure>) -> anyhow::Result<()>
     figures.push(Figure::calls("  calls", &apply, "248", &format!("≤ {allowed}"), apply.calls <= allowed));
     let plans = (0..3).map(|_| bench.run(&["plan", "--detailed-exitcode", STACK])).collect::<Result<Vec<_>, _>>()?;
     let slowest = plans.iter().max_by(|one, other| one.seconds.total_cmp(&other.seconds)).unwrap_or(&plans[0]);
-    figures.push(Figure::seconds("plan after apply, slowest of 3", slowest, "9.4 s", "≤ 0.6 s", slowest.seconds <= 0.6));
+    figures.push(Figure::seconds(
+        "plan after apply, slowest of 3",
+        slowest,
+        "9.4 s",
+        "≤ 0.6 s",
+        slowest.seconds <= 0.6,
+    ));
     figures.push(Figure::calls("  calls", slowest, "98", "≤ 45", slowest.calls <= 45));
     let empty = plans.iter().filter(|plan| plan.code == 0).count();
     figures.push(Figure::new("  empty", &format!("{empty} of 3"), "no", "3 of 3", empty == 3));
@@ -75,7 +81,13 @@ fn start_up(bench: &Bench, figures: &mut Vec<Figure>) -> anyhow::Result<()> {
     }
     seconds.sort_by(f64::total_cmp);
     let median = seconds[seconds.len() / 2] * 1000.0;
-    figures.push(Figure::new("`eksup --help`, median of 11", &format!("{median:.1} ms"), "–", "≤ 20 ms", median <= 20.0));
+    figures.push(Figure::new(
+        "`eksup --help`, median of 11",
+        &format!("{median:.1} ms"),
+        "–",
+        "≤ 20 ms",
+        median <= 20.0,
+    ));
     let megabytes = std::fs::metadata(env!("CARGO_BIN_EXE_eksup"))?.len() as f64 / 1e6;
     figures.push(Figure::new("release binary", &format!("{megabytes:.1} MB"), "–", "≤ 40 MB", megabytes <= 40.0));
     Ok(())

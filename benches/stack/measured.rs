@@ -117,9 +117,6 @@ pub fn print(figures: &[Figure]) {
     println!("{:<32} {:>10} {:>10}  {:<22} reached", "", "eksup", "Terraform", "to reach");
     for figure in figures {
         let reached = if figure.reached { "yes" } else { "NO" };
-        println!(
-            "{:<32} {:>10} {:>10}  {:<22} {reached}",
-            figure.what, figure.eksup, figure.terraform, figure.target
-        );
+        println!("{:<32} {:>10} {:>10}  {:<22} {reached}", figure.what, figure.eksup, figure.terraform, figure.target);
     }
 }

@@ -55,9 +55,8 @@ pub async fn run(arguments: Arguments) -> Ended {
     let began = Instant::now();
     let cloud = connect(&region).await?;
     let disposal = if arguments.delete_data { Disposal::DeleteData } else { Disposal::KeepData };
-    let (plan, _) = engine::plan_destroy(&name, &cloud, disposal, &Events::silent())
-        .await
-        .map_err(|failure| explain(&failure))?;
+    let (plan, _) =
+        engine::plan_destroy(&name, &cloud, disposal, &Events::silent()).await.map_err(|failure| explain(&failure))?;
     if !plan.is_empty() {
         if arguments.progress != ProgressFormat::Json {
             plan::print(&plan, Format::Text);

@@ -51,7 +51,11 @@ pub async fn plan_destroy(
 }
 
 /// What the stack called `name` has, and what others hung on it.
-pub(super) async fn observe_everything(name: &str, cloud: &Cloud, events: &Events) -> Result<Vec<Observed>, CloudError> {
+pub(super) async fn observe_everything(
+    name: &str,
+    cloud: &Cloud,
+    events: &Events,
+) -> Result<Vec<Observed>, CloudError> {
     let reads = Arc::new(Reads::new(cloud.clone(), name));
     let kinds: Vec<_> = KINDS.iter().chain(LEFTOVERS).copied().collect();
     observe(&reads, &kinds, events).await

@@ -6,6 +6,7 @@ use eksup::aws::access_entry::AccessEntry;
 use eksup::aws::addon::Addon;
 use eksup::aws::cluster::Cluster;
 use eksup::aws::launch_template::LaunchTemplate;
+use eksup::aws::log_group::{self, LogGroup};
 use eksup::aws::node_group::{NodeGroup, Taint};
 use eksup::aws::pod_identity_association::PodIdentityAssociation;
 use eksup::aws::subnet::Subnet;
@@ -181,12 +182,32 @@ fn cluster(resources: &mut Resources, form: Form) -> Handle<Cluster> {
         bootstrap_self_managed_addons: false,
         bootstrap_cluster_creator_admin_permissions: true,
     };
-    resources.add("cluster/cluster", body)
+    let cluster = resources.add("cluster/cluster", body);
+    if changed {
+        let logs = LogGroup { name: log_group::name_for(STACK), retention_days: 90 };
+        let logs = resources.add(log_group::ADDRESS, logs);
+        resources.order(&cluster, logs.address());
+    }
+    cluster
+}
+
+/// An add-on of `cluster` in the version that EKS recommends.
+fn addon(resources: &mut Resources, cluster: &Handle<Cluster>, name: &str) -> Handle<Addon> {
+    let body = Addon {
+        cluster: cluster.name(),
+        name: name.to_owned(),
+        version: None,
+        kubernetes: Some("1.35".to_owned()),
+        configuration: json!({}),
+        service_account_role: Reference::known(""),
+    };
+    resources.add(format!("nodes/addon/{name}"), body)
 }
 
 /// A node group in `form`, with what it needs.
 fn node_group(resources: &mut Resources, form: Form) {
     let cluster = cluster(resources, Form::Original);
+    let network = addon(resources, &cluster, "vpc-cni");
     let policies = ["AmazonEKSWorkerNodePolicy", "AmazonEC2ContainerRegistryPullOnly", "AmazonEKS_CNI_Policy"];
     let nodes = role(resources, "nodes", "ec2.amazonaws.com", &policies);
     let changed = form == Form::Changed;
@@ -220,7 +241,8 @@ fn node_group(resources: &mut Resources, form: Form) {
         max_unavailable: (!changed).then_some(1),
         max_unavailable_percentage: changed.then_some(50),
     };
-    resources.add("nodes/group/system", body);
+    let group = resources.add("nodes/group/system", body);
+    resources.order(&group, network.address());
 }
 
 fn subnet_id(zone: &str) -> Reference<eksup::aws::ids::SubnetId> {

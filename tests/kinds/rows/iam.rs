@@ -128,9 +128,11 @@ fn app_role(form: Form) -> Role {
 }
 
 fn trust(service: &str) -> Value {
+    let for_pods = json!(["sts:AssumeRole", "sts:TagSession"]);
+    let actions = if service.starts_with("pods.") { for_pods } else { json!("sts:AssumeRole") };
     json!({
         "Version": "2012-10-17",
-        "Statement": [{ "Effect": "Allow", "Principal": { "Service": service }, "Action": "sts:AssumeRole" }],
+        "Statement": [{ "Effect": "Allow", "Principal": { "Service": service }, "Action": actions }],
     })
 }
 
