@@ -1,6 +1,7 @@
 //! Which version of an add-on to take, and over which others. Pure.
 
 use std::cmp::Ordering;
+use std::collections::BTreeSet;
 
 /// The one add-on that goes up one minor version at a time.
 pub const STEPWISE: &str = "vpc-cni";
@@ -25,19 +26,28 @@ pub fn target(current: &str, offers: &[Offer]) -> Option<String> {
 
 /// The versions to install one after the other to get from `current` to `target`, `target` last.
 ///
-/// The VPC CNI goes up one minor version at a time; everything else goes at once.
+/// The VPC CNI goes up or down one minor version at a time; everything else goes at once.
 pub fn path(addon: &str, current: &str, target: &str, offers: &[Offer]) -> Vec<String> {
     let mut steps: Vec<String> = Vec::new();
     if let (true, Some(from), Some(to)) = (addon == STEPWISE, minor(current), minor(target)) {
-        for between in from.saturating_add(1)..to {
-            let of_this_minor = offers.iter().map(|offer| &offer.version).filter(|text| minor(text) == Some(between));
-            steps.extend(of_this_minor.max_by(|one, other| compare(one, other)).cloned());
+        let on_offer: BTreeSet<u32> = offers.iter().filter_map(|offer| minor(&offer.version)).collect();
+        let mut between: Vec<u32> =
+            on_offer.into_iter().filter(|minor| from.min(to) < *minor && *minor < from.max(to)).collect();
+        if to < from {
+            between.reverse();
         }
+        steps.extend(between.into_iter().filter_map(|minor| newest_of(minor, offers)));
     }
     if current != target {
         steps.push(target.to_owned());
     }
     steps
+}
+
+/// The newest version on offer that has this minor version.
+fn newest_of(wanted: u32, offers: &[Offer]) -> Option<String> {
+    let of_this_minor = offers.iter().map(|offer| &offer.version).filter(|text| minor(text) == Some(wanted));
+    of_this_minor.max_by(|one, other| compare(one, other)).cloned()
 }
 
 fn compare(one: &str, other: &str) -> Ordering {
@@ -73,11 +83,13 @@ mod tests {
     }
 
     #[test]
-    fn the_vpc_cni_goes_up_one_minor_at_a_time() {
+    fn the_vpc_cni_goes_one_minor_at_a_time() {
         let list =
             offers(&["v1.21.0-eksbuild.1", "v1.20.3-eksbuild.1", "v1.20.3-eksbuild.4", "v1.19.0-eksbuild.1"], "");
         let steps = path("vpc-cni", "v1.19.0-eksbuild.1", "v1.21.0-eksbuild.1", &list);
         assert_eq!(steps, ["v1.20.3-eksbuild.4", "v1.21.0-eksbuild.1"]);
+        let steps = path("vpc-cni", "v1.21.0-eksbuild.1", "v1.19.0-eksbuild.1", &list);
+        assert_eq!(steps, ["v1.20.3-eksbuild.4", "v1.19.0-eksbuild.1"]);
         let steps = path("coredns", "v1.19.0-eksbuild.1", "v1.21.0-eksbuild.1", &list);
         assert_eq!(steps, ["v1.21.0-eksbuild.1"]);
         assert!(path("vpc-cni", "v1.21.0-eksbuild.1", "v1.21.0-eksbuild.1", &list).is_empty());
