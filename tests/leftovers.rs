@@ -241,7 +241,7 @@ fn at_birth(kind: ResourceType, pairs: Pairs<'_>) -> TagSpecification {
 
 fn elbv2(pairs: Pairs<'_>) -> Vec<aws_sdk_elasticloadbalancingv2::types::Tag> {
     use aws_sdk_elasticloadbalancingv2::types::Tag;
-    pairs.iter().filter_map(|(key, value)| Tag::builder().key(*key).value(*value).build().ok()).collect()
+    pairs.iter().map(|(key, value)| Tag::builder().key(*key).value(*value).build()).collect()
 }
 
 /// Which of the planted things the cloud still shows.
