@@ -12,11 +12,11 @@ const REGION: &str = "eu-central-1";
 fn a_cluster_goes_up_one_minor_at_a_time() {
     let rig = Rig::start();
     let at = |version: &str| example("minimal.yaml").replace("\"1.35\"", &format!("\"{version}\""));
-    let stack = rig.stack(&at("1.33"));
+    let stack = rig.stack(&at("1.34"));
     rig.apply(&stack);
-    rig.stack(&at("1.35"));
+    rig.stack(&at("1.36"));
     let plan = rig.eksup(&["plan", text(&stack)]).expect(0);
-    for round in ["Kubernetes 1.34", "Kubernetes 1.35"] {
+    for round in ["Kubernetes 1.35", "Kubernetes 1.36"] {
         assert!(plan.stdout.contains(round), "{}", plan.stdout);
     }
     rig.clear_calls();
@@ -25,10 +25,10 @@ fn a_cluster_goes_up_one_minor_at_a_time() {
     let once = ["eks:UpdateClusterVersion", "eks:UpdateNodegroupVersion"];
     assert_eq!(updates, [once, once].concat(), "control plane, then nodes, and again");
     rig.expect_empty_plan(&stack);
-    rig.stack(&at("1.34"));
+    rig.stack(&at("1.35"));
     let refused = rig.eksup(&["plan", text(&stack)]).expect(1);
     assert!(refused.stderr.contains("cluster/cluster"), "{}", refused.stderr);
-    rig.stack(&at("1.35"));
+    rig.stack(&at("1.36"));
     rig.destroy(&stack);
 }
 
@@ -112,9 +112,24 @@ interruption: { engine: cloudformation }
 addons: { loadBalancerController: {} }
 "#,
     );
+    let people = run(async { people(&connect(&rig.cloud, REGION).await).await });
+    let before = rig.counts();
     rig.apply(&stack);
     rig.expect_empty_plan(&stack);
-    rig.destroy(&stack);
+    rig.eksup(&["destroy", "--yes", text(&stack)]).expect(0);
+    assert_eq!(rig.counts(), before, "what was there before {people:?} is what is there after");
+}
+
+/// The key pair and the roles of the people that the stack lets in.
+async fn people(cloud: &Cloud) -> [&'static str; 2] {
+    cloud.write.ec2.create_key_pair().key_name("people").send().await.expect("a key pair");
+    let roles = ["admins", "team-a"];
+    for role in roles {
+        let trust = r#"{"Version":"2012-10-17","Statement":[]}"#;
+        let sending = cloud.write.iam.create_role().role_name(role).assume_role_policy_document(trust);
+        sending.send().await.expect("a role");
+    }
+    roles
 }
 
 #[test]

@@ -99,7 +99,7 @@ async fn plant(cloud: &Cloud, name: &str, cidr: &str, ours: bool) -> Planted {
     Planted {
         load_balancer: plant_load_balancer(cloud, name, &subnets, &group, of_controller).await,
         target_group: plant_target_group(cloud, name, &vpc, of_controller).await,
-        classic: plant_classic(cloud, name, &subnets, &owned).await,
+        classic: plant_classic(cloud, name, &subnets, &group, &owned).await,
         interface: plant_interface(cloud, &subnets[0], &group).await,
         instance: plant_instance(cloud, &subnets[0], &group, of_autoscaler).await,
         template: plant_template(cloud, name, of_autoscaler).await,
@@ -160,13 +160,14 @@ async fn plant_target_group(cloud: &Cloud, name: &str, vpc: &str, tags: Pairs<'_
     made.into_iter().next().and_then(|made| made.target_group_arn).expect("an ARN")
 }
 
-async fn plant_classic(cloud: &Cloud, name: &str, subnets: &[String], owned: &str) -> String {
+async fn plant_classic(cloud: &Cloud, name: &str, subnets: &[String], group: &str, owned: &str) -> String {
     use aws_sdk_elasticloadbalancing::types::{Listener, Tag};
     let listener = Listener::builder().protocol("TCP").load_balancer_port(80).instance_port(80).build();
     let tag = Tag::builder().key(owned).value("owned").build().expect("a tag");
     let name = format!("classic-{name}");
     let sending = cloud.write.elb.create_load_balancer().load_balancer_name(&name).listeners(listener.expect("whole"));
-    sending.set_subnets(Some(subnets.to_vec())).tags(tag).send().await.expect("a classic load balancer");
+    let sending = sending.set_subnets(Some(subnets.to_vec())).security_groups(group).tags(tag);
+    sending.send().await.expect("a classic load balancer");
     name
 }
 
@@ -241,7 +242,7 @@ fn at_birth(kind: ResourceType, pairs: Pairs<'_>) -> TagSpecification {
 
 fn elbv2(pairs: Pairs<'_>) -> Vec<aws_sdk_elasticloadbalancingv2::types::Tag> {
     use aws_sdk_elasticloadbalancingv2::types::Tag;
-    pairs.iter().filter_map(|(key, value)| Tag::builder().key(*key).value(*value).build().ok()).collect()
+    pairs.iter().map(|(key, value)| Tag::builder().key(*key).value(*value).build()).collect()
 }
 
 /// Which of the planted things the cloud still shows.

@@ -276,9 +276,7 @@ fn class_of(code: &str, message: &str, status: u16) -> Class {
         Class::Quota
     } else if NOT_YET.iter().any(|(known, texts)| *known == code && texts.iter().any(|text| message.contains(text))) {
         Class::NotYet
-    } else if is_one_of(BUSY) {
-        Class::Busy
-    } else if code == "ValidationError" && message.contains("_IN_PROGRESS state") {
+    } else if is_one_of(BUSY) || (code == "ValidationError" && message.contains("_IN_PROGRESS state")) {
         Class::Busy
     } else if says_missing(code) || words_say_missing(code, message) {
         Class::Missing

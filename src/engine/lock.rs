@@ -111,12 +111,14 @@ impl Lock {
             }
             match standing(cloud, &name).await.map_err(Refusal::Cloud)? {
                 Some((holder, _)) if holder.run == run => return Ok(Self::held(cloud, name, mine)),
-                Some((holder, version)) if holder.is_over(Timestamp::now()) => {
+                Some((holder, version)) => {
+                    if !holder.is_over(Timestamp::now()) {
+                        return Err(Refusal::Held(Box::new(holder)));
+                    }
                     if take_over(cloud, &name, &mine, version).await.map_err(Refusal::Cloud)? {
                         return Ok(Self::held(cloud, name, mine));
                     }
                 }
-                Some((holder, _)) => return Err(Refusal::Held(Box::new(holder))),
                 None => {}
             }
         }

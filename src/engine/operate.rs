@@ -81,7 +81,7 @@ impl Operator {
         let left = loop {
             let attempt = match &errand {
                 Errand::Create => kind.create(&wanted.body, &work).await,
-                Errand::Update { found, tags, work } => kind.update(&wanted.body, found, tags, work).await,
+                Errand::Update(repair) => kind.update(&wanted.body, &repair.found, &repair.tags, &repair.work).await,
                 Errand::Settle(left) => break Left { outputs: left.outputs.clone(), ready: left.ready },
             };
             match attempt {
@@ -168,7 +168,8 @@ impl Operator {
             (Action::Await, Some(found)) => Errand::Settle(Left { outputs: found.outputs.clone(), ready: false }),
             (Action::Update, Some(found)) => {
                 let (fields, tags) = differences(wanted, found, kind.facts(), &Outputs::new());
-                Errand::Update { found: found.clone(), tags, work: Work { fields, ..self.work(change) } }
+                let work = Work { fields, ..self.work(change) };
+                Errand::Update(Box::new(Repair { found: found.clone(), tags, work }))
             }
             _ => Errand::Create,
         })
@@ -181,7 +182,8 @@ impl Operator {
         if fields.is_empty() && tags.is_empty() {
             return Ok(Errand::Settle(Left { ready: found.state == State::Ready, outputs: found.outputs }));
         }
-        Ok(Errand::Update { found, tags, work: Work { fields, ..self.work(change) } })
+        let work = Work { fields, ..self.work(change) };
+        Ok(Errand::Update(Box::new(Repair { found, tags, work })))
     }
 
     /// What stands at the address of `change` now, without what is about to be replaced.
@@ -237,8 +239,15 @@ impl Operator {
 /// What an operation does next.
 enum Errand {
     Create,
-    Update { found: Observed, tags: TagChange, work: Work },
+    Update(Box<Repair>),
     Settle(Left),
+}
+
+/// A change to something that stands.
+struct Repair {
+    found: Observed,
+    tags: TagChange,
+    work: Work,
 }
 
 /// Decides whether a failed call is worth another try, and pauses before it.

@@ -266,6 +266,7 @@ fn remember_outputs(change: &Change, facts: &Facts, known: &mut Outputs) {
     let Some(before) = &change.before else { return };
     let stays = match change.action {
         Action::Keep | Action::Await => |_: &Facts, _: &str| true,
+        Action::Update if change.fields.is_empty() => |_: &Facts, _: &str| true,
         Action::Update => |facts: &Facts, name: &str| !facts.volatile.contains(&name),
         _ => return,
     };

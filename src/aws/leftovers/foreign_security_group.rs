@@ -241,13 +241,15 @@ mod tests {
             .build()
     }
 
+    type Pairs = &'static [(&'static str, &'static str)];
+
     fn made_by(name: &str, vpc: &str, pairs: &[(&str, &str)]) -> Option<Maker> {
         maker(&group(name, vpc, pairs), &tags(pairs), &shop())
     }
 
     #[test]
     fn each_maker_is_told_by_its_own_marks() {
-        let cases: [(&str, &str, &[(&str, &str)], Maker); 4] = [
+        let cases: [(&str, &str, Pairs, Maker); 4] = [
             ("eks-cluster-sg-shop-1", "vpc-shop", &[("aws:eks:cluster-name", "shop")], Maker::Eks),
             ("k8s-traffic-shop-1", "vpc-other", &[("elbv2.k8s.aws/cluster", "shop")], Maker::LoadBalancerController),
             ("k8s-elb-a1", "vpc-shop", &[("kubernetes.io/cluster/shop", "owned")], Maker::Kubernetes),
@@ -260,7 +262,7 @@ mod tests {
 
     #[test]
     fn nothing_else_is_taken_for_a_leftover() {
-        let cases: [(&str, &str, &[(&str, &str)]); 7] = [
+        let cases: [(&str, &str, Pairs); 7] = [
             ("by-hand", "vpc-shop", &[]),
             ("default", "vpc-shop", &[]),
             ("k8s-traffic-other-1", "vpc-shop", &[("elbv2.k8s.aws/cluster", "other")]),

@@ -85,6 +85,17 @@ def get_instance_profile(original, self, profile_name):
     raise NotFoundException(f"Instance Profile {profile_name} cannot be found.")
 
 
+@mend(IAMBackend, "remove_role_from_instance_profile")
+def remove_role_from_instance_profile(original, self, profile_name, role_name):
+    """A role that is not in the profile, in the words of IAM."""
+    profile = self.get_instance_profile(profile_name)
+    if self.get_role(role_name) not in profile.roles:
+        raise NotFoundException(
+            f"The role with name {role_name} is not in the instance profile {profile_name}."
+        )
+    return original(self, profile_name, role_name)
+
+
 @mend(IAMBackend, "delete_policy")
 def delete_policy(original, self, policy_arn):
     """Refused while the policy is attached, or has versions beside its default one."""
