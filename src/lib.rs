@@ -12,6 +12,7 @@
 //!   stack down, sweeps, and holds the lock. It says what happens as events and prints nothing.
 //! - [`plan`] is pure: what differs, what that means, in which order it is done.
 //! - [`aws`] has one file per kind of resource, with read, create, update and delete side by side.
+//! - [`autoscaler`] decides which nodes pods get: so far the scheduling core and its simulation.
 //! - [`render`] fills in templates and policies that are embedded in the binary.
 //! - [`views`] turn events and plans into a live terminal, plain lines, or JSON.
 //!
@@ -19,6 +20,7 @@
 
 #![recursion_limit = "256"]
 
+pub mod autoscaler;
 pub mod aws;
 pub mod cli;
 pub mod engine;

@@ -49,7 +49,7 @@ fn every_command_has_a_section_that_names_its_flags() {
         let heading = format!("### `eksup {command}`");
         let text = section(&readme, &heading);
         assert!(!text.is_empty(), "the README has no section `{heading}`");
-        for flag in flags(&help(&[command.as_str()])).difference(&shared) {
+        for flag in flags(&whole_help(command)).difference(&shared) {
             assert!(words(&text).contains(flag), "the section `{heading}` does not name `{flag}`");
         }
     }
@@ -60,7 +60,7 @@ fn the_readme_has_no_flag_that_no_command_knows() {
     let general = help(&[]);
     let mut known = flags(&general);
     for command in commands(&general) {
-        known.extend(flags(&help(&[command.as_str()])));
+        known.extend(flags(&whole_help(&command)));
     }
     let named = words(&section(&readme(), "## Commands"));
     let unknown: Vec<&String> = named.difference(&known).collect();
@@ -123,6 +123,13 @@ fn help(arguments: &[&str]) -> String {
     let ran = Command::new(env!("CARGO_BIN_EXE_eksup")).args(arguments).arg("--help").output().expect("eksup runs");
     assert!(ran.status.success(), "`eksup {} --help` ended with {}", arguments.join(" "), ran.status);
     String::from_utf8(ran.stdout).expect("text")
+}
+
+/// What `eksup COMMAND --help` prints, and the same for each command below it.
+fn whole_help(command: &str) -> String {
+    let own = help(&[command]);
+    let below = commands(&own).into_iter().map(|inner| help(&[command, inner.as_str()]));
+    below.fold(own.clone(), |all, text| all + &text)
 }
 
 /// The commands that a help text lists, but for `help` itself.

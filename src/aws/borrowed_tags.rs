@@ -5,7 +5,7 @@
 //! tags are found and taken away without the stack file. A key that already had the wanted value belongs to
 //! the owner of the thing and stays.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use aws_sdk_ec2::types::{Tag, TagDescription};
 use serde::{Deserialize, Serialize};
@@ -15,9 +15,10 @@ use super::ids::TaggedId;
 use super::kind::{Found, Kind, Made, Work};
 use super::reads::{Reads, filter};
 use super::tagging::{self, Tagged};
+use super::{security_group, subnet};
 use crate::plan::{Address, Describe, Effect, Facts, Reference, State, Tags};
 
-/// Tags on a thing in EC2 that others own. A stack can borrow a thing once.
+/// Tags on a subnet or a security group that others own. A stack can borrow a thing once.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BorrowedTags {
@@ -49,23 +50,16 @@ const OWNERS: char = '=';
 impl Kind for BorrowedTags {
     type Outputs = Outputs;
 
+    /// What can be borrowed is shown with its tags by the lists that the stack's own things are read from.
     async fn find(reads: &Reads) -> Result<Vec<Found<Self>>, CloudError> {
-        let marker_key = marker_key(&reads.stack);
-        let client = &reads.cloud.read.ec2;
-        let pages = client.describe_tags().filters(filter("key", &marker_key)).into_paginator().items();
-        let markers = call("ec2:DescribeTags", pages.send().collect::<Result<Vec<_>, _>>()).await?;
-        let markers: BTreeMap<&str, Marker> =
-            markers.iter().filter_map(|tag| Some((tag.resource_id()?, Marker::parse(tag.value()?)?))).collect();
-        if markers.is_empty() {
-            return Ok(Vec::new());
-        }
-        let by_ids = aws_sdk_ec2::types::Filter::builder()
-            .name("resource-id")
-            .set_values(Some(markers.keys().map(|id| (*id).to_owned()).collect()))
-            .build();
-        let pages = client.describe_tags().filters(by_ids).into_paginator().items();
-        let tags = call("ec2:DescribeTags", pages.send().collect::<Result<Vec<_>, _>>()).await?;
-        Ok(markers.into_iter().map(|(id, marker)| found(id, marker, &tags)).collect())
+        let (subnets, groups) = tokio::try_join!(subnet::tagged(reads), security_group::tagged(reads))?;
+        let subnets = subnets.iter().filter_map(|subnet| Some((subnet.subnet_id()?, subnet.tags())));
+        let groups = groups.iter().filter_map(|group| Some((group.group_id()?, group.tags())));
+        let borrowed = subnets.chain(groups).filter_map(|(id, tags)| {
+            let tags = tagging::from_ec2(tags);
+            Some(found(id, Marker::of(&tags, &reads.stack)?, tags))
+        });
+        Ok(borrowed.collect())
     }
 
     async fn create(&self, work: &Work) -> Result<Made<Outputs>, CloudError> {
@@ -190,7 +184,7 @@ impl Marker {
 }
 
 /// The key of the marker tag of the stack called `stack`.
-fn marker_key(stack: &str) -> String {
+pub(super) fn marker_key(stack: &str) -> String {
     format!("eksup.dev/borrowed-by/{stack}")
 }
 
@@ -213,8 +207,7 @@ async fn remove(id: &str, keys: Vec<String>, work: &Work) -> Result<(), CloudErr
     call("ec2:DeleteTags", sending.send()).await.map(drop)
 }
 
-fn found(id: &str, marker: Marker, tags: &[TagDescription]) -> Found<BorrowedTags> {
-    let all = values(id, tags);
+fn found(id: &str, marker: Marker, all: Tags) -> Found<BorrowedTags> {
     let listed = marker.ours.iter().chain(&marker.owners);
     let shown = listed.filter_map(|key| {
         let value = all.get(key)?;

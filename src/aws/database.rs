@@ -298,7 +298,10 @@ fn final_snapshot_prefix(identifier: &str) -> String {
 }
 
 /// The instance called `identifier`, whoever it belongs to.
-async fn look(reads: &Reads, identifier: &str) -> Result<Arc<Option<DbInstance>>, CloudError> {
+///
+/// # Errors
+/// The failure of the call.
+pub(super) async fn look(reads: &Reads, identifier: &str) -> Result<Arc<Option<DbInstance>>, CloudError> {
     reads
         .once(format!("rds:DescribeDBInstances/{identifier}"), || async {
             let sending = reads.cloud.read.rds.describe_db_instances().db_instance_identifier(identifier);

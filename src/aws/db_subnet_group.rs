@@ -1,10 +1,13 @@
 //! A subnet group of RDS: the subnets in which a database may stand.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use aws_sdk_rds::types::DbSubnetGroup as Shown;
 use serde::{Deserialize, Serialize};
 
+use super::cloud::Cloud;
+use super::database;
 use super::error::{CloudError, call, existing};
 use super::ids::{SubnetGroupName, SubnetId};
 use super::kind::{Found, Kind, Made, Work};
@@ -119,20 +122,41 @@ impl DbSubnetGroup {
 }
 
 /// The group called `name` with its tags, which RDS tells in a call of their own.
-async fn shown(reads: &Reads, name: &str) -> Result<std::sync::Arc<Option<(Shown, Tags)>>, CloudError> {
+async fn shown(reads: &Reads, name: &str) -> Result<Arc<Option<(Shown, Tags)>>, CloudError> {
     let client = &reads.cloud.read.rds;
     reads
         .once(format!("rds:DescribeDBSubnetGroups/{name}"), || async {
-            let sending = client.describe_db_subnet_groups().db_subnet_group_name(name);
-            let answer = existing(call("rds:DescribeDBSubnetGroups", sending.send()).await)?;
-            let Some(group) = answer.and_then(|answer| answer.db_subnet_groups().first().cloned()) else {
-                return Ok(None);
+            let group = match with_its_database(reads, name).await? {
+                Some(group) => group,
+                None => match alone(reads, name).await? {
+                    Some(group) => group,
+                    None => return Ok(None),
+                },
             };
             let arn = group.db_subnet_group_arn().unwrap_or_default();
             let tags = call("rds:ListTagsForResource", client.list_tags_for_resource().resource_name(arn).send());
             Ok(existing(tags.await)?.map(|tags| (group, tagging::from_rds(tags.tag_list()))))
         })
         .await
+}
+
+/// The group as the stack's database shows it, where that stands in it: all but the ARN, which follows from
+/// the name.
+async fn with_its_database(reads: &Reads, name: &str) -> Result<Option<Shown>, CloudError> {
+    let database = database::look(reads, &names::database(&reads.stack)).await?;
+    let group = database.as_ref().as_ref().and_then(|database| database.db_subnet_group()).cloned();
+    let group = group.filter(|group| group.db_subnet_group_name() == Some(name) && !group.subnets().is_empty());
+    let Cloud { partition, region, account, .. } = &reads.cloud;
+    Ok(group.map(|mut group| {
+        group.db_subnet_group_arn = Some(format!("arn:{partition}:rds:{region}:{account}:subgrp:{name}"));
+        group
+    }))
+}
+
+async fn alone(reads: &Reads, name: &str) -> Result<Option<Shown>, CloudError> {
+    let sending = reads.cloud.read.rds.describe_db_subnet_groups().db_subnet_group_name(name);
+    let answer = existing(call("rds:DescribeDBSubnetGroups", sending.send()).await)?;
+    Ok(answer.and_then(|answer| answer.db_subnet_groups().first().cloned()))
 }
 
 fn body(group: &Shown) -> DbSubnetGroup {

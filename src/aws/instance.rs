@@ -17,7 +17,7 @@ use super::instance_reads::{self, Shown};
 use super::kind::{Found, Kind, Made, Progress, Work};
 use super::reads::Reads;
 use super::tagging::{self, Tagged};
-use crate::plan::{Describe, Effect, Facts, Handle, Loss, Mark, Reference};
+use crate::plan::{Describe, Effect, Facts, Fingerprint, Handle, Loss, Mark, Reference, Tags};
 use crate::spec::Architecture;
 
 /// An instance with one encrypted gp3 volume and one network interface.
@@ -46,7 +46,8 @@ pub struct Instance {
     pub tokens_required: bool,
     /// Over how many hops instance metadata can be reached.
     pub hop_limit: i32,
-    /// What it does when it starts for the first time.
+    /// What it does when it starts for the first time. Where a tag remembers it, a fingerprint of it is read
+    /// back: see [`USER_DATA`].
     pub user_data: String,
     /// Whether it runs.
     pub running: bool,
@@ -94,14 +95,31 @@ impl Describe for Instance {
     };
 }
 
-/// A type of the same architecture only wants a stop and a start; another architecture wants another image.
+/// Carries a fingerprint of the user data that an instance was made with. User data acts only once, so what it
+/// was at that moment counts; EC2 tells it in a call for each instance, and tags for nothing.
+pub(super) const USER_DATA: &str = "eksup.dev/user-data";
+
+/// Refines the table of an instance's fields.
 fn judge(field: &str, before: &Value, after: &Value) -> Option<Effect> {
     let (before, after) = (before.as_str()?, after.as_str()?);
-    let same = Architecture::of_instance_type(before) == Architecture::of_instance_type(after);
-    (field == "instanceType").then(|| match same {
+    match field {
+        "instanceType" => Some(instance_type(before, after)),
+        "userData" => (before == fingerprint(after)).then_some(Effect::Same),
+        _ => None,
+    }
+}
+
+/// A type of the same architecture only wants a stop and a start; another architecture wants another image.
+fn instance_type(before: &str, after: &str) -> Effect {
+    match Architecture::of_instance_type(before) == Architecture::of_instance_type(after) {
         true => Effect::Marked(Mark::Outage("the instance is stopped and started again".to_owned())),
         false => Effect::Replace,
-    })
+    }
+}
+
+/// How a tag remembers user data.
+fn fingerprint(user_data: &str) -> String {
+    format!("sha256 {}", Fingerprint::short(user_data, 32))
 }
 
 impl Handle<Instance> {
@@ -125,6 +143,7 @@ impl Kind for Instance {
 
     async fn create(&self, work: &Work) -> Result<Made<Outputs>, CloudError> {
         let image = image(&self.image, work).await?;
+        let tags = TAGGED.map(|kind| tagging::ec2_at_birth(kind.clone(), &self.tags(kind, &work.tags)));
         let metadata = InstanceMetadataOptionsRequest::builder()
             .http_tokens(self.tokens())
             .http_put_response_hop_limit(self.hop_limit)
@@ -146,7 +165,7 @@ impl Kind for Instance {
             .iam_instance_profile(profile)
             .set_key_name((!self.key_name.is_empty()).then(|| self.key_name.clone()))
             .user_data(BASE64.encode(&self.user_data))
-            .set_tag_specifications(Some(TAGGED.map(|kind| tagging::ec2_at_birth(kind, &work.tags)).into()));
+            .set_tag_specifications(Some(tags.into()));
         let answer = call("ec2:RunInstances", sending.send()).await?;
         let outputs = answer.instances().first().and_then(instance_reads::outputs_of);
         Ok(Made::settling(outputs.ok_or_else(|| CloudError::incomplete("ec2:RunInstances", "instance id"))?))
@@ -209,6 +228,15 @@ impl Kind for Instance {
 }
 
 impl Instance {
+    /// The tags of the instance, or of what comes with it.
+    fn tags(&self, kind: ResourceType, tags: &Tags) -> Tags {
+        let mut tags = tags.clone();
+        if kind == ResourceType::Instance {
+            tags.insert(USER_DATA.to_owned(), fingerprint(&self.user_data));
+        }
+        tags
+    }
+
     fn tokens(&self) -> HttpTokensState {
         if self.tokens_required { HttpTokensState::Required } else { HttpTokensState::Optional }
     }
@@ -283,6 +311,13 @@ mod tests {
         let effect = |after: &str| Instance::FACTS.effect("instanceType", &json!("t3.micro"), &json!(after));
         assert!(matches!(effect("t3.small"), Effect::Marked(Mark::Outage(_))));
         assert_eq!(effect("t4g.small"), Effect::Replace);
-        assert_eq!(Instance::FACTS.effect("userData", &json!("a"), &json!("b")), Effect::Replace);
+    }
+
+    #[test]
+    fn user_data_is_compared_with_what_the_tag_remembers() {
+        let effect = |before: &str| Instance::FACTS.effect("userData", &json!(before), &json!("#!/bin/sh"));
+        assert_eq!(effect(&fingerprint("#!/bin/sh")), Effect::Same);
+        assert_eq!(effect(&fingerprint("#!/bin/bash")), Effect::Replace);
+        assert_eq!(effect("#!/bin/bash"), Effect::Replace);
     }
 }

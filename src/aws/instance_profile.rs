@@ -157,14 +157,15 @@ impl InstanceProfile {
     }
 }
 
-/// The names of the stack's instance profiles: what lives below its path.
+/// The names of the stack's instance profiles: what lives below its path, and nothing else that the list holds.
 async fn list(reads: &Reads) -> Result<Vec<String>, CloudError> {
     let path = names::iam_path(&reads.stack, &reads.cloud.region);
-    let mut pages = reads.cloud.read.iam.list_instance_profiles().path_prefix(path).into_paginator().send();
+    let mut pages = reads.cloud.read.iam.list_instance_profiles().path_prefix(&path).into_paginator().send();
     let mut names = Vec::new();
     while let Some(page) = pages.next().await {
         let page = call("iam:ListInstanceProfiles", async { page }).await?;
-        names.extend(page.instance_profiles().iter().map(|profile| profile.instance_profile_name().to_owned()));
+        let ours = page.instance_profiles().iter().filter(|profile| profile.path() == path);
+        names.extend(ours.map(|profile| profile.instance_profile_name().to_owned()));
     }
     Ok(names)
 }

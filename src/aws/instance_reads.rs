@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use futures::future::try_join_all;
 
 use super::error::{CloudError, call, existing};
-use super::instance::{Instance, Outputs};
+use super::instance::{self, Instance, Outputs};
 use super::kind::{Found, Work};
 use super::reads::Reads;
 use super::tagging;
@@ -56,7 +56,10 @@ async fn found(
     let tags = tagging::from_ec2(instance.tags());
     let (Some(address), Some(outputs)) = (reads.address_in(&tags), outputs_of(instance)) else { return Ok(None) };
     let stage = stage(instance);
-    let user_data = user_data(&outputs.id, reads).await?;
+    let user_data = match tags.get(instance::USER_DATA) {
+        Some(fingerprint) => fingerprint.clone(),
+        None => user_data(&outputs.id, reads).await?,
+    };
     let body = body_of(instance, root_volume(instance, volumes), user_data, &stage);
     let state = match stage {
         Shown::Going | Shown::Gone => State::Deleting,
@@ -104,6 +107,7 @@ fn root_volume<'a>(
     volumes.get(root.or(mappings.first())?.ebs()?.volume_id()?)
 }
 
+/// The user data itself, in a call of its own: only where no tag remembers it.
 async fn user_data(id: &str, reads: &Reads) -> Result<String, CloudError> {
     let client = &reads.cloud.read.ec2;
     let sending = client.describe_instance_attribute().instance_id(id).attribute(InstanceAttributeName::UserData);

@@ -6,6 +6,8 @@ use aws_sdk_iam::operation::get_open_id_connect_provider::GetOpenIdConnectProvid
 use futures::future::try_join_all;
 use serde::{Deserialize, Serialize};
 
+use super::cloud::Cloud;
+use super::eks;
 use super::error::{Class, CloudError, call, existing};
 use super::ids::{IssuerUrl, OidcProviderArn, Text};
 use super::kind::{Found, Kind, Made, Work};
@@ -57,7 +59,16 @@ impl Handle<OidcProvider> {
 impl Kind for OidcProvider {
     type Outputs = Outputs;
 
+    /// The provider of the stack's cluster is known by its issuer. Any other one of the stack, such as that of
+    /// a cluster that is gone, is looked for among all.
     async fn find(reads: &Reads) -> Result<Vec<Found<Self>>, CloudError> {
+        let of_the_cluster = match issuer_of_the_cluster(reads).await? {
+            Some(issuer) => read(reads, &arn_for(&reads.cloud, &issuer)).await?,
+            None => None,
+        };
+        if of_the_cluster.is_some() {
+            return Ok(of_the_cluster.into_iter().collect());
+        }
         let client = &reads.cloud.read.iam;
         let answer = call("iam:ListOpenIDConnectProviders", client.list_open_id_connect_providers().send()).await?;
         let arns = answer.open_id_connect_provider_list().iter().filter_map(|provider| provider.arn());
@@ -105,8 +116,7 @@ impl Kind for OidcProvider {
 impl OidcProvider {
     /// Takes over the provider that somebody has made for this stack's own cluster.
     async fn adopt(&self, work: &Work) -> Result<String, CloudError> {
-        let (partition, account) = (&work.cloud.partition, &work.cloud.account);
-        let arn = format!("arn:{partition}:iam::{account}:oidc-provider/{}", issuer_of(self.url.as_str()));
+        let arn = arn_for(&work.cloud, self.url.as_str());
         let sending = work.cloud.read.iam.get_open_id_connect_provider().open_id_connect_provider_arn(&arn);
         let shown = call("iam:GetOpenIDConnectProvider", sending.send()).await?;
         self.write_clients(&arn, &shown.client_id_list().iter().cloned().collect(), work).await?;
@@ -129,6 +139,21 @@ impl OidcProvider {
         }
         Ok(())
     }
+}
+
+/// The issuer of the stack's own cluster, while there is one.
+async fn issuer_of_the_cluster(reads: &Reads) -> Result<Option<String>, CloudError> {
+    if !eks::has_cluster(reads).await? {
+        return Ok(None);
+    }
+    let cluster = eks::cluster(reads).await?;
+    let identity = cluster.as_ref().as_ref().and_then(|cluster| cluster.identity());
+    Ok(identity.and_then(|identity| identity.oidc()?.issuer()).map(str::to_owned))
+}
+
+/// The ARN of the provider for the issuer with this URL, which is its name.
+fn arn_for(cloud: &Cloud, url: &str) -> String {
+    format!("arn:{}:iam::{}:oidc-provider/{}", cloud.partition, cloud.account, issuer_of(url))
 }
 
 async fn read(reads: &Reads, arn: &str) -> Result<Option<Found<OidcProvider>>, CloudError> {

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::OnceCell;
 
+use super::borrowed_tags;
 use super::cloud::Cloud;
 use super::error::CloudError;
 use crate::plan::{RESOURCE, STACK, Tags};
@@ -54,6 +55,13 @@ impl Reads {
     /// The filter that finds this stack's things in EC2.
     pub fn ours(&self) -> aws_sdk_ec2::types::Filter {
         filter(&format!("tag:{STACK}"), &self.stack)
+    }
+
+    /// The filter that finds this stack's things in EC2 and those that it borrows. It knows keys alone, so the
+    /// things of other stacks come along.
+    pub fn ours_or_borrowed(&self) -> aws_sdk_ec2::types::Filter {
+        let keys = [STACK.to_owned(), borrowed_tags::marker_key(&self.stack)];
+        aws_sdk_ec2::types::Filter::builder().name("tag-key").set_values(Some(keys.into())).build()
     }
 
     /// Whether `tags` say that something is this stack's, and at which address.

@@ -1,6 +1,7 @@
 //! An IAM role with what is attached to it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use aws_sdk_iam::types;
 use futures::future::try_join_all;
@@ -86,10 +87,9 @@ impl Kind for Role {
 
     async fn find(reads: &Reads) -> Result<Vec<Found<Self>>, CloudError> {
         let roles = list(reads).await?;
-        let names: Vec<&str> = roles.iter().map(types::Role::role_name).collect();
-        let mut details = role_details::of(&names, reads).await?;
+        let known = role_details::known(reads).await?;
         let look = roles.iter().map(|role| {
-            let known = details.remove(role.role_name());
+            let known = known.ours.get(role.role_name()).cloned();
             async move {
                 match known {
                     Some(known) => Ok(found(reads, role, known)),
@@ -212,10 +212,17 @@ impl Role {
 }
 
 /// The stack's roles, as far as a list shows them: what lives below its path.
-async fn list(reads: &Reads) -> Result<Vec<types::Role>, CloudError> {
-    let path = names::iam_path(&reads.stack, &reads.cloud.region);
-    let pages = reads.cloud.read.iam.list_roles().path_prefix(path).into_paginator().items();
-    call("iam:ListRoles", pages.send().collect::<Result<Vec<_>, _>>()).await
+///
+/// # Errors
+/// The failure of the call.
+pub(super) async fn list(reads: &Reads) -> Result<Arc<Vec<types::Role>>, CloudError> {
+    reads
+        .once("iam:ListRoles", || async {
+            let path = names::iam_path(&reads.stack, &reads.cloud.region);
+            let pages = reads.cloud.read.iam.list_roles().path_prefix(path).into_paginator().items();
+            call("iam:ListRoles", pages.send().collect::<Result<Vec<_>, _>>()).await
+        })
+        .await
 }
 
 /// The role called `name`, if it is still there and its tags say that it is the stack's.

@@ -1,5 +1,7 @@
 //! A security group. Its rules are resources of their own.
 
+use std::sync::Arc;
+
 use aws_sdk_ec2::types::{self, IpPermission, IpRange, ResourceType};
 use serde::{Deserialize, Serialize};
 
@@ -61,9 +63,7 @@ impl Kind for SecurityGroup {
     type Outputs = Outputs;
 
     async fn find(reads: &Reads) -> Result<Vec<Found<Self>>, CloudError> {
-        let pages = reads.cloud.read.ec2.describe_security_groups().filters(reads.ours()).into_paginator().items();
-        let groups = call("ec2:DescribeSecurityGroups", pages.send().collect::<Result<Vec<_>, _>>()).await?;
-        Ok(groups.iter().filter_map(|group| found(group, reads)).collect())
+        Ok(tagged(reads).await?.iter().filter_map(|group| found(group, reads)).collect())
     }
 
     async fn create(&self, work: &Work) -> Result<Made<Outputs>, CloudError> {
@@ -138,6 +138,20 @@ impl Kind for SecurityGroup {
             )
         }))
     }
+}
+
+/// The stack's security groups and those that it borrows, among others, as EC2 shows them.
+///
+/// # Errors
+/// The failure of the call.
+pub async fn tagged(reads: &Reads) -> Result<Arc<Vec<types::SecurityGroup>>, CloudError> {
+    reads
+        .once("ec2:DescribeSecurityGroups", || async {
+            let sending = reads.cloud.read.ec2.describe_security_groups().filters(reads.ours_or_borrowed());
+            let pages = sending.into_paginator().items();
+            call("ec2:DescribeSecurityGroups", pages.send().collect::<Result<Vec<_>, _>>()).await
+        })
+        .await
 }
 
 async fn groups_where(name: &str, value: &str, work: &Work) -> Result<Vec<String>, CloudError> {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::error::{CloudError, call, existing};
 use super::kind::{Found, Kind, Made, Work};
 use super::reads::Reads;
+use super::role_details;
 use super::tagging::Tagged;
 use crate::plan::{Address, Describe, Effect, Facts, State, Tags};
 
@@ -45,12 +46,17 @@ impl Describe for ServiceLinkedRole {
 impl Kind for ServiceLinkedRole {
     type Outputs = Outputs;
 
+    /// It is asked for by name where a look at the stack's own roles has not shown it already.
     async fn find(reads: &Reads) -> Result<Vec<Found<Self>>, CloudError> {
-        let role = get(&reads.cloud.read.iam).await?;
-        let found = role.map(|role| Found {
+        let known = role_details::known(reads).await?;
+        let arn = match known.service_linked.get(SPOT_ROLE) {
+            Some(arn) => Some(arn.clone()),
+            None => get(&reads.cloud.read.iam).await?.map(|role| role.arn),
+        };
+        let found = arn.map(|arn| Found {
             address: Address::new(SPOT_ADDRESS),
             body: Self { service: SPOT_SERVICE.to_owned() },
-            outputs: Outputs { arn: role.arn().to_owned() },
+            outputs: Outputs { arn },
             tags: Tags::new(),
             state: State::Ready,
         });

@@ -1,6 +1,6 @@
 //! A subnet.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use aws_sdk_ec2::types::{self, AttributeBooleanValue, ResourceType};
@@ -63,7 +63,7 @@ impl Kind for Subnet {
     type Outputs = Outputs;
 
     async fn find(reads: &Reads) -> Result<Vec<Found<Self>>, CloudError> {
-        Ok(ours(reads).await?.iter().filter_map(|subnet| found(subnet, reads)).collect())
+        Ok(tagged(reads).await?.iter().filter_map(|subnet| found(subnet, reads)).collect())
     }
 
     async fn create(&self, work: &Work) -> Result<Made<Outputs>, CloudError> {
@@ -144,11 +144,15 @@ fn found(subnet: &types::Subnet, reads: &Reads) -> Option<Found<Subnet>> {
     Some(Found { address: reads.address_in(&tags)?, body, outputs, tags, state: State::Ready })
 }
 
-/// The stack's subnets, as EC2 shows them.
-async fn ours(reads: &Reads) -> Result<Arc<Vec<types::Subnet>>, CloudError> {
+/// The stack's subnets and those that it borrows, among others, as EC2 shows them.
+///
+/// # Errors
+/// The failure of the call.
+pub async fn tagged(reads: &Reads) -> Result<Arc<Vec<types::Subnet>>, CloudError> {
     reads
         .once("ec2:DescribeSubnets", || async {
-            let pages = reads.cloud.read.ec2.describe_subnets().filters(reads.ours()).into_paginator().items();
+            let pages =
+                reads.cloud.read.ec2.describe_subnets().filters(reads.ours_or_borrowed()).into_paginator().items();
             call("ec2:DescribeSubnets", pages.send().collect::<Result<Vec<_>, _>>()).await
         })
         .await
@@ -176,11 +180,21 @@ async fn strangers(reads: &Reads) -> Result<Arc<Vec<types::Subnet>>, CloudError>
 /// # Errors
 /// The failure of the call.
 pub async fn addresses(reads: &Reads) -> Result<BTreeMap<String, Address>, CloudError> {
-    let subnets = ours(reads).await?;
+    let subnets = tagged(reads).await?;
     let named = subnets.iter().filter_map(|subnet| {
         Some((subnet.subnet_id()?.to_owned(), reads.address_in(&tagging::from_ec2(subnet.tags()))?))
     });
     Ok(named.collect())
+}
+
+/// The zones in which the stack has subnets of its own.
+///
+/// # Errors
+/// The failure of the call.
+pub async fn zones(reads: &Reads) -> Result<BTreeSet<String>, CloudError> {
+    let subnets = tagged(reads).await?;
+    let ours = subnets.iter().filter(|subnet| reads.address_in(&tagging::from_ec2(subnet.tags())).is_some());
+    Ok(ours.filter_map(|subnet| subnet.availability_zone().map(str::to_owned)).collect())
 }
 
 fn overlap(one: &str, other: &str) -> bool {

@@ -2,6 +2,7 @@
 
 mod apply;
 mod arguments;
+mod autoscaler;
 mod completions;
 mod destroy;
 mod exit;
@@ -55,6 +56,8 @@ enum Command {
     Outputs(outputs::Arguments),
     /// Show what waits for what.
     Graph(graph::Arguments),
+    /// Work out which nodes workloads need.
+    Autoscaler(autoscaler::Arguments),
     /// Print the JSON Schema of the stack file, for editors.
     Schema,
     /// Print completions for a shell.
@@ -81,6 +84,7 @@ pub fn main() -> ExitCode {
         Command::Apply(arguments) => session::block_on(apply::run(arguments)),
         Command::Destroy(arguments) => session::block_on(destroy::run(arguments)),
         Command::Outputs(arguments) => session::block_on(outputs::run(arguments)),
+        Command::Autoscaler(arguments) => autoscaler::run(&arguments),
         Command::Graph(arguments) => graph::run(&arguments),
     }
     .into()

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use futures::future::try_join_all;
 
 use super::events::{Event, Events};
-use crate::aws::{AnyKind, Cloud, CloudError, Reads, call, filter};
+use crate::aws::{AnyKind, Cloud, CloudError, Reads, call, filter, subnet};
 use crate::phases::Surroundings;
 use crate::plan::Observed;
+use crate::spec::{Stack, Zones};
 
 /// Everything of the stack that `kinds` can find.
 ///
@@ -29,11 +30,24 @@ pub async fn observe(
 /// The zones of the region that EKS does not take for its subnets.
 const NOT_FOR_CLUSTERS: &[&str] = &["use1-az3", "usw1-az2", "cac1-az3"];
 
-/// The names of the region's zones that a stack can use.
+/// The names of the zones that `stack` can use: the region's, or those in which it stands where it wants no
+/// others. A stack that makes no network of its own needs none.
 ///
 /// # Errors
-/// The failure of the call.
-pub async fn zones(cloud: &Cloud) -> Result<Vec<String>, CloudError> {
+/// The failure of a call.
+pub async fn zones(stack: &Stack, reads: &Reads) -> Result<Vec<String>, CloudError> {
+    let Some(network) = stack.network.as_ref().filter(|network| network.existing.is_none()) else {
+        return Ok(Vec::new());
+    };
+    let standing = subnet::zones(reads).await?;
+    let enough = match &network.zones {
+        Zones::Names(names) => names.iter().all(|name| standing.contains(name)),
+        Zones::Count(count) => standing.len() >= usize::from(*count),
+    };
+    if enough { Ok(standing.into_iter().collect()) } else { zones_of_the_region(&reads.cloud).await }
+}
+
+async fn zones_of_the_region(cloud: &Cloud) -> Result<Vec<String>, CloudError> {
     let sending = cloud
         .read
         .ec2

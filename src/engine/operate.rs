@@ -268,6 +268,8 @@ impl<'a> Patience<'a> {
             Class::Throttled | Class::Unanswered => PATIENCE,
             Class::NotYet => BELIEF,
             Class::Busy => BUSY_PATIENCE,
+            // What it stands on was just made and is not visible everywhere yet.
+            Class::Missing => READ_LAG,
             _ if worth_a_look && self.attempt == 0 => PATIENCE,
             _ => Duration::ZERO,
         };

@@ -21,7 +21,7 @@ use crate::spec::Stack;
 /// A call that failed; changes that cannot be made; what stands in the way and is not ours.
 pub async fn plan(stack: &Stack, cloud: &Cloud, events: &Events) -> Result<Plan, Failure> {
     let reads = Arc::new(Reads::new(cloud.clone(), &stack.metadata.name));
-    let (observed, zones) = tokio::try_join!(observe(&reads, KINDS, events), zones(cloud))?;
+    let (observed, zones) = tokio::try_join!(observe(&reads, KINDS, events), zones(stack, &reads))?;
     let surroundings = surroundings(cloud, zones, &observed);
     if let Some(message) = phases::impossible(stack, &surroundings) {
         return Err(Failure::Problems(vec![Problem { address: "network".into(), message }]));

@@ -12,7 +12,7 @@ use eksup::phases::names;
 use eksup::plan::{Handle, Reference, Resources, Tags};
 use serde_json::json;
 
-use super::network::{subnet, vpc, vpc_of};
+use super::network::{subnet, vpc};
 use super::security::group;
 use crate::harness::{Form, REGION, Row, STACK};
 
@@ -63,7 +63,9 @@ pub fn rows() -> Vec<Row> {
             kind: "borrowed-tags",
             address: "network/borrowed-tags/thing",
             declare: |resources, form| {
-                let thing = vpc_of(resources, form == Form::Replaced);
+                let vpc = vpc(resources, Form::Original);
+                let [one, other] = ["one", "other"].map(|name| group(resources, &vpc, name));
+                let thing = if form == Form::Replaced { other } else { one };
                 let mut tags = Tags::from([("kubernetes.io/role/elb".to_owned(), "1".to_owned())]);
                 if form == Form::Changed {
                     tags = Tags::from([("karpenter.sh/discovery".to_owned(), "row".to_owned())]);

@@ -1,0 +1,125 @@
+//! Why pods have no place: for each pool, what comes nearest and what is missing.
+
+use super::compile::Compiled;
+use super::variants::tolerates;
+use crate::autoscaler::state::intern::Symbol;
+use crate::autoscaler::state::pod_spec::{Effect, PodSpec, label};
+use crate::autoscaler::state::pools::Pool;
+use crate::autoscaler::state::resources::show_amount;
+
+/// One sentence per pool on why a group cannot be placed there.
+pub fn explain(compiled: &Compiled<'_>, group: usize) -> String {
+    let cluster = compiled.problem.cluster;
+    let spec = compiled.groups.spec(cluster, group);
+    if compiled.asks_too_much(group) {
+        return format!(
+            "the pending pods ask for more than {} different resources together, and this one for one of those left out",
+            super::vector::MAX_DIMENSIONS
+        );
+    }
+    if cluster.pools.is_empty() {
+        return "no running node has room, and there are no node pools".to_owned();
+    }
+    if compiled.fits_somewhere(group) {
+        return terms_or_limits(compiled, spec);
+    }
+    let reasons: Vec<String> = cluster
+        .pools
+        .iter()
+        .map(|pool| format!("pool `{}`: {}", cluster.names.text(pool.name), at_pool(compiled, spec, pool)))
+        .collect();
+    reasons.join("; ")
+}
+
+fn terms_or_limits(compiled: &Compiled<'_>, spec: &PodSpec) -> String {
+    let mut causes = Vec::new();
+    if compiled.shapes.pool_limits.iter().flatten().any(|limit| limit.left.iter().any(|left| *left < i64::MAX)) {
+        causes.push("the limits of its pools are reached");
+    }
+    if !spec.affinity.is_empty() {
+        causes.push("no node has room beside the pods that its pod affinity asks for");
+    }
+    if !spec.anti_affinity.is_empty() {
+        causes.push("every domain that it could go to has pods that it, or that want, to be apart");
+    }
+    if spec.spreads.iter().any(|spread| spread.required) {
+        causes.push("its topology spread allows no more in the domains that it could go to");
+    }
+    if causes.is_empty() {
+        causes.push("other pods must stay apart from it wherever it could go");
+    }
+    format!("a node for it could be bought, but {}", causes.join(", or "))
+}
+
+fn at_pool(compiled: &Compiled<'_>, spec: &PodSpec, pool: &Pool) -> String {
+    let cluster = compiled.problem.cluster;
+    let names = &cluster.names;
+    if !tolerates(names, spec, &pool.taints) {
+        let taint = pool
+            .taints
+            .iter()
+            .filter(|taint| taint.effect != Effect::PreferNoSchedule)
+            .find(|taint| !spec.tolerations.iter().any(|toleration| toleration.tolerates(&names.strings, taint)));
+        return taint
+            .map_or_else(String::new, |taint| format!("it does not tolerate the taint `{}`", names.text(taint.key)));
+    }
+    let mut nearest: Option<(usize, String)> = None;
+    let mut missing_key: Option<Symbol> = None;
+    let mut any_type = false;
+    for instance_type in &cluster.catalogue.types {
+        for offering in instance_type.offerings.iter().filter(|offering| offering.available) {
+            let label_of = |key: Symbol| {
+                if key == names.known.node_pool {
+                    Some(pool.name)
+                } else {
+                    label(&pool.labels, key).or_else(|| instance_type.label(names, offering, key))
+                }
+            };
+            let decided = |key: Symbol| cluster.catalogue.decides(names, key);
+            if pool.requirements.iter().any(|(key, set)| decided(key) && !set.allows(&names.strings, label_of(key))) {
+                continue;
+            }
+            any_type = true;
+            let failing =
+                spec.node_terms.iter().map(|term| term.first_failure(&names.strings, label_of)).collect::<Vec<_>>();
+            if let Some(Some(key)) =
+                failing.iter().find(|failure| failure.is_some()).filter(|_| failing.iter().all(Option::is_some))
+            {
+                missing_key = missing_key.or(Some(*key));
+                continue;
+            }
+            let short: Vec<String> = spec
+                .requests
+                .iter()
+                .filter(|(id, amount)| *amount > instance_type.allocatable.get(*id))
+                .map(|(id, amount)| {
+                    let has = show_amount(id, instance_type.allocatable.get(id));
+                    format!("{} of `{}` (has {has})", show_amount(id, amount), names.resources.name(id))
+                })
+                .collect();
+            let text = if short.is_empty() {
+                format!(
+                    "`{}` would hold it but for the daemons and host ports that every node has",
+                    names.text(instance_type.name)
+                )
+            } else {
+                format!(
+                    "`{}` comes nearest, but the pod asks for {}",
+                    names.text(instance_type.name),
+                    short.join(" and ")
+                )
+            };
+            let size = instance_type.allocatable.iter().map(|(_, amount)| i128::from(amount)).sum::<i128>();
+            let rank = short.len() * 1_000_000 - usize::try_from(size >> 30).unwrap_or(0).min(999_999);
+            if nearest.as_ref().is_none_or(|(least, _)| rank < *least) {
+                nearest = Some((rank, text));
+            }
+        }
+    }
+    match (nearest, missing_key, any_type) {
+        (Some((_, text)), _, _) => text,
+        (None, Some(key), _) => format!("none of its nodes has the `{}` that the pod requires", names.text(key)),
+        (None, None, true) => "none of its nodes suits the pod".to_owned(),
+        (None, None, false) => "no instance type that can be had now meets its requirements".to_owned(),
+    }
+}

@@ -1,0 +1,148 @@
+//! Rules between pods of one host: anti-affinity and spread over hosts, host ports, and affinity to
+//! pods that already run there.
+
+use super::groups::Groups;
+use super::model::{HostRule, HostTerm};
+use super::problem::Problem;
+use crate::autoscaler::state::intern::FastMap;
+use crate::autoscaler::state::pod_spec::{HostPort, PodSpec};
+
+/// All host terms of a problem.
+#[derive(Clone, Debug, Default)]
+pub struct HostRules {
+    /// The terms.
+    pub terms: Vec<HostTerm>,
+    /// Rules by group.
+    pub of_group: Vec<Vec<HostRule>>,
+    /// Selectors of which a pod must be on the same host, by group.
+    pub beside: Vec<Vec<u32>>,
+    /// Terms by selector and limit.
+    by_selector: FastMap<u32, Vec<u32>>,
+    ids: FastMap<(u32, u32), u32>,
+    ports: Vec<(HostPort, u32)>,
+}
+
+/// A limit that never binds: such a term only counts the pods that match a selector.
+const COUNT_ONLY: u32 = u32::MAX;
+
+impl HostRules {
+    /// Reads the rules of all groups, and of the anti-affinity that running pods carry.
+    pub fn new(problem: &Problem<'_>, groups: &Groups) -> Self {
+        let cluster = problem.cluster;
+        let hostname = cluster.names.known.hostname;
+        let mut rules = Self::default();
+        let mut specs: Vec<(u32, u32)> = groups.groups.iter().map(|group| (group.spec, group.identity)).collect();
+        if !groups.selectors.is_empty() {
+            let mut running: Vec<(u32, u32)> = groups
+                .identity_of_pod
+                .iter()
+                .map(|(pod, identity)| (cluster.pods[*pod as usize].spec, *identity))
+                .collect();
+            running.sort_unstable();
+            running.dedup();
+            specs.extend(running);
+        }
+        for (spec, identity) in specs {
+            for (selector, limit) in carried(groups, cluster.spec(spec), identity, hostname) {
+                rules.term(selector, limit);
+            }
+        }
+        for group in &groups.groups {
+            let spec = cluster.spec(group.spec);
+            let beside: Vec<u32> = spec
+                .affinity
+                .iter()
+                .filter(|term| term.topology_key == hostname)
+                .filter_map(|term| groups.selector_id(&term.selector))
+                .collect();
+            for selector in &beside {
+                rules.term(*selector, COUNT_ONLY);
+            }
+            rules.beside.push(beside);
+            for port in &spec.host_ports {
+                rules.port(*port);
+            }
+        }
+        for group in &groups.groups {
+            let list = rules.rules_of(groups, cluster.spec(group.spec), group.identity, hostname);
+            rules.of_group.push(list);
+        }
+        rules
+    }
+
+    fn term(&mut self, selector: u32, limit: u32) -> u32 {
+        let next = u32::try_from(self.terms.len()).unwrap_or(u32::MAX);
+        let id = *self.ids.entry((selector, limit)).or_insert(next);
+        if id == next {
+            self.terms.push(HostTerm { limit });
+            self.by_selector.entry(selector).or_default().push(id);
+        }
+        id
+    }
+
+    fn port(&mut self, port: HostPort) {
+        if !self.ports.iter().any(|(known, _)| *known == port) {
+            self.ports.push((port, u32::try_from(self.terms.len()).unwrap_or(u32::MAX)));
+            self.terms.push(HostTerm { limit: 1 });
+        }
+    }
+
+    /// The term that counts the pods of a selector.
+    pub fn counting_term(&self, selector: u32) -> Option<u32> {
+        self.ids.get(&(selector, COUNT_ONLY)).copied()
+    }
+
+    /// How a pod takes part in the terms.
+    pub fn rules_of(
+        &self,
+        groups: &Groups,
+        spec: &PodSpec,
+        identity: u32,
+        hostname: crate::autoscaler::state::intern::Symbol,
+    ) -> Vec<HostRule> {
+        let mut list: Vec<HostRule> = Vec::new();
+        if !self.by_selector.is_empty() {
+            let matched = groups.matched.get(identity as usize).map(Vec::as_slice).unwrap_or_default();
+            for term in matched.iter().filter_map(|selector| self.by_selector.get(selector)).flatten() {
+                list.push(HostRule { term: *term, matches: 1, carries: false });
+            }
+            for (selector, limit) in carried(groups, spec, identity, hostname) {
+                let Some(term) = self.ids.get(&(selector, limit)).copied() else {
+                    continue;
+                };
+                match list.iter_mut().find(|rule| rule.term == term) {
+                    Some(rule) => rule.carries = true,
+                    None => list.push(HostRule { term, matches: 0, carries: true }),
+                }
+            }
+        }
+        for (port, term) in &self.ports {
+            let matches = u32::from(spec.host_ports.iter().any(|own| own.conflicts(port)));
+            let carries = spec.host_ports.contains(port);
+            if matches > 0 || carries {
+                list.push(HostRule { term: *term, matches, carries });
+            }
+        }
+        list.sort_unstable_by_key(|rule| rule.term);
+        list
+    }
+}
+
+/// The (selector, limit) pairs that a pod carries on the level of hosts.
+fn carried(
+    groups: &Groups,
+    spec: &PodSpec,
+    identity: u32,
+    hostname: crate::autoscaler::state::intern::Symbol,
+) -> Vec<(u32, u32)> {
+    let anti = spec.anti_affinity.iter().filter(|term| term.topology_key == hostname).filter_map(|term| {
+        let selector = groups.selector_id(&term.selector)?;
+        Some((selector, u32::from(groups.matches(selector, identity))))
+    });
+    let spreads =
+        spec.spreads.iter().filter(|spread| spread.required && spread.topology_key == hostname).filter_map(|spread| {
+            // A new node could always be added, so the emptiest host counts as empty.
+            Some((groups.selector_id(&spread.selector)?, u32::try_from(spread.max_skew).unwrap_or(1)))
+        });
+    anti.chain(spreads).collect()
+}
