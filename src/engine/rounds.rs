@@ -38,10 +38,20 @@ fn versions_on_the_way(stack: &Stack, observed: &[Observed]) -> Vec<Option<Kuber
         .and_then(|cluster| KubernetesVersion::from_str(cluster.body.get("version")?.as_str()?).ok());
     match (current, wanted) {
         (Some(current), Some(wanted)) if current.major == wanted.major && current.minor < wanted.minor => {
-            (current.minor + 1..=wanted.minor).map(|minor| Some(KubernetesVersion { minor, ..wanted })).collect()
+            let first = if nodes_are_behind(current, observed) { current.minor } else { current.minor + 1 };
+            (first..=wanted.minor).map(|minor| Some(KubernetesVersion { minor, ..wanted })).collect()
         }
         _ => vec![None],
     }
+}
+
+/// Whether a run that was cut off has left node groups at an earlier version than the control plane:
+/// EKS takes the control plane no further before they have followed.
+fn nodes_are_behind(current: KubernetesVersion, observed: &[Observed]) -> bool {
+    let groups = observed.iter().filter(|resource| resource.kind == "node-group");
+    let mut versions =
+        groups.filter_map(|group| KubernetesVersion::from_str(group.body.get("version")?.as_str()?).ok());
+    versions.any(|version| version < current)
 }
 
 fn at_version(stack: &Stack, version: Option<KubernetesVersion>) -> Stack {
@@ -89,4 +99,47 @@ fn differing(previous: &Desired, wanted: &Desired) -> Vec<FieldChange> {
             })
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::plan::{State, Tags};
+
+    fn standing(kind: &str, version: &str) -> Observed {
+        Observed {
+            address: kind.into(),
+            kind: kind.to_owned(),
+            body: json!({ "version": version }),
+            outputs: serde_json::Map::new(),
+            tags: Tags::new(),
+            state: State::Ready,
+        }
+    }
+
+    fn steps(cluster: &str, group: &str, wanted: &str) -> Vec<String> {
+        let stack: Stack = serde_json::from_value(json!({
+            "apiVersion": "eksup.dev/v1",
+            "kind": "Stack",
+            "metadata": { "name": "shop", "region": "eu-central-1" },
+            "cluster": { "version": wanted },
+        }))
+        .expect("a stack of the test");
+        let observed = [standing("cluster", cluster), standing("node-group", group)];
+        versions_on_the_way(&stack, &observed).into_iter().flatten().map(|version| version.to_string()).collect()
+    }
+
+    #[test]
+    fn a_cluster_takes_every_minor_version_on_the_way() {
+        assert_eq!(steps("1.33", "1.33", "1.35"), ["1.34", "1.35"]);
+        assert!(steps("1.35", "1.35", "1.35").is_empty());
+    }
+
+    #[test]
+    fn node_groups_that_a_run_left_behind_follow_first() {
+        assert_eq!(steps("1.34", "1.33", "1.35"), ["1.34", "1.35"]);
+        assert!(steps("1.35", "1.34", "1.35").is_empty(), "one round brings them along");
+    }
 }

@@ -9,6 +9,7 @@ use eksup::aws::launch_template::LaunchTemplate;
 use eksup::aws::log_group::{ADDRESS, LogGroup, name_for};
 use eksup::aws::node_group::{NodeGroup, Taint};
 use eksup::aws::pod_identity_association::PodIdentityAssociation;
+use eksup::aws::service_linked_role::{SPOT_ADDRESS, SPOT_SERVICE, ServiceLinkedRole};
 use eksup::aws::subnet::Subnet;
 use eksup::aws::vpc::Vpc;
 use eksup::plan::{Handle, Reference, Resources, Tags};
@@ -237,6 +238,11 @@ fn node_group(resources: &mut Resources, form: Form) {
     let group = resources.add("nodes/group/system", body);
     // Without an add-on that gives pods addresses, no node becomes ready.
     resources.order(&group, network.address());
+    if form == Form::Replaced {
+        // What spot instances need, once in an account.
+        let spot = resources.add(SPOT_ADDRESS, ServiceLinkedRole { service: SPOT_SERVICE.to_owned() });
+        resources.order(&group, spot.address());
+    }
 }
 
 fn subnet_id(zone: &str) -> Reference<eksup::aws::ids::SubnetId> {
