@@ -1,1 +1,31 @@
+//! eksup builds a whole autoscaling EKS platform from one file, shows what it will change before it
+//! does, and takes it all down again.
+//!
+//! # The map of the house
+//!
+//! A run goes through the rooms in this order:
+//!
+//! - [`cli`] parses the command line; one file per command.
+//! - [`spec`] reads the stack file: types, defaults, validation, positions of every mistake.
+//! - [`phases`] turn the spec into one list of typed resources, one file per phase.
+//! - [`engine`] observes the cloud, asks [`plan`] for the difference, carries a plan out, tears a
+//!   stack down, sweeps, and holds the lock. It says what happens as events and prints nothing.
+//! - [`plan`] is pure: what differs, what that means, in which order it is done.
+//! - [`aws`] has one file per kind of resource, with read, create, update and delete side by side.
+//! - [`autoscaler`] decides which nodes pods get: so far the scheduling core and its simulation.
+//! - [`render`] fills in templates and policies that are embedded in the binary.
+//! - [`views`] turn events and plans into a live terminal, plain lines, or JSON.
+//!
+//! Dependencies point downward: `cli → engine → {phases, plan, aws} → spec`.
 
+#![recursion_limit = "256"]
+
+pub mod autoscaler;
+pub mod aws;
+pub mod cli;
+pub mod engine;
+pub mod phases;
+pub mod plan;
+pub mod render;
+pub mod spec;
+pub mod views;

@@ -71,19 +71,11 @@ fn arguments() -> Arguments {
 
 #[test]
 fn workloads_get_nodes_a_price_and_reasons_for_what_has_no_place() {
-    let report = simulate(
-        &[POOL.to_owned(), WORKLOADS.to_owned()],
-        CATALOGUE,
-        &arguments(),
-    )
-    .unwrap_or_else(|error| panic!("{error}"));
+    let report = simulate(&[POOL.to_owned(), WORKLOADS.to_owned()], CATALOGUE, &arguments())
+        .unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(report.placed, 8);
     assert_eq!(report.unplaced.len(), 1);
-    assert!(
-        report.unplaced[0].reason.contains("nvidia.com/gpu"),
-        "{}",
-        report.unplaced[0].reason
-    );
+    assert!(report.unplaced[0].reason.contains("nvidia.com/gpu"), "{}", report.unplaced[0].reason);
     let zones: std::collections::BTreeSet<&str> = report
         .nodes
         .iter()
@@ -96,10 +88,7 @@ fn workloads_get_nodes_a_price_and_reasons_for_what_has_no_place() {
     assert!((report.monthly_cost - sum * 730.0).abs() < 1e-6);
     assert!(report.lower_bound <= report.hourly_cost + 1e-9);
     let text = report.to_string();
-    assert!(
-        text.contains("$ per month") && text.contains("no place for `default/train-0`"),
-        "{text}"
-    );
+    assert!(text.contains("$ per month") && text.contains("no place for `default/train-0`"), "{text}");
     let json = serde_json::to_value(&report).unwrap_or_default();
     assert!(json["nodes"][0]["instanceType"].is_string() && json["nodes"][0]["pods"].is_array());
 }
@@ -107,56 +96,24 @@ fn workloads_get_nodes_a_price_and_reasons_for_what_has_no_place() {
 #[test]
 fn pool_limits_are_never_passed() {
     let pool = POOL.replace("cpu: \"40\"", "cpu: \"4\"");
-    let report = simulate(&[pool, WORKLOADS.to_owned()], CATALOGUE, &arguments())
-        .unwrap_or_else(|error| panic!("{error}"));
-    let cores: i32 = report
-        .nodes
-        .iter()
-        .map(|node| {
-            if node.instance_type == "m5.large" {
-                2
-            } else {
-                4
-            }
-        })
-        .sum();
+    let report =
+        simulate(&[pool, WORKLOADS.to_owned()], CATALOGUE, &arguments()).unwrap_or_else(|error| panic!("{error}"));
+    let cores: i32 = report.nodes.iter().map(|node| if node.instance_type == "m5.large" { 2 } else { 4 }).sum();
     assert!(cores <= 4, "{cores}");
-    assert!(
-        report
-            .unplaced
-            .iter()
-            .any(|group| group.reason.contains("limits")),
-        "{:?}",
-        report.unplaced
-    );
+    assert!(report.unplaced.iter().any(|group| group.reason.contains("limits")), "{:?}", report.unplaced);
 }
 
 #[test]
 fn a_pool_that_breaks_rules_is_refused_with_all_its_faults() {
     let pool = POOL
-        .replace(
-            "operator: In, values: [on-demand]",
-            "operator: In, values: [cheap], minValues: 3",
-        )
+        .replace("operator: In, values: [on-demand]", "operator: In, values: [cheap], minValues: 3")
         .replace("cpu: \"40\"", "cpu: plenty");
     match simulate(&[pool], CATALOGUE, &arguments()) {
         Err(SimulateError::Invalid { faults }) => {
-            let fields: Vec<String> = faults
-                .iter()
-                .map(|(_, fault)| fault.field.clone())
-                .collect();
-            assert!(
-                fields.contains(&"spec.template.spec.requirements[0].minValues".to_owned()),
-                "{fields:?}"
-            );
-            assert!(
-                fields.contains(&"spec.template.spec.requirements[0].values".to_owned()),
-                "{fields:?}"
-            );
-            assert!(
-                fields.contains(&"spec.limits[cpu]".to_owned()),
-                "{fields:?}"
-            );
+            let fields: Vec<String> = faults.iter().map(|(_, fault)| fault.field.clone()).collect();
+            assert!(fields.contains(&"spec.template.spec.requirements[0].minValues".to_owned()), "{fields:?}");
+            assert!(fields.contains(&"spec.template.spec.requirements[0].values".to_owned()), "{fields:?}");
+            assert!(fields.contains(&"spec.limits[cpu]".to_owned()), "{fields:?}");
         }
         other => panic!("{other:?}"),
     }
@@ -166,11 +123,7 @@ fn a_pool_that_breaks_rules_is_refused_with_all_its_faults() {
 fn broken_yaml_and_objects_of_the_wrong_shape_are_named() {
     let broken = simulate(&["a: [".to_owned()], CATALOGUE, &arguments());
     assert!(broken.is_err_and(|error| error.to_string().contains("not valid YAML")));
-    let shape = simulate(
-        &["kind: Deployment\nmetadata: { name: web }\nspec: 5\n".to_owned()],
-        CATALOGUE,
-        &arguments(),
-    );
+    let shape = simulate(&["kind: Deployment\nmetadata: { name: web }\nspec: 5\n".to_owned()], CATALOGUE, &arguments());
     assert!(shape.is_err_and(|error| error.to_string().contains("Deployment `web`")));
 }
 
@@ -178,10 +131,7 @@ fn pool(spec: serde_json::Value) -> Vec<String> {
     let pool: NodePool = serde_json::from_value(serde_json::json!({
         "apiVersion": "karpenter.sh/v1", "kind": "NodePool", "metadata": { "name": "p" }, "spec": spec }))
     .unwrap_or_else(|error| panic!("{error}"));
-    validate::node_pool(&pool.spec)
-        .into_iter()
-        .map(|fault| fault.field)
-        .collect()
+    validate::node_pool(&pool.spec).into_iter().map(|fault| fault.field).collect()
 }
 
 #[test]
@@ -197,30 +147,17 @@ fn node_pool_rules_name_the_field_that_breaks_them() {
         }
         pool(spec)
     };
-    let requirement =
-        |value: serde_json::Value| changed("/template/spec/requirements", json!([value]));
+    let requirement = |value: serde_json::Value| changed("/template/spec/requirements", json!([value]));
     for (found, field) in [
         (changed("/weight", json!(101)), "spec.weight"),
+        (changed("/template/spec/expireAfter", json!("soon")), "spec.template.spec.expireAfter"),
+        (changed("/template/spec/terminationGracePeriod", json!("Never")), "spec.template.spec.terminationGracePeriod"),
         (
-            changed("/template/spec/expireAfter", json!("soon")),
-            "spec.template.spec.expireAfter",
-        ),
-        (
-            changed("/template/spec/terminationGracePeriod", json!("Never")),
-            "spec.template.spec.terminationGracePeriod",
-        ),
-        (
-            changed(
-                "/template/metadata",
-                json!({ "labels": { "karpenter.sh/nodepool": "x" } }),
-            ),
+            changed("/template/metadata", json!({ "labels": { "karpenter.sh/nodepool": "x" } })),
             "spec.template.metadata.labels.[karpenter.sh/nodepool]",
         ),
         (
-            changed(
-                "/disruption",
-                json!({ "consolidateAfter": "0s", "budgets": [{ "nodes": "120%" }] }),
-            ),
+            changed("/disruption", json!({ "consolidateAfter": "0s", "budgets": [{ "nodes": "120%" }] })),
             "spec.disruption.budgets[0].nodes",
         ),
         (
@@ -231,10 +168,7 @@ fn node_pool_rules_name_the_field_that_breaks_them() {
             "spec.disruption.budgets[0]",
         ),
         (
-            changed(
-                "/template/spec/taints",
-                json!([{ "key": "a", "effect": "Now" }]),
-            ),
+            changed("/template/spec/taints", json!([{ "key": "a", "effect": "Now" }])),
             "spec.template.spec.taints[0].effect",
         ),
         (
@@ -254,16 +188,12 @@ fn node_pool_rules_name_the_field_that_breaks_them() {
             "spec.template.spec.requirements[0].key",
         ),
         (
-            requirement(
-                json!({ "key": "karpenter.sh/capacity-type", "operator": "In", "values": ["free"] }),
-            ),
+            requirement(json!({ "key": "karpenter.sh/capacity-type", "operator": "In", "values": ["free"] })),
             "spec.template.spec.requirements[0].values",
         ),
     ] {
         assert!(
-            found
-                .iter()
-                .any(|f| f == field || f.replace(".[", "[") == field.replace(".[", "[")),
+            found.iter().any(|f| f == field || f.replace(".[", "[") == field.replace(".[", "[")),
             "{field}: {found:?}"
         );
     }
@@ -282,42 +212,21 @@ fn ec2_node_class_rules_name_the_field_that_breaks_them() {
         let class: EC2NodeClass = serde_json::from_value(json!({
             "apiVersion": "karpenter.k8s.aws/v1", "kind": "EC2NodeClass", "metadata": { "name": "c" }, "spec": spec }))
         .unwrap_or_else(|error| panic!("{error}"));
-        validate_class::ec2_node_class(&class.spec)
-            .into_iter()
-            .map(|fault| fault.field)
-            .collect::<Vec<_>>()
+        validate_class::ec2_node_class(&class.spec).into_iter().map(|fault| fault.field).collect::<Vec<_>>()
     };
     assert!(class(json!({})).is_empty());
     for (change, field) in [
-        (
-            json!({ "subnetSelectorTerms": [] }),
-            "spec.subnetSelectorTerms",
-        ),
-        (
-            json!({ "subnetSelectorTerms": [{ "id": "vpc-1" }] }),
-            "spec.subnetSelectorTerms[0].id",
-        ),
+        (json!({ "subnetSelectorTerms": [] }), "spec.subnetSelectorTerms"),
+        (json!({ "subnetSelectorTerms": [{ "id": "vpc-1" }] }), "spec.subnetSelectorTerms[0].id"),
         (
             json!({ "securityGroupSelectorTerms": [{ "id": "sg-1", "name": "x" }] }),
             "spec.securityGroupSelectorTerms[0]",
         ),
-        (
-            json!({ "amiSelectorTerms": [{ "alias": "al2023@latest" }, { "id": "ami-1" }] }),
-            "spec.amiSelectorTerms",
-        ),
-        (
-            json!({ "amiSelectorTerms": [{ "id": "ami-1" }] }),
-            "spec.amiFamily",
-        ),
-        (
-            json!({ "amiSelectorTerms": [{ "alias": "windows2022@v1" }] }),
-            "spec.amiSelectorTerms[0].alias",
-        ),
+        (json!({ "amiSelectorTerms": [{ "alias": "al2023@latest" }, { "id": "ami-1" }] }), "spec.amiSelectorTerms"),
+        (json!({ "amiSelectorTerms": [{ "id": "ami-1" }] }), "spec.amiFamily"),
+        (json!({ "amiSelectorTerms": [{ "alias": "windows2022@v1" }] }), "spec.amiSelectorTerms[0].alias"),
         (json!({ "instanceProfile": "p" }), "spec.role"),
-        (
-            json!({ "tags": { "karpenter.sh/nodepool": "x" } }),
-            "spec.tags[karpenter.sh/nodepool]",
-        ),
+        (json!({ "tags": { "karpenter.sh/nodepool": "x" } }), "spec.tags[karpenter.sh/nodepool]"),
         (
             json!({ "metadataOptions": { "httpPutResponseHopLimit": 65 } }),
             "spec.metadataOptions.httpPutResponseHopLimit",
@@ -326,14 +235,8 @@ fn ec2_node_class_rules_name_the_field_that_breaks_them() {
             json!({ "kubelet": { "evictionSoft": { "memory.available": "5%" } } }),
             "spec.kubelet.evictionSoftGracePeriod",
         ),
-        (
-            json!({ "blockDeviceMappings": [{ "ebs": {} }] }),
-            "spec.blockDeviceMappings[0].ebs",
-        ),
-        (
-            json!({ "connectionTracking": { "udpTimeout": 5 } }),
-            "spec.connectionTracking.udpTimeout",
-        ),
+        (json!({ "blockDeviceMappings": [{ "ebs": {} }] }), "spec.blockDeviceMappings[0].ebs"),
+        (json!({ "connectionTracking": { "udpTimeout": 5 } }), "spec.connectionTracking.udpTimeout"),
     ] {
         let found = class(change);
         assert!(found.iter().any(|f| f == field), "{field}: {found:?}");

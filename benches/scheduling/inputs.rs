@@ -14,8 +14,8 @@ use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
 pub fn data(name: &str) -> PathBuf {
-    let beside = std::env::var("BENCH_DATA")
-        .unwrap_or_else(|_| concat!(env!("CARGO_MANIFEST_DIR"), "/benches/data").into());
+    let beside =
+        std::env::var("BENCH_DATA").unwrap_or_else(|_| concat!(env!("CARGO_MANIFEST_DIR"), "/benches/data").into());
     Path::new(&beside).join(name)
 }
 
@@ -27,16 +27,10 @@ fn object<T: serde::de::DeserializeOwned>(value: Value) -> T {
     serde_json::from_value(value).unwrap_or_else(|error| panic!("{error}"))
 }
 
-fn requirement(
-    names: &mut Names,
-    all: &mut Requirements,
-    key: &str,
-    operator: &str,
-    values: &[&str],
-) {
+fn requirement(names: &mut Names, all: &mut Requirements, key: &str, operator: &str, values: &[&str]) {
     let values: Vec<String> = values.iter().map(|value| (*value).to_owned()).collect();
-    let set = ValueSet::from_operator(&mut names.strings, key, operator, &values)
-        .unwrap_or_else(|error| panic!("{error}"));
+    let set =
+        ValueSet::from_operator(&mut names.strings, key, operator, &values).unwrap_or_else(|error| panic!("{error}"));
     let key = names.key(key);
     all.add(key, set);
 }
@@ -60,15 +54,11 @@ fn bare_pool(names: &mut Names, name: &str) -> Pool {
 /// The 400 made-up types of the upstream benchmark.
 pub fn made_up_catalogue(names: &mut Names) -> Catalogue {
     let mut catalogue = Catalogue::default();
-    let (zone_key, arch, os) = (
-        names.key(keys::INSTANCE_TYPE),
-        names.key(keys::ARCH),
-        names.key(keys::OS),
-    );
+    let (zone_key, arch, os) = (names.key(keys::INSTANCE_TYPE), names.key(keys::ARCH), names.key(keys::OS));
     let _ = zone_key;
     for i in 0..400_i64 {
         let name = format!("fake-it-{i}");
-        let (cpu, memory) = (i + 1, 2 * (i + 1) << 30);
+        let (cpu, memory) = (i + 1, (2 * (i + 1)) << 30);
         let mut capacity = Amounts::default();
         capacity.set(CPU, cpu * 1000);
         capacity.set(MEMORY, memory);
@@ -76,8 +66,7 @@ pub fn made_up_catalogue(names: &mut Names) -> Catalogue {
         let mut allocatable = capacity.clone();
         allocatable.set(CPU, cpu * 1000 - 100);
         allocatable.set(MEMORY, memory - (10 << 20));
-        let price =
-            Price::from_dollars(0.1 * cpu as f64 + 0.1 * memory as f64 / 1e9).unwrap_or_default();
+        let price = Price::from_dollars(0.1 * cpu as f64 + 0.1 * memory as f64 / 1e9).unwrap_or_default();
         let mut labels = vec![
             (names.key(keys::INSTANCE_TYPE), names.strings.intern(&name)),
             (arch, names.strings.intern("amd64")),
@@ -97,13 +86,7 @@ pub fn made_up_catalogue(names: &mut Names) -> Catalogue {
             }
         }
         let name = names.strings.intern(&name);
-        catalogue.add(InstanceType {
-            name,
-            labels: labels.into(),
-            capacity,
-            allocatable,
-            offerings,
-        });
+        catalogue.add(InstanceType { name, labels: labels.into(), capacity, allocatable, offerings });
     }
     catalogue
 }
@@ -124,9 +107,7 @@ pub fn diverse_pods(csv: &str, mut each: impl FnMut(Pod)) {
             "spread-zone" => spec["topologySpreadConstraints"] = spread(keys::ZONE),
             "spread-hostname" => spec["topologySpreadConstraints"] = spread(keys::HOSTNAME),
             "affinity-zone" => spec["affinity"] = json!({ "podAffinity": term(keys::ZONE) }),
-            "antiaffinity-hostname" => {
-                spec["affinity"] = json!({ "podAntiAffinity": term(keys::HOSTNAME) })
-            }
+            "antiaffinity-hostname" => spec["affinity"] = json!({ "podAntiAffinity": term(keys::HOSTNAME) }),
             _ => {}
         }
         each(object(
@@ -145,9 +126,7 @@ pub fn made_up_cluster() -> Cluster {
 
 pub fn diverse(count: usize) -> Cluster {
     let mut cluster = made_up_cluster();
-    diverse_pods(&read(&format!("diverse-{count}.csv")), |pod| {
-        cluster.add_pod(&pod)
-    });
+    diverse_pods(&read(&format!("diverse-{count}.csv")), |pod| cluster.add_pod(&pod));
     cluster
 }
 
@@ -180,12 +159,7 @@ pub fn preferences(count: usize) -> Cluster {
 pub const REGION: &str = "us-east-1";
 
 fn texts(value: &Value) -> Vec<&str> {
-    value
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
-        .collect()
+    value.as_array().into_iter().flatten().filter_map(Value::as_str).collect()
 }
 
 fn scenario_pool(names: &mut Names, value: &Value) -> Pool {
@@ -193,36 +167,12 @@ fn scenario_pool(names: &mut Names, value: &Value) -> Pool {
     let mut pool = bare_pool(names, value["name"].as_str().unwrap_or("default"));
     pool.weight = value["weight"].as_i64().unwrap_or(0) as i32;
     let mut all = Requirements::default();
-    requirement(
-        names,
-        &mut all,
-        keys::CAPACITY_TYPE,
-        "In",
-        &texts(&value["capacity_types"]),
-    );
+    requirement(names, &mut all, keys::CAPACITY_TYPE, "In", &texts(&value["capacity_types"]));
     requirement(names, &mut all, keys::ARCH, "In", &texts(&value["arch"]));
-    requirement(
-        names,
-        &mut all,
-        &format!("{PREFIX}category"),
-        "In",
-        &texts(&value["categories"]),
-    );
+    requirement(names, &mut all, &format!("{PREFIX}category"), "In", &texts(&value["categories"]));
     let generation = value["min_generation"].as_i64().unwrap_or(0).to_string();
-    requirement(
-        names,
-        &mut all,
-        &format!("{PREFIX}generation"),
-        "Gte",
-        &[&generation],
-    );
-    requirement(
-        names,
-        &mut all,
-        &format!("{PREFIX}hypervisor"),
-        "NotIn",
-        &[""],
-    );
+    requirement(names, &mut all, &format!("{PREFIX}generation"), "Gte", &[&generation]);
+    requirement(names, &mut all, &format!("{PREFIX}hypervisor"), "NotIn", &[""]);
     pool.requirements = all;
     if let Some(taint) = value["taint"].as_str() {
         pool.taints.push(Taint {
@@ -239,8 +189,7 @@ fn scenario_spec(value: &Value) -> Value {
     if value["gpus"].is_number() {
         requests["nvidia.com/gpu"] = json!(value["gpus"].to_string());
     }
-    let mut spec =
-        json!({ "containers": [{ "name": "c", "resources": { "requests": requests } }] });
+    let mut spec = json!({ "containers": [{ "name": "c", "resources": { "requests": requests } }] });
     let selects = json!({ "matchLabels": { "app": value["name"] } });
     if let Some(skew) = value["spread_zone"].as_i64() {
         spec["topologySpreadConstraints"] = json!([{ "maxSkew": skew, "topologyKey": keys::ZONE, "whenUnsatisfiable": "DoNotSchedule", "labelSelector": selects }]);
@@ -258,16 +207,14 @@ fn scenario_spec(value: &Value) -> Value {
     }
     spec["nodeSelector"] = Value::Object(selector);
     if value["tolerate"].is_string() {
-        spec["tolerations"] =
-            json!([{ "key": value["tolerate"], "operator": "Exists", "effect": "NoSchedule" }]);
+        spec["tolerations"] = json!([{ "key": value["tolerate"], "operator": "Exists", "effect": "NoSchedule" }]);
     }
     spec
 }
 
 pub fn scenario_cluster(scenario: &Value, catalogue: &str) -> Cluster {
     let mut cluster = Cluster::default();
-    cluster.catalogue = read_catalogue(&mut cluster.names, catalogue, REGION)
-        .unwrap_or_else(|error| panic!("{error}"));
+    cluster.catalogue = read_catalogue(&mut cluster.names, catalogue, REGION).unwrap_or_else(|error| panic!("{error}"));
     for pool in scenario["pools"].as_array().into_iter().flatten() {
         let pool = scenario_pool(&mut cluster.names, pool);
         cluster.pools.push(pool);
@@ -299,17 +246,11 @@ pub fn scenario_pods(scenario: &Value) -> Vec<Pod> {
 /// `nodes` running nodes with `bound` pods of 200 workloads on them, and `pending` pods more.
 pub fn running(nodes: usize, bound: usize, pending: usize) -> Cluster {
     let mut cluster = Cluster::default();
-    cluster.catalogue = read_catalogue(&mut cluster.names, &read("catalogue.csv"), REGION)
-        .unwrap_or_else(|error| panic!("{error}"));
+    cluster.catalogue =
+        read_catalogue(&mut cluster.names, &read("catalogue.csv"), REGION).unwrap_or_else(|error| panic!("{error}"));
     let mut pool = bare_pool(&mut cluster.names, "default");
     let mut all = Requirements::default();
-    requirement(
-        &mut cluster.names,
-        &mut all,
-        keys::CAPACITY_TYPE,
-        "In",
-        &["on-demand"],
-    );
+    requirement(&mut cluster.names, &mut all, keys::CAPACITY_TYPE, "In", &["on-demand"]);
     requirement(&mut cluster.names, &mut all, keys::ARCH, "In", &["amd64"]);
     pool.requirements = all;
     cluster.pools.push(pool);
@@ -320,9 +261,7 @@ pub fn running(nodes: usize, bound: usize, pending: usize) -> Cluster {
                 keys::ZONE: format!("{REGION}{zone}"), keys::ARCH: "amd64", keys::OS: "linux", keys::NODE_POOL: "default",
                 "karpenter.sh/initialized": "true", keys::CAPACITY_TYPE: "on-demand", keys::INSTANCE_TYPE: "m5.2xlarge" } },
             "status": { "allocatable": { "cpu": "7910m", "memory": "28Gi", "pods": "58" }, "capacity": { "cpu": "8", "memory": "32Gi", "pods": "58" } } }));
-        cluster
-            .add_node(&node)
-            .unwrap_or_else(|error| panic!("{error}"));
+        cluster.add_node(&node).unwrap_or_else(|error| panic!("{error}"));
     }
     for index in 0..bound + pending {
         let workload = (index * 7 + index / 13) % 200;

@@ -11,10 +11,7 @@ use eksup::autoscaler::state::cluster::Cluster;
 use std::time::{Duration, Instant};
 
 fn main() {
-    let arguments: Vec<String> = std::env::args()
-        .skip(1)
-        .filter(|argument| !argument.starts_with("--"))
-        .collect();
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
     match arguments.as_slice() {
         [one, name] if one == "one" => one_input(name),
         rest => all_inputs(rest.first().map_or("", String::as_str)),
@@ -22,17 +19,11 @@ fn main() {
 }
 
 fn names() -> Vec<String> {
-    let mut names: Vec<String> = [500, 1000, 2000, 5000, 10000, 20000]
-        .map(|count| format!("diverse-{count}"))
-        .into();
+    let mut names: Vec<String> = [500, 1000, 2000, 5000, 10000, 20000].map(|count| format!("diverse-{count}")).into();
     names.push("preferences-4000".into());
     names.push("running-1000".into());
     for line in inputs::read("karpenter.csv").lines().skip(1) {
-        names.extend(
-            line.split(',')
-                .next()
-                .map(|name| format!("scenario-{name}")),
-        );
+        names.extend(line.split(',').next().map(|name| format!("scenario-{name}")));
     }
     names
 }
@@ -40,9 +31,7 @@ fn names() -> Vec<String> {
 fn all_inputs(filter: &str) {
     let program = std::env::current_exe().unwrap_or_else(|error| panic!("{error}"));
     for name in names().iter().filter(|name| name.contains(filter)) {
-        let status = std::process::Command::new(&program)
-            .args(["one", name])
-            .status();
+        let status = std::process::Command::new(&program).args(["one", name]).status();
         if !status.is_ok_and(|status| status.success()) {
             println!("{name}: failed");
         }
@@ -59,11 +48,7 @@ fn one_input(name: &str) {
         let cluster = inputs::running(1000, 10_000, 500);
         let read = start.elapsed();
         throughput(name, &cluster);
-        println!(
-            "{:24}   (objects made and read in {:.0} ms)",
-            "",
-            read.as_secs_f64() * 1e3
-        );
+        println!("{:24}   (objects made and read in {:.0} ms)", "", read.as_secs_f64() * 1e3);
     } else if let Some(scenario) = name.strip_prefix("scenario-") {
         scenario_line(scenario);
     }
@@ -74,12 +59,8 @@ fn one_input(name: &str) {
 fn on_processor() -> Duration {
     static START: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
     let counted = std::fs::read_to_string("/proc/thread-self/schedstat").ok();
-    let nanoseconds =
-        counted.and_then(|text| text.split(' ').next().and_then(|field| field.parse().ok()));
-    nanoseconds.map_or_else(
-        || START.get_or_init(Instant::now).elapsed(),
-        Duration::from_nanos,
-    )
+    let nanoseconds = counted.and_then(|text| text.split(' ').next().and_then(|field| field.parse().ok()));
+    nanoseconds.map_or_else(|| START.get_or_init(Instant::now).elapsed(), Duration::from_nanos)
 }
 
 /// The mean processor time of a first answer over `runs` runs and at least 0.2 s, and the answer.
@@ -95,10 +76,7 @@ fn timed(problem: &Problem<'_>, runs: u32) -> (Duration, Solution) {
 }
 
 fn no_balance() -> Settings {
-    Settings {
-        balance_share: 0.0,
-        ..Settings::default()
-    }
+    Settings { balance_share: 0.0, ..Settings::default() }
 }
 
 fn throughput(name: &str, cluster: &Cluster) {
@@ -111,11 +89,7 @@ fn throughput(name: &str, cluster: &Cluster) {
         time.as_secs_f64() * 1e3,
         placed as f64 / time.as_secs_f64(),
         solution.nodes.len(),
-        solution
-            .existing
-            .iter()
-            .map(|(_, pods)| pods.len())
-            .sum::<usize>(),
+        solution.existing.iter().map(|(_, pods)| pods.len()).sum::<usize>(),
         solution.cost.dollars(),
         solution.over_bound(),
         peak_mb(),
@@ -124,17 +98,9 @@ fn throughput(name: &str, cluster: &Cluster) {
 
 fn scenario_line(name: &str) {
     let table = inputs::read("karpenter.csv");
-    let row: Vec<&str> = table
-        .lines()
-        .find(|line| line.starts_with(&format!("{name},")))
-        .unwrap_or_default()
-        .split(',')
-        .collect();
-    let number = |at: usize| {
-        row.get(at)
-            .and_then(|cell| cell.parse::<f64>().ok())
-            .unwrap_or(f64::NAN)
-    };
+    let row: Vec<&str> =
+        table.lines().find(|line| line.starts_with(&format!("{name},"))).unwrap_or_default().split(',').collect();
+    let number = |at: usize| row.get(at).and_then(|cell| cell.parse::<f64>().ok()).unwrap_or(f64::NAN);
     let scenario: serde_json::Value =
         serde_json::from_str(&inputs::read(&format!("scenarios/{name}.json"))).unwrap_or_default();
     let mut cluster = inputs::scenario_cluster(&scenario, &inputs::read("catalogue.csv"));
@@ -148,13 +114,7 @@ fn scenario_line(name: &str) {
     let (time, first) = timed(&problem, 5);
     let start = on_processor();
     let mut stop = || on_processor().saturating_sub(start) > Duration::from_secs(1);
-    let best = solve(
-        &problem,
-        Budget {
-            iterations: u64::MAX,
-            stop: Some(&mut stop),
-        },
-    );
+    let best = solve(&problem, Budget { iterations: u64::MAX, stop: Some(&mut stop) });
     println!(
         "{:16} {:5} pods | first {:7.4} of bound, {:2} nodes, {:7.2} ms (+{:.2} to read; 1/{:.0} of Karpenter's {:.3} s) | 1 s: {:8.4} $/h {:7.4} of bound ({:.4} of own), {:2} nodes, {} rounds | Karpenter {:.3}, {} nodes | peak {:.1} MB",
         name,
@@ -180,13 +140,5 @@ fn scenario_line(name: &str) {
 fn peak_mb() -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    line.and_then(|line| {
-        line.trim()
-            .trim_end_matches(" kB")
-            .trim()
-            .parse::<f64>()
-            .ok()
-    })
-    .unwrap_or(f64::NAN)
-        / 1024.0
+    line.and_then(|line| line.trim().trim_end_matches(" kB").trim().parse::<f64>().ok()).unwrap_or(f64::NAN) / 1024.0
 }

@@ -19,40 +19,15 @@ mod tests {
             let name = definition.metadata.name.clone().unwrap_or_default();
             assert_eq!(definition.spec.scope, "Cluster", "{name}");
             let version = &definition.spec.versions[0];
-            assert!(
-                version
-                    .subresources
-                    .as_ref()
-                    .is_some_and(|sub| sub.status.is_some()),
-                "{name}"
-            );
+            assert!(version.subresources.as_ref().is_some_and(|sub| sub.status.is_some()), "{name}");
             assert!(version.schema.is_some(), "{name}");
-            assert!(
-                definition
-                    .spec
-                    .names
-                    .categories
-                    .iter()
-                    .flatten()
-                    .any(|c| c == "karpenter"),
-                "{name}"
-            );
+            assert!(definition.spec.names.categories.iter().flatten().any(|c| c == "karpenter"), "{name}");
         }
     }
 
     #[test]
     fn group_names_are_those_that_existing_manifests_use() {
-        let names: Vec<_> = definitions()
-            .iter()
-            .filter_map(|d| d.metadata.name.clone())
-            .collect();
-        assert_eq!(
-            names,
-            [
-                "nodepools.karpenter.sh",
-                "nodeclaims.karpenter.sh",
-                "ec2nodeclasses.karpenter.k8s.aws"
-            ]
-        );
+        let names: Vec<_> = definitions().iter().filter_map(|d| d.metadata.name.clone()).collect();
+        assert_eq!(names, ["nodepools.karpenter.sh", "nodeclaims.karpenter.sh", "ec2nodeclasses.karpenter.k8s.aws"]);
     }
 }

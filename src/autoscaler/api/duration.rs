@@ -4,9 +4,7 @@ use thiserror::Error;
 
 /// Why a text is no duration.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
-#[error(
-    "`{0}` is not a duration: write hours, minutes and seconds such as `720h`, `1h30m` or `30s`"
-)]
+#[error("`{0}` is not a duration: write hours, minutes and seconds such as `720h`, `1h30m` or `30s`")]
 pub struct DurationError(pub String);
 
 /// A duration in seconds, or none at all.
@@ -33,15 +31,10 @@ pub fn seconds(text: &str) -> Result<u64, DurationError> {
         return Ok(0);
     }
     while !rest.is_empty() {
-        let digits = rest
-            .find(|c: char| !c.is_ascii_digit() && c != '.')
-            .filter(|at| *at > 0)
-            .ok_or_else(fault)?;
+        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').filter(|at| *at > 0).ok_or_else(fault)?;
         let number: f64 = rest[..digits].parse().map_err(|_| fault())?;
         rest = &rest[digits..];
-        let unit = rest
-            .find(|c: char| c.is_ascii_digit())
-            .unwrap_or(rest.len());
+        let unit = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
         total += number
             * match &rest[..unit] {
                 "h" => 3600.0,
@@ -52,11 +45,7 @@ pub fn seconds(text: &str) -> Result<u64, DurationError> {
             };
         rest = &rest[unit..];
     }
-    if total < 1e15 {
-        Ok(total as u64)
-    } else {
-        Err(fault())
-    }
+    if total < 1e15 { Ok(total as u64) } else { Err(fault()) }
 }
 
 /// Reads a duration or `Never`.
@@ -64,11 +53,7 @@ pub fn seconds(text: &str) -> Result<u64, DurationError> {
 /// # Errors
 /// When the text is neither.
 pub fn lifetime(text: &str) -> Result<Lifetime, DurationError> {
-    if text == "Never" {
-        Ok(Lifetime::Never)
-    } else {
-        seconds(text).map(Lifetime::After)
-    }
+    if text == "Never" { Ok(Lifetime::Never) } else { seconds(text).map(Lifetime::After) }
 }
 
 #[cfg(test)]

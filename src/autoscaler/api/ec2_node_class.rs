@@ -1,9 +1,6 @@
 //! EC2NodeClass: the cloud's side of nodes. Where they are, what they run, and as whom.
 
-#![allow(
-    clippy::duplicated_attributes,
-    reason = "the derives of schema and resource repeat attributes of serde"
-)]
+#![allow(clippy::duplicated_attributes, reason = "the derives of schema and resource repeat attributes of serde")]
 
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
@@ -24,22 +21,9 @@ use std::collections::BTreeMap;
     category = "karpenter",
     derive = "PartialEq",
     status = "EC2NodeClassStatus",
-    printcolumn(
-        name = "Ready",
-        type_ = "string",
-        json_path = ".status.conditions[?(@.type==\"Ready\")].status"
-    ),
-    printcolumn(
-        name = "Age",
-        type_ = "date",
-        json_path = ".metadata.creationTimestamp"
-    ),
-    printcolumn(
-        name = "Role",
-        type_ = "string",
-        json_path = ".spec.role",
-        priority = 1
-    )
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Role", type_ = "string", json_path = ".spec.role", priority = 1)
 )]
 #[serde(rename_all = "camelCase", default)]
 pub struct EC2NodeClassSpec {
@@ -78,10 +62,7 @@ pub struct EC2NodeClassSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detailed_monitoring: Option<bool>,
     /// A public address; by default as the subnet has it.
-    #[serde(
-        rename = "associatePublicIPAddress",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(rename = "associatePublicIPAddress", skip_serializing_if = "Option::is_none")]
     pub associate_public_ip_address: Option<bool>,
     /// Address prefixes of the primary interface.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -227,16 +208,10 @@ pub struct KubeletConfiguration {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub eviction_max_pod_grace_period: Option<i32>,
     /// Disk use in percent at which images are removed.
-    #[serde(
-        rename = "imageGCHighThresholdPercent",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(rename = "imageGCHighThresholdPercent", skip_serializing_if = "Option::is_none")]
     pub image_gc_high_threshold_percent: Option<i32>,
     /// Disk use in percent down to which images are removed.
-    #[serde(
-        rename = "imageGCLowThresholdPercent",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(rename = "imageGCLowThresholdPercent", skip_serializing_if = "Option::is_none")]
     pub image_gc_low_threshold_percent: Option<i32>,
     /// Whether CPU limits are enforced.
     #[serde(rename = "cpuCFSQuota", skip_serializing_if = "Option::is_none")]

@@ -53,21 +53,14 @@ pub fn restriction(key: &str) -> Option<&'static str> {
         return Some("it is set to the name of the pool");
     }
     let (domain, name) = key.split_once('/')?;
-    let under = |parent: &str| {
-        domain == parent
-            || domain
-                .strip_suffix(parent)
-                .is_some_and(|rest| rest.ends_with('.'))
-    };
+    let under = |parent: &str| domain == parent || domain.strip_suffix(parent).is_some_and(|rest| rest.ends_with('.'));
     if under("karpenter.sh") && key != CAPACITY_TYPE {
         return Some(
             "the domain `karpenter.sh` is kept for the autoscaler; of its labels only `karpenter.sh/capacity-type` can be chosen",
         );
     }
     if under("karpenter.k8s.aws") && !(domain == "karpenter.k8s.aws" && AWS_KEYS.contains(&name)) {
-        return Some(
-            "the domain `karpenter.k8s.aws` is kept for labels of instance types, and this is none of them",
-        );
+        return Some("the domain `karpenter.k8s.aws` is kept for labels of instance types, and this is none of them");
     }
     None
 }
@@ -83,9 +76,7 @@ pub fn key_fault(key: &str) -> Option<String> {
             && domain.len() <= 253
             && domain.split('.').all(|part| {
                 !part.is_empty()
-                    && part
-                        .bytes()
-                        .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+                    && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
                     && !part.starts_with('-')
                     && !part.ends_with('-')
             })
@@ -106,7 +97,5 @@ fn name_fine(name: &str) -> bool {
     name.len() <= 63
         && edge(name.as_bytes().first())
         && edge(name.as_bytes().last())
-        && name
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
 }

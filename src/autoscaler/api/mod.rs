@@ -9,6 +9,11 @@
 //! | `definitions` | the custom resource definitions |
 //! | `pool_reading` | a NodePool as the scheduler sees it |
 
+#![allow(
+    clippy::duplicated_attributes,
+    reason = "each column and rule of a definition is an attribute of the same name"
+)]
+
 pub mod definitions;
 pub mod duration;
 pub mod ec2_node_class;

@@ -1,9 +1,6 @@
 //! NodePool: which nodes may be bought, and when they may go again.
 
-#![allow(
-    clippy::duplicated_attributes,
-    reason = "the derives of schema and resource repeat attributes of serde"
-)]
+#![allow(clippy::duplicated_attributes, reason = "the derives of schema and resource repeat attributes of serde")]
 
 use super::requirement::Requirement;
 use k8s_openapi::api::core::v1::Taint;
@@ -24,48 +21,14 @@ use std::collections::BTreeMap;
     category = "karpenter",
     derive = "PartialEq",
     status = "NodePoolStatus",
-    scale(
-        spec_replicas_path = ".spec.replicas",
-        status_replicas_path = ".status.nodes"
-    ),
-    printcolumn(
-        name = "NodeClass",
-        type_ = "string",
-        json_path = ".spec.template.spec.nodeClassRef.name"
-    ),
-    printcolumn(
-        name = "Nodes",
-        type_ = "string",
-        json_path = ".status.resources.nodes"
-    ),
-    printcolumn(
-        name = "Ready",
-        type_ = "string",
-        json_path = ".status.conditions[?(@.type==\"Ready\")].status"
-    ),
-    printcolumn(
-        name = "Age",
-        type_ = "date",
-        json_path = ".metadata.creationTimestamp"
-    ),
-    printcolumn(
-        name = "Weight",
-        type_ = "integer",
-        json_path = ".spec.weight",
-        priority = 1
-    ),
-    printcolumn(
-        name = "CPU",
-        type_ = "string",
-        json_path = ".status.resources.cpu",
-        priority = 1
-    ),
-    printcolumn(
-        name = "Memory",
-        type_ = "string",
-        json_path = ".status.resources.memory",
-        priority = 1
-    )
+    scale(spec_replicas_path = ".spec.replicas", status_replicas_path = ".status.nodes"),
+    printcolumn(name = "NodeClass", type_ = "string", json_path = ".spec.template.spec.nodeClassRef.name"),
+    printcolumn(name = "Nodes", type_ = "string", json_path = ".status.resources.nodes"),
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Weight", type_ = "integer", json_path = ".spec.weight", priority = 1),
+    printcolumn(name = "CPU", type_ = "string", json_path = ".status.resources.cpu", priority = 1),
+    printcolumn(name = "Memory", type_ = "string", json_path = ".status.resources.memory", priority = 1)
 )]
 #[serde(rename_all = "camelCase")]
 pub struct NodePoolSpec {
@@ -196,9 +159,7 @@ pub struct DisruptionBudget {
 }
 
 /// Why a node goes.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub enum DisruptionReason {
     /// Its pods are cheaper elsewhere.
     Underutilized,
@@ -240,10 +201,5 @@ fn default_budget_nodes() -> String {
 }
 
 fn default_budgets() -> Vec<DisruptionBudget> {
-    vec![DisruptionBudget {
-        nodes: default_budget_nodes(),
-        reasons: Vec::new(),
-        schedule: None,
-        duration: None,
-    }]
+    vec![DisruptionBudget { nodes: default_budget_nodes(), reasons: Vec::new(), schedule: None, duration: None }]
 }

@@ -69,10 +69,7 @@ pub fn read_pool(names: &mut Names, name: &str, spec: &NodePoolSpec) -> Result<P
         }),
         (taints, startup, mut faults) => {
             for message in [taints.err(), startup.err()].into_iter().flatten() {
-                faults.push(Fault {
-                    field: "spec.template.spec".to_owned(),
-                    message,
-                });
+                faults.push(Fault { field: "spec.template.spec".to_owned(), message });
             }
             Err(faults)
         }
@@ -80,11 +77,6 @@ pub fn read_pool(names: &mut Names, name: &str, spec: &NodePoolSpec) -> Result<P
 }
 
 fn read_requirement(names: &mut Names, requirement: &Requirement) -> Result<ValueSet, String> {
-    ValueSet::from_operator(
-        &mut names.strings,
-        &requirement.key,
-        requirement.operator.text(),
-        &requirement.values,
-    )
-    .map_err(|error| error.to_string())
+    ValueSet::from_operator(&mut names.strings, &requirement.key, requirement.operator.text(), &requirement.values)
+        .map_err(|error| error.to_string())
 }

@@ -1,8 +1,6 @@
 //! Node selector requirements with a minimum of values, as pools and claims have them.
 
-use super::labels::{
-    CAPACITY_TYPE, CAPACITY_TYPES, NODE_POOL, TENANCY, key_fault, restriction, value_fault,
-};
+use super::labels::{CAPACITY_TYPE, CAPACITY_TYPES, NODE_POOL, TENANCY, key_fault, restriction, value_fault};
 use super::validate::Faults;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -65,25 +63,15 @@ pub struct Requirement {
 /// Checks a list of requirements.
 pub fn check_requirements(list: &[Requirement], of_pool: bool, faults: &mut Faults) {
     if list.len() > 100 {
-        faults.add(
-            "",
-            format!("has {} entries; at most 100 are allowed", list.len()),
-        );
+        faults.add("", format!("has {} entries; at most 100 are allowed", list.len()));
     }
     for (at, requirement) in list.iter().enumerate() {
-        faults.within(&format!("[{at}]"), |faults| {
-            check_requirement(requirement, of_pool, faults)
-        });
+        faults.within(&format!("[{at}]"), |faults| check_requirement(requirement, of_pool, faults));
     }
 }
 
 fn check_requirement(requirement: &Requirement, of_pool: bool, faults: &mut Faults) {
-    let Requirement {
-        key,
-        operator,
-        values,
-        min_values,
-    } = requirement;
+    let Requirement { key, operator, values, min_values } = requirement;
     if key.len() > 316 {
         faults.add("key", "is longer than 316 characters".to_owned());
     }
@@ -91,10 +79,7 @@ fn check_requirement(requirement: &Requirement, of_pool: bool, faults: &mut Faul
         faults.add("key", fault);
     }
     if of_pool && key == NODE_POOL {
-        faults.add(
-            "key",
-            format!("`{NODE_POOL}` cannot be required: it is set to the name of the pool"),
-        );
+        faults.add("key", format!("`{NODE_POOL}` cannot be required: it is set to the name of the pool"));
     } else if let Some(reason) = restriction(key).filter(|_| key != NODE_POOL) {
         faults.add("key", format!("`{key}` cannot be required: {reason}"));
     }
@@ -104,25 +89,15 @@ fn check_requirement(requirement: &Requirement, of_pool: bool, faults: &mut Faul
         }
     }
     match operator {
-        Operator::In if values.is_empty() => {
-            faults.add("values", "`In` needs at least one value".to_owned())
-        }
-        Operator::NotIn if values.is_empty() => {
-            faults.add("values", "`NotIn` needs at least one value".to_owned())
-        }
+        Operator::In if values.is_empty() => faults.add("values", "`In` needs at least one value".to_owned()),
+        Operator::NotIn if values.is_empty() => faults.add("values", "`NotIn` needs at least one value".to_owned()),
         Operator::Exists | Operator::DoesNotExist if !values.is_empty() => {
             faults.add("values", format!("`{}` takes no values", operator.text()));
         }
         Operator::Gt | Operator::Lt | Operator::Gte | Operator::Lte => {
             let whole = matches!(values.as_slice(), [value] if value.parse::<i64>().is_ok_and(|number| number >= 0));
             if !whole {
-                faults.add(
-                    "values",
-                    format!(
-                        "`{}` takes exactly one integer of zero or more",
-                        operator.text()
-                    ),
-                );
+                faults.add("values", format!("`{}` takes exactly one integer of zero or more", operator.text()));
             }
         }
         _ => {}
@@ -132,16 +107,8 @@ fn check_requirement(requirement: &Requirement, of_pool: bool, faults: &mut Faul
             faults.add("minValues", format!("is {least}; it must be from 1 to 50"));
         }
         let distinct: std::collections::BTreeSet<&String> = values.iter().collect();
-        if *operator == Operator::In
-            && i64::try_from(distinct.len()).unwrap_or(i64::MAX) < i64::from(*least)
-        {
-            faults.add(
-                "minValues",
-                format!(
-                    "asks for {least} values, but `In` lists only {}",
-                    distinct.len()
-                ),
-            );
+        if *operator == Operator::In && i64::try_from(distinct.len()).unwrap_or(i64::MAX) < i64::from(*least) {
+            faults.add("minValues", format!("asks for {least} values, but `In` lists only {}", distinct.len()));
         }
     }
     check_known_values(requirement, faults);
@@ -156,18 +123,7 @@ fn check_known_values(requirement: &Requirement, faults: &mut Faults) {
         TENANCY => &["default", "dedicated"],
         _ => return,
     };
-    if !requirement
-        .values
-        .iter()
-        .any(|value| known.contains(&value.as_str()))
-    {
-        faults.add(
-            "values",
-            format!(
-                "none of these is known for `{}`: use {}",
-                requirement.key,
-                known.join(", ")
-            ),
-        );
+    if !requirement.values.iter().any(|value| known.contains(&value.as_str())) {
+        faults.add("values", format!("none of these is known for `{}`: use {}", requirement.key, known.join(", ")));
     }
 }

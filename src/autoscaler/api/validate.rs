@@ -36,23 +36,13 @@ pub struct Faults {
 impl Faults {
     /// Starts at a field.
     pub fn at(path: &str) -> Self {
-        Self {
-            path: path.to_owned(),
-            list: Vec::new(),
-        }
+        Self { path: path.to_owned(), list: Vec::new() }
     }
 
     /// Adds a fault of a field below the current one; the empty name is the current one itself.
     pub fn add(&mut self, field: &str, message: String) {
-        let dot = if field.is_empty() || field.starts_with('[') || self.path.is_empty() {
-            ""
-        } else {
-            "."
-        };
-        self.list.push(Fault {
-            field: format!("{}{dot}{field}", self.path),
-            message,
-        });
+        let dot = if field.is_empty() || field.starts_with('[') || self.path.is_empty() { "" } else { "." };
+        self.list.push(Fault { field: format!("{}{dot}{field}", self.path), message });
     }
 
     /// Looks at a field below the current one.
@@ -78,18 +68,11 @@ pub fn node_pool(spec: &NodePoolSpec) -> Vec<Fault> {
     let template = &spec.template;
     faults.within("template.metadata.labels", |faults| {
         if template.metadata.labels.len() > 100 {
-            faults.add(
-                "",
-                format!(
-                    "has {} entries; at most 100 are allowed",
-                    template.metadata.labels.len()
-                ),
-            );
+            faults.add("", format!("has {} entries; at most 100 are allowed", template.metadata.labels.len()));
         }
         for (key, value) in &template.metadata.labels {
-            let wrong = key_fault(key).or_else(|| {
-                restriction(key).map(|reason| format!("`{key}` cannot be set: {reason}"))
-            });
+            let wrong =
+                key_fault(key).or_else(|| restriction(key).map(|reason| format!("`{key}` cannot be set: {reason}")));
             for fault in wrong.into_iter().chain(value_fault(value)) {
                 faults.add(&format!("[{key}]"), fault);
             }
@@ -97,71 +80,44 @@ pub fn node_pool(spec: &NodePoolSpec) -> Vec<Fault> {
     });
     faults.within("template.spec", |faults| {
         check_taints(&template.spec.taints, &template.spec.startup_taints, faults);
-        faults.within("requirements", |faults| {
-            check_requirements(&template.spec.requirements, true, faults)
-        });
+        faults.within("requirements", |faults| check_requirements(&template.spec.requirements, true, faults));
         check_class_reference(&template.spec.node_class_ref, faults);
-        check_lifetimes(
-            &template.spec.expire_after,
-            template.spec.termination_grace_period.as_deref(),
-            faults,
-        );
+        check_lifetimes(&template.spec.expire_after, template.spec.termination_grace_period.as_deref(), faults);
     });
     faults.within("disruption", |faults| {
         if let Err(error) = lifetime(&spec.disruption.consolidate_after) {
             faults.add("consolidateAfter", format!("{error}, or `Never`"));
         }
         if spec.disruption.budgets.len() > 50 {
-            faults.add(
-                "budgets",
-                format!(
-                    "has {} entries; at most 50 are allowed",
-                    spec.disruption.budgets.len()
-                ),
-            );
+            faults.add("budgets", format!("has {} entries; at most 50 are allowed", spec.disruption.budgets.len()));
         }
         for (at, budget) in spec.disruption.budgets.iter().enumerate() {
-            faults.within(&format!("budgets[{at}]"), |faults| {
-                check_budget(budget, faults)
-            });
+            faults.within(&format!("budgets[{at}]"), |faults| check_budget(budget, faults));
         }
     });
     for (name, quantity) in &spec.limits {
         match Quantity::parse(&quantity.0) {
             Err(error) => faults.add(&format!("limits[{name}]"), error.to_string()),
-            Ok(amount) if amount.units() < 0 => faults.add(
-                &format!("limits[{name}]"),
-                "must not be negative".to_owned(),
-            ),
+            Ok(amount) if amount.units() < 0 => {
+                faults.add(&format!("limits[{name}]"), "must not be negative".to_owned())
+            }
             Ok(_) => {}
         }
     }
     if let Some(weight) = spec.weight {
         if !(1..=100).contains(&weight) {
-            faults.add(
-                "weight",
-                format!("is {weight}; it must be from 1 to 100, or left out"),
-            );
+            faults.add("weight", format!("is {weight}; it must be from 1 to 100, or left out"));
         }
         if spec.replicas.is_some() {
-            faults.add(
-                "weight",
-                "cannot be used together with `replicas`".to_owned(),
-            );
+            faults.add("weight", "cannot be used together with `replicas`".to_owned());
         }
     }
     if let Some(replicas) = spec.replicas {
         if replicas < 0 {
-            faults.add(
-                "replicas",
-                format!("is {replicas}; it must be zero or more"),
-            );
+            faults.add("replicas", format!("is {replicas}; it must be zero or more"));
         }
         if spec.limits.keys().any(|name| name != "nodes") {
-            faults.add(
-                "limits",
-                "with `replicas` only `nodes` can be limited".to_owned(),
-            );
+            faults.add("limits", "with `replicas` only `nodes` can be limited".to_owned());
         }
     }
     faults.done()
@@ -171,15 +127,9 @@ pub fn node_pool(spec: &NodePoolSpec) -> Vec<Fault> {
 pub fn node_claim(spec: &NodeClaimSpec) -> Vec<Fault> {
     let mut faults = Faults::at("spec");
     check_taints(&spec.taints, &spec.startup_taints, &mut faults);
-    faults.within("requirements", |faults| {
-        check_requirements(&spec.requirements, false, faults)
-    });
+    faults.within("requirements", |faults| check_requirements(&spec.requirements, false, faults));
     check_class_reference(&spec.node_class_ref, &mut faults);
-    check_lifetimes(
-        &spec.expire_after,
-        spec.termination_grace_period.as_deref(),
-        &mut faults,
-    );
+    check_lifetimes(&spec.expire_after, spec.termination_grace_period.as_deref(), &mut faults);
     for (name, quantity) in &spec.resources.requests {
         if let Err(error) = Quantity::parse(&quantity.0) {
             faults.add(&format!("resources.requests[{name}]"), error.to_string());
@@ -191,21 +141,12 @@ pub fn node_claim(spec: &NodeClaimSpec) -> Vec<Fault> {
 /// Faults of a change to a NodePool.
 pub fn node_pool_change(old: &NodePoolSpec, new: &NodePoolSpec) -> Vec<Fault> {
     let mut faults = Faults::at("spec");
-    let (before, after) = (
-        &old.template.spec.node_class_ref,
-        &new.template.spec.node_class_ref,
-    );
+    let (before, after) = (&old.template.spec.node_class_ref, &new.template.spec.node_class_ref);
     if before.group != after.group || before.kind != after.kind {
-        faults.add(
-            "template.spec.nodeClassRef",
-            "group and kind cannot change; make a new pool instead".to_owned(),
-        );
+        faults.add("template.spec.nodeClassRef", "group and kind cannot change; make a new pool instead".to_owned());
     }
     if old.replicas.is_some() != new.replicas.is_some() {
-        faults.add(
-            "replicas",
-            "cannot be added to a pool or taken from it; make a new pool instead".to_owned(),
-        );
+        faults.add("replicas", "cannot be added to a pool or taken from it; make a new pool instead".to_owned());
     }
     faults.done()
 }
@@ -221,23 +162,14 @@ fn check_taints(taints: &[Taint], startup: &[Taint], faults: &mut Faults) {
                 if let Some(fault) = taint.value.as_deref().and_then(value_fault) {
                     faults.add("value", fault);
                 }
-                if !matches!(
-                    taint.effect.as_str(),
-                    "NoSchedule" | "PreferNoSchedule" | "NoExecute"
-                ) {
+                if !matches!(taint.effect.as_str(), "NoSchedule" | "PreferNoSchedule" | "NoExecute") {
                     faults.add(
                         "effect",
-                        format!(
-                            "`{}` is unknown: use NoSchedule, PreferNoSchedule or NoExecute",
-                            taint.effect
-                        ),
+                        format!("`{}` is unknown: use NoSchedule, PreferNoSchedule or NoExecute", taint.effect),
                     );
                 }
                 if !seen.insert((taint.key.clone(), taint.effect.clone())) {
-                    faults.add(
-                        "",
-                        format!("`{}:{}` is there twice", taint.key, taint.effect),
-                    );
+                    faults.add("", format!("`{}:{}` is there twice", taint.key, taint.effect));
                 }
             });
         }
@@ -245,23 +177,13 @@ fn check_taints(taints: &[Taint], startup: &[Taint], faults: &mut Faults) {
 }
 
 fn check_class_reference(reference: &NodeClassReference, faults: &mut Faults) {
-    for (field, value) in [
-        ("group", &reference.group),
-        ("kind", &reference.kind),
-        ("name", &reference.name),
-    ] {
+    for (field, value) in [("group", &reference.group), ("kind", &reference.kind), ("name", &reference.name)] {
         if value.is_empty() {
-            faults.add(
-                &format!("nodeClassRef.{field}"),
-                "must not be empty".to_owned(),
-            );
+            faults.add(&format!("nodeClassRef.{field}"), "must not be empty".to_owned());
         }
     }
     if reference.group.contains('/') {
-        faults.add(
-            "nodeClassRef.group",
-            "is a group without version: `karpenter.k8s.aws`".to_owned(),
-        );
+        faults.add("nodeClassRef.group", "is a group without version: `karpenter.k8s.aws`".to_owned());
     }
 }
 
@@ -280,24 +202,21 @@ fn check_budget(budget: &DisruptionBudget, faults: &mut Faults) {
         None => budget.nodes.parse::<u32>().is_ok(),
     };
     if !fine {
-        faults.add(
-            "nodes",
-            format!(
-                "`{}` is neither a number of nodes nor a percentage from 0% to 100%",
-                budget.nodes
-            ),
-        );
+        faults
+            .add("nodes", format!("`{}` is neither a number of nodes nor a percentage from 0% to 100%", budget.nodes));
     }
     if budget.schedule.is_some() != budget.duration.is_some() {
-        faults.add(
-            "",
-            "`schedule` and `duration` go together: give both or neither".to_owned(),
-        );
+        faults.add("", "`schedule` and `duration` go together: give both or neither".to_owned());
     }
     if let Some(schedule) = &budget.schedule
         && !schedule_fine(schedule)
     {
-        faults.add("schedule", format!("`{schedule}` is no schedule: five cron fields in UTC, or @hourly, @daily, @weekly, @monthly, @yearly"));
+        faults.add(
+            "schedule",
+            format!(
+                "`{schedule}` is no schedule: five cron fields in UTC, or @hourly, @daily, @weekly, @monthly, @yearly"
+            ),
+        );
     }
     if let Some(Err(error)) = budget.duration.as_deref().map(seconds) {
         faults.add("duration", error.to_string());
@@ -314,8 +233,6 @@ fn schedule_fine(schedule: &str) -> bool {
     let fields: Vec<&str> = schedule.split_whitespace().collect();
     fields.len() == 5
         && fields.iter().all(|field| {
-            field
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'*' | b'/' | b',' | b'-' | b'?'))
+            field.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'*' | b'/' | b',' | b'-' | b'?'))
         })
 }

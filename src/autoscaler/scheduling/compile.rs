@@ -59,24 +59,14 @@ impl<'a> Compiled<'a> {
         let mut cells = Cells::new(topology_keys(problem, &groups));
         let mut shapes = Shapes::new(problem, &groups, &mut cells);
         let found = std::mem::take(&mut shapes.shapes);
-        shapes.shapes = drop_dominated(
-            found,
-            &shapes.variants,
-            &shapes.pool_limits,
-            &shapes.accept_sets,
-            shapes.dimensions.len(),
-        );
+        shapes.shapes =
+            drop_dominated(found, &shapes.variants, &shapes.pool_limits, &shapes.accept_sets, shapes.dimensions.len());
         let nodes = Nodes::new(problem, &groups, &rules, &shapes, &mut cells);
         let terms = DomainTerms::new(problem, &groups, &cells);
         let sizes = groups
             .groups
             .iter()
-            .map(|group| {
-                vector(
-                    &shapes.dimensions,
-                    &problem.cluster.spec(group.spec).requests,
-                )
-            })
+            .map(|group| vector(&shapes.dimensions, &problem.cluster.spec(group.spec).requests))
             .collect();
         let mut compiled = Self {
             problem,
@@ -105,9 +95,7 @@ impl<'a> Compiled<'a> {
     /// Whether a group asks for a resource that was left out for there being too many.
     pub fn asks_too_much(&self, group: usize) -> bool {
         let requests = &self.groups.spec(self.problem.cluster, group).requests;
-        requests
-            .iter()
-            .any(|(id, amount)| amount > 0 && !self.shapes.dimensions.contains(&id))
+        requests.iter().any(|(id, amount)| amount > 0 && !self.shapes.dimensions.contains(&id))
     }
 
     fn reach(&mut self, group: usize) -> Reach {
@@ -140,11 +128,7 @@ impl<'a> Compiled<'a> {
                 .map(|d| size[d] as f64 / shape.capacity[d] as f64)
                 .fold(0.0, f64::max);
             let cost = share * shape.price.dollars();
-            match reach
-                .cost
-                .iter_mut()
-                .find(|(known, cell, _)| *known == weight && *cell == shape.cell)
-            {
+            match reach.cost.iter_mut().find(|(known, cell, _)| *known == weight && *cell == shape.cell) {
                 Some((_, _, least)) => *least = least.min(cost),
                 None => reach.cost.push((weight, shape.cell, cost)),
             }
@@ -167,9 +151,7 @@ impl<'a> Compiled<'a> {
             }
         }
         let cells = u16::try_from(self.cells.values.len()).unwrap_or(u16::MAX);
-        reach.counted = (0..cells)
-            .filter(|cell| counted.contains(usize::from(*cell)))
-            .collect();
+        reach.counted = (0..cells).filter(|cell| counted.contains(usize::from(*cell))).collect();
         reach
     }
 
@@ -178,9 +160,7 @@ impl<'a> Compiled<'a> {
         let mut demand = Demand::new();
         let mut choices = Vec::new();
         let terms = std::mem::take(&mut self.terms);
-        let reaches: Vec<Reach> = (0..self.groups.groups.len())
-            .map(|group| self.reach(group))
-            .collect();
+        let reaches: Vec<Reach> = (0..self.groups.groups.len()).map(|group| self.reach(group)).collect();
         let mut dealer = Dealer::new(self.problem, &self.groups, &self.cells, &terms);
         for (group, reach) in reaches.into_iter().enumerate() {
             let count = u32::try_from(self.groups.groups[group].pods.len()).unwrap_or(u32::MAX);
@@ -201,25 +181,12 @@ impl<'a> Compiled<'a> {
                 }
             }
             cells.sort_by_key(|(cell, _, _)| *cell);
-            let weight = reach
-                .cost
-                .iter()
-                .map(|(_, _, cost)| *cost)
-                .fold(f64::INFINITY, f64::min);
+            let weight = reach.cost.iter().map(|(_, _, cost)| *cost).fold(f64::INFINITY, f64::min);
             let weight = if weight.is_finite() { weight } else { 0.0 };
-            choices.push(Choice {
-                group,
-                cells,
-                counted: reach.counted,
-                weight,
-            });
+            choices.push(Choice { group, cells, counted: reach.counted, weight });
         }
         let (dealt, left) = dealer.deal(&self.groups, choices);
-        demand.extend(
-            dealt
-                .into_iter()
-                .map(|Dealt { group, cell, count }| (group, Some(cell), count)),
-        );
+        demand.extend(dealt.into_iter().map(|Dealt { group, cell, count }| (group, Some(cell), count)));
         self.terms = terms;
         (demand, left)
     }
@@ -231,10 +198,7 @@ impl<'a> Compiled<'a> {
         let mut items: Vec<Item> = Vec::new();
         let mut base_class = Vec::new();
         for part in self.with_companions(demand) {
-            let key = (
-                self.shapes.class_of_group[part.group],
-                self.tier[part.group],
-            );
+            let key = (self.shapes.class_of_group[part.group], self.tier[part.group]);
             let next = u32::try_from(refined.len()).unwrap_or(u32::MAX);
             let class = *refined.entry(key).or_insert(next);
             if class == next {
@@ -249,35 +213,24 @@ impl<'a> Compiled<'a> {
             host_terms: self.rules.terms.clone(),
             cells: self.cells.values.len().max(1),
             pool_limits: self.shapes.pool_limits.clone(),
-            pool_of_variant: self
-                .shapes
-                .variants
-                .iter()
-                .map(|variant| variant.pool)
-                .collect(),
+            pool_of_variant: self.shapes.variants.iter().map(|variant| variant.pool).collect(),
             ..Model::default()
         };
         let mut translated: FastMap<(u32, i32), (u32, bool)> = FastMap::default();
         for shape in &self.shapes.shapes {
             let weight = self.pool_weight(shape);
-            let (accepts, useful) =
-                *translated
-                    .entry((shape.accepts, weight))
-                    .or_insert_with(|| {
-                        let old = &self.shapes.accept_sets[shape.accepts as usize];
-                        let mut set = BitSet::default();
-                        for ((class, tier), new) in &refined {
-                            if *tier == Some(weight) && old.contains(*class as usize) {
-                                set.insert(*new as usize);
-                            }
-                        }
-                        (sets.id(&set), !set.is_empty())
-                    });
+            let (accepts, useful) = *translated.entry((shape.accepts, weight)).or_insert_with(|| {
+                let old = &self.shapes.accept_sets[shape.accepts as usize];
+                let mut set = BitSet::default();
+                for ((class, tier), new) in &refined {
+                    if *tier == Some(weight) && old.contains(*class as usize) {
+                        set.insert(*new as usize);
+                    }
+                }
+                (sets.id(&set), !set.is_empty())
+            });
             if useful {
-                model.shapes.push(Shape {
-                    accepts,
-                    ..shape.clone()
-                });
+                model.shapes.push(Shape { accepts, ..shape.clone() });
             }
         }
         if model.pool_limits.iter().any(Option::is_some) {
@@ -287,8 +240,7 @@ impl<'a> Compiled<'a> {
                 .iter()
                 .map(|shape| {
                     let pool = model.pool_of_variant[shape.variant as usize];
-                    self.shapes
-                        .limit_use(pool, &catalogue.types[shape.instance_type as usize])
+                    self.shapes.limit_use(pool, &catalogue.types[shape.instance_type as usize])
                 })
                 .collect();
         }
@@ -308,10 +260,7 @@ impl<'a> Compiled<'a> {
                         known.matches += rule.matches * pods;
                         known.carries |= rule.carries;
                     }
-                    None => rules.push(HostRule {
-                        matches: rule.matches * pods,
-                        ..*rule
-                    }),
+                    None => rules.push(HostRule { matches: rule.matches * pods, ..*rule }),
                 }
             }
         };
@@ -331,11 +280,7 @@ impl<'a> Compiled<'a> {
             class,
             cell: part.cell,
             count: part.count,
-            per_node: if alone {
-                u32::try_from(replicas.div_ceil(2)).unwrap_or(u32::MAX)
-            } else {
-                u32::MAX
-            },
+            per_node: if alone { u32::try_from(replicas.div_ceil(2)).unwrap_or(u32::MAX) } else { u32::MAX },
             rules: rules.into(),
             value: 0.0,
             bucket: 0,
@@ -375,29 +320,21 @@ impl<'a> Compiled<'a> {
         let wanted = &self.rules.beside[group];
         let runs = |selector: &u32| {
             self.rules.counting_term(*selector).is_some_and(|term| {
-                self.nodes.rooms.iter().any(|room| {
-                    room.host
-                        .iter()
-                        .any(|(known, matching, _)| *known == term && *matching > 0)
-                })
+                self.nodes
+                    .rooms
+                    .iter()
+                    .any(|room| room.host.iter().any(|(known, matching, _)| *known == term && *matching > 0))
             })
         };
         if wanted.iter().any(runs) {
-            parts[at].beside = wanted
-                .iter()
-                .filter_map(|selector| self.rules.counting_term(*selector))
-                .collect();
+            parts[at].beside = wanted.iter().filter_map(|selector| self.rules.counting_term(*selector)).collect();
             return;
         }
-        let own = wanted
-            .iter()
-            .all(|selector| self.groups.matches(*selector, identity));
+        let own = wanted.iter().all(|selector| self.groups.matches(*selector, identity));
         if own {
             // The first goes anywhere, the others to it: one item of as many as fit on one node.
-            let together = self
-                .reach
-                .get(&(self.shapes.class_of_group[group], self.sizes[group]))
-                .map_or(0, |r| r.most_together);
+            let together =
+                self.reach.get(&(self.shapes.class_of_group[group], self.sizes[group])).map_or(0, |r| r.most_together);
             parts[at].pods_each = parts[at].count.min(together).max(1);
             parts[at].count = 1;
             return;
@@ -408,19 +345,11 @@ impl<'a> Compiled<'a> {
                 && parts[*other].count > 0
                 && parts[*other].companions.is_empty()
                 && self.rules.beside[parts[*other].group].is_empty()
-                && (parts[*other].cell == parts[at].cell
-                    || parts[at].cell.is_none()
-                    || parts[*other].cell.is_none())
-                && wanted.iter().all(|s| {
-                    self.groups
-                        .matches(*s, self.groups.groups[parts[*other].group].identity)
-                })
+                && (parts[*other].cell == parts[at].cell || parts[at].cell.is_none() || parts[*other].cell.is_none())
+                && wanted.iter().all(|s| self.groups.matches(*s, self.groups.groups[parts[*other].group].identity))
         });
         let Some(host) = host else {
-            parts[at].beside = wanted
-                .iter()
-                .filter_map(|selector| self.rules.counting_term(*selector))
-                .collect();
+            parts[at].beside = wanted.iter().filter_map(|selector| self.rules.counting_term(*selector)).collect();
             return;
         };
         let (hosts, guests) = (parts[host].count, parts[at].count);
@@ -449,11 +378,7 @@ impl<'a> Compiled<'a> {
         for bin in &packing.bins {
             let pool = model.pool_of_variant[model.shapes[bin.shape as usize].variant as usize];
             if let Some(limit) = &mut self.shapes.pool_limits[pool as usize] {
-                for (left, need) in limit
-                    .left
-                    .iter_mut()
-                    .zip(&model.limit_use[bin.shape as usize])
-                {
+                for (left, need) in limit.left.iter_mut().zip(&model.limit_use[bin.shape as usize]) {
                     *left -= need;
                 }
             }
@@ -463,11 +388,7 @@ impl<'a> Compiled<'a> {
     /// Moves a group on to the pools of the next lower weight; `false` when there are none.
     pub fn lower_tier(&mut self, group: usize) -> bool {
         let reach = self.reach(group);
-        let next = reach
-            .weights
-            .iter()
-            .copied()
-            .find(|weight| Some(*weight) < self.tier[group]);
+        let next = reach.weights.iter().copied().find(|weight| Some(*weight) < self.tier[group]);
         if next.is_some() {
             self.tier[group] = next;
         }

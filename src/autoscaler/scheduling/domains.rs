@@ -55,28 +55,15 @@ pub fn topology_keys(problem: &Problem<'_>, groups: &Groups) -> Vec<Symbol> {
     let mut keys = Vec::new();
     for group in &groups.groups {
         let spec = cluster.spec(group.spec);
-        keys.extend(
-            spec.spreads
-                .iter()
-                .filter(|spread| spread.required)
-                .map(|spread| spread.topology_key),
-        );
-        keys.extend(
-            spec.affinity
-                .iter()
-                .chain(&spec.anti_affinity)
-                .map(|term| term.topology_key),
-        );
+        keys.extend(spec.spreads.iter().filter(|spread| spread.required).map(|spread| spread.topology_key));
+        keys.extend(spec.affinity.iter().chain(&spec.anti_affinity).map(|term| term.topology_key));
     }
     for pod in groups.identity_of_pod.keys() {
         let spec = cluster.spec(cluster.pods[*pod as usize].spec);
         for term in &spec.anti_affinity {
-            let concerns = groups.selector_id(&term.selector).is_some_and(|selector| {
-                groups
-                    .groups
-                    .iter()
-                    .any(|group| groups.matches(selector, group.identity))
-            });
+            let concerns = groups
+                .selector_id(&term.selector)
+                .is_some_and(|selector| groups.groups.iter().any(|group| groups.matches(selector, group.identity)));
             if concerns {
                 keys.push(term.topology_key);
             }
@@ -94,12 +81,7 @@ impl DomainTerms {
         let cluster = problem.cluster;
         let mut all = Self::default();
         for group in &groups.groups {
-            let carried = all.read(
-                groups,
-                cells,
-                cluster.spec(group.spec),
-                cluster.names.known.hostname,
-            );
+            let carried = all.read(groups, cells, cluster.spec(group.spec), cluster.names.known.hostname);
             all.carried.push(carried);
         }
         let mut by_selector: FastMap<u32, Vec<u32>> = FastMap::default();
@@ -108,54 +90,24 @@ impl DomainTerms {
         }
         for group in &groups.groups {
             let selectors = groups.matched[group.identity as usize].iter();
-            all.matched.push(
-                selectors
-                    .filter_map(|selector| by_selector.get(selector))
-                    .flatten()
-                    .copied()
-                    .collect(),
-            );
+            all.matched.push(selectors.filter_map(|selector| by_selector.get(selector)).flatten().copied().collect());
         }
         all
     }
 
-    fn read(
-        &mut self,
-        groups: &Groups,
-        cells: &Cells,
-        spec: &PodSpec,
-        hostname: Symbol,
-    ) -> Vec<u32> {
-        let spreads = spec
-            .spreads
-            .iter()
-            .filter(|spread| spread.required)
-            .map(|spread| {
-                let rule = DomainRule::Spread {
-                    max_skew: spread.max_skew,
-                    min_domains: spread.min_domains,
-                };
-                (spread.topology_key, &spread.selector, rule)
-            });
-        let near = spec
-            .affinity
-            .iter()
-            .map(|term| (term.topology_key, &term.selector, DomainRule::Near));
+    fn read(&mut self, groups: &Groups, cells: &Cells, spec: &PodSpec, hostname: Symbol) -> Vec<u32> {
+        let spreads = spec.spreads.iter().filter(|spread| spread.required).map(|spread| {
+            let rule = DomainRule::Spread { max_skew: spread.max_skew, min_domains: spread.min_domains };
+            (spread.topology_key, &spread.selector, rule)
+        });
+        let near = spec.affinity.iter().map(|term| (term.topology_key, &term.selector, DomainRule::Near));
         // Pods of one host are in one domain of every other key as well.
         let on_host = spec
             .affinity
             .iter()
             .filter(|term| term.topology_key == hostname)
-            .flat_map(|term| {
-                cells
-                    .keys
-                    .iter()
-                    .map(move |key| (*key, &term.selector, DomainRule::Near))
-            });
-        let far = spec
-            .anti_affinity
-            .iter()
-            .map(|term| (term.topology_key, &term.selector, DomainRule::Far));
+            .flat_map(|term| cells.keys.iter().map(move |key| (*key, &term.selector, DomainRule::Near)));
+        let far = spec.anti_affinity.iter().map(|term| (term.topology_key, &term.selector, DomainRule::Far));
         let mut carried = Vec::new();
         for (key, selector, rule) in spreads.chain(near).chain(on_host).chain(far) {
             let Ok(key) = cells.keys.binary_search(&key) else {
@@ -164,11 +116,7 @@ impl DomainTerms {
             let Some(selector) = groups.selector_id(selector) else {
                 continue;
             };
-            let term = DomainTerm {
-                key,
-                selector,
-                rule,
-            };
+            let term = DomainTerm { key, selector, rule };
             let next = u32::try_from(self.terms.len()).unwrap_or(u32::MAX);
             let id = *self.ids.entry(term).or_insert(next);
             if id == next {
@@ -228,12 +176,7 @@ pub struct Dealer<'a> {
 
 impl<'a> Dealer<'a> {
     /// Counts what runs already.
-    pub fn new(
-        problem: &Problem<'_>,
-        groups: &Groups,
-        cells: &'a Cells,
-        terms: &'a DomainTerms,
-    ) -> Self {
+    pub fn new(problem: &Problem<'_>, groups: &Groups, cells: &'a Cells, terms: &'a DomainTerms) -> Self {
         let mut domains: Vec<FastMap<Symbol, u32>> = vec![FastMap::default(); cells.keys.len()];
         let mut domain = vec![Vec::new(); cells.keys.len()];
         for values in &cells.values {
@@ -260,25 +203,13 @@ impl<'a> Dealer<'a> {
     /// Whether a group has to be dealt out: it takes part in a term, or running pods keep it away from somewhere.
     pub fn concerns(&self, groups: &Groups, group: usize) -> bool {
         let identity = groups.groups[group].identity;
-        self.terms.concern(group)
-            || self
-                .forbidden
-                .iter()
-                .any(|(_, _, selector)| groups.matches(*selector, identity))
+        self.terms.concern(group) || self.forbidden.iter().any(|(_, _, selector)| groups.matches(*selector, identity))
     }
 
-    fn count_running(
-        &mut self,
-        problem: &Problem<'_>,
-        groups: &Groups,
-        domains: &[FastMap<Symbol, u32>],
-    ) {
+    fn count_running(&mut self, problem: &Problem<'_>, groups: &Groups, domains: &[FastMap<Symbol, u32>]) {
         let cluster = problem.cluster;
-        let mut pods: Vec<(u32, u32)> = groups
-            .identity_of_pod
-            .iter()
-            .map(|(pod, identity)| (*pod, *identity))
-            .collect();
+        let mut pods: Vec<(u32, u32)> =
+            groups.identity_of_pod.iter().map(|(pod, identity)| (*pod, *identity)).collect();
         pods.sort_unstable();
         for (pod, identity) in pods {
             let entry = &cluster.pods[pod as usize];
@@ -288,8 +219,7 @@ impl<'a> Dealer<'a> {
             }
             let node_labels = &cluster.nodes[node as usize].labels;
             let domain_at = |key: usize| {
-                label(node_labels, self.cells.keys[key])
-                    .and_then(|value| domains[key].get(&value).copied())
+                label(node_labels, self.cells.keys[key]).and_then(|value| domains[key].get(&value).copied())
             };
             for (at, term) in self.terms.terms.iter().enumerate() {
                 if groups.matches(term.selector, identity) {
@@ -303,9 +233,7 @@ impl<'a> Dealer<'a> {
                 let Ok(key) = self.cells.keys.binary_search(&term.topology_key) else {
                     continue;
                 };
-                if let (Some(domain), Some(selector)) =
-                    (domain_at(key), groups.selector_id(&term.selector))
-                {
+                if let (Some(domain), Some(selector)) = (domain_at(key), groups.selector_id(&term.selector)) {
                     self.forbidden.push((key, domain, selector));
                 }
             }
@@ -315,22 +243,14 @@ impl<'a> Dealer<'a> {
     }
 
     /// Deals out all groups that take part in terms; what cannot go anywhere is returned with its group.
-    pub fn deal(
-        &mut self,
-        groups: &Groups,
-        mut choices: Vec<Choice>,
-    ) -> (Vec<Dealt>, Vec<(usize, u32)>) {
+    pub fn deal(&mut self, groups: &Groups, mut choices: Vec<Choice>) -> (Vec<Dealt>, Vec<(usize, u32)>) {
         let spreads = |group: usize| {
-            self.terms.carried[group].iter().any(|term| {
-                matches!(
-                    self.terms.terms[*term as usize].rule,
-                    DomainRule::Spread { .. }
-                )
-            })
+            self.terms.carried[group]
+                .iter()
+                .any(|term| matches!(self.terms.terms[*term as usize].rule, DomainRule::Spread { .. }))
         };
         // Those with the least choice first; those that keep level with others last.
-        choices
-            .sort_by_cached_key(|choice| (spreads(choice.group), choice.cells.len(), choice.group));
+        choices.sort_by_cached_key(|choice| (spreads(choice.group), choice.cells.len(), choice.group));
         let mut dealt = Vec::new();
         let mut waiting: Vec<(Choice, u32)> = Vec::new();
         for choice in choices {
@@ -350,22 +270,10 @@ impl<'a> Dealer<'a> {
                 break;
             }
         }
-        (
-            dealt,
-            waiting
-                .into_iter()
-                .map(|(choice, left)| (choice.group, left))
-                .collect(),
-        )
+        (dealt, waiting.into_iter().map(|(choice, left)| (choice.group, left)).collect())
     }
 
-    fn deal_group(
-        &mut self,
-        groups: &Groups,
-        choice: &mut Choice,
-        count: u32,
-        dealt: &mut Vec<Dealt>,
-    ) -> u32 {
+    fn deal_group(&mut self, groups: &Groups, choice: &mut Choice, count: u32, dealt: &mut Vec<Dealt>) -> u32 {
         let mut sums: Vec<u32> = vec![0; choice.cells.len()];
         let mut placed = 0;
         while placed < count {
@@ -379,11 +287,7 @@ impl<'a> Dealer<'a> {
         }
         for (sum, (cell, _, _)) in sums.into_iter().zip(&choice.cells) {
             if sum > 0 {
-                dealt.push(Dealt {
-                    group: choice.group,
-                    cell: *cell,
-                    count: sum,
-                });
+                dealt.push(Dealt { group: choice.group, cell: *cell, count: sum });
             }
         }
         placed
@@ -392,16 +296,12 @@ impl<'a> Dealer<'a> {
     fn put(&mut self, group: usize, cell: u16, weight: f64) {
         for &term in &self.terms.matched[group] {
             self.anywhere[term as usize] += 1;
-            if let Some(domain) =
-                self.domain[self.terms.terms[term as usize].key][usize::from(cell)]
-            {
+            if let Some(domain) = self.domain[self.terms.terms[term as usize].key][usize::from(cell)] {
                 self.matching[term as usize][domain as usize] += 1;
             }
         }
         for &term in &self.terms.carried[group] {
-            if let Some(domain) =
-                self.domain[self.terms.terms[term as usize].key][usize::from(cell)]
-            {
+            if let Some(domain) = self.domain[self.terms.terms[term as usize].key][usize::from(cell)] {
                 self.carrying[term as usize][domain as usize] += 1;
             }
         }
@@ -420,15 +320,12 @@ impl<'a> Dealer<'a> {
             let crowd: u32 = self.terms.matched[choice.group]
                 .iter()
                 .filter_map(|term| {
-                    let domain =
-                        self.domain[self.terms.terms[*term as usize].key][usize::from(*cell)]?;
+                    let domain = self.domain[self.terms.terms[*term as usize].key][usize::from(*cell)]?;
                     Some(self.matching[*term as usize][domain as usize])
                 })
                 .sum();
             let rank = (strict, cost, crowd, self.load[usize::from(*cell)]);
-            let better = best
-                .as_ref()
-                .is_none_or(|(_, held)| compare(&rank, held).is_lt());
+            let better = best.as_ref().is_none_or(|(_, held)| compare(&rank, held).is_lt());
             if better {
                 best = Some((at, rank));
             }
@@ -440,8 +337,7 @@ impl<'a> Dealer<'a> {
         let group = choice.group;
         let identity = groups.groups[group].identity;
         let blocked = self.forbidden.iter().any(|(key, domain, selector)| {
-            self.domain[*key][usize::from(cell)] == Some(*domain)
-                && groups.matches(*selector, identity)
+            self.domain[*key][usize::from(cell)] == Some(*domain) && groups.matches(*selector, identity)
         });
         if blocked {
             return false;
@@ -455,10 +351,7 @@ impl<'a> Dealer<'a> {
             };
             let here = self.matching[*at as usize][domain as usize];
             match term.rule {
-                DomainRule::Spread {
-                    max_skew,
-                    min_domains,
-                } => {
+                DomainRule::Spread { max_skew, min_domains } => {
                     let least = self.least(*at, &choice.counted, min_domains);
                     i64::from(here) + i64::from(own) - i64::from(least) <= i64::from(max_skew)
                 }
@@ -480,11 +373,7 @@ impl<'a> Dealer<'a> {
     fn others_stay_level(&self, choice: &Choice, cell: u16) -> bool {
         self.terms.matched[choice.group].iter().all(|at| {
             let term = &self.terms.terms[*at as usize];
-            let DomainRule::Spread {
-                max_skew,
-                min_domains,
-            } = term.rule
-            else {
+            let DomainRule::Spread { max_skew, min_domains } = term.rule else {
                 return true;
             };
             let Some(domain) = self.domain[term.key][usize::from(cell)] else {
@@ -514,17 +403,10 @@ impl<'a> Dealer<'a> {
                 seen |= 1_u64.checked_shl(domain).unwrap_or(0);
             }
         }
-        if many < min_domains || least == u32::MAX {
-            0
-        } else {
-            least
-        }
+        if many < min_domains || least == u32::MAX { 0 } else { least }
     }
 }
 
 fn compare(a: &(u8, f64, u32, f64), b: &(u8, f64, u32, f64)) -> std::cmp::Ordering {
-    a.0.cmp(&b.0)
-        .then(a.1.total_cmp(&b.1))
-        .then(a.2.cmp(&b.2))
-        .then(a.3.total_cmp(&b.3))
+    a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)).then(a.2.cmp(&b.2)).then(a.3.total_cmp(&b.3))
 }

@@ -11,19 +11,10 @@ use super::vector::{MAX_DIMENSIONS, subtract};
 pub type Placed = Vec<(usize, u32, u32)>;
 
 /// Fills the running nodes one after the other and takes what fits from the supply.
-pub fn fill_existing(
-    compiled: &mut Compiled<'_>,
-    model: &Model,
-    supply: &mut Supply,
-    filler: &mut Filler,
-) -> Placed {
+pub fn fill_existing(compiled: &mut Compiled<'_>, model: &Model, supply: &mut Supply, filler: &mut Filler) -> Placed {
     let mut placed = Placed::new();
     // Pods that must be beside others may only find them after a first pass.
-    let passes = if model.items.iter().any(|item| !item.beside.is_empty()) {
-        3
-    } else {
-        1
-    };
+    let passes = if model.items.iter().any(|item| !item.beside.is_empty()) { 3 } else { 1 };
     let mut random = Random::new(0);
     for _ in 0..passes {
         for at in 0..compiled.nodes.rooms.len() {
@@ -33,8 +24,7 @@ pub fn fill_existing(
             let room = &compiled.nodes.rooms[at];
             let accepted = &compiled.nodes.accept_sets[room.accepts as usize];
             let accepts = |class: u32, cell: Option<u16>| {
-                cell.is_none_or(|cell| cell == room.cell)
-                    && accepted[model.base_class[class as usize] as usize]
+                cell.is_none_or(|cell| cell == room.cell) && accepted[model.base_class[class as usize] as usize]
             };
             let used = super::vector::ZERO;
             let before: Vec<(u32, u32)> = placed
@@ -62,8 +52,7 @@ pub fn fill_existing(
                 supply.take(model, *item, *count);
                 placed.push((at, *item, *count));
                 for rule in &model.items[*item as usize].rules {
-                    let (matching, carrying) =
-                        (rule.matches * count, u32::from(rule.carries) * count);
+                    let (matching, carrying) = (rule.matches * count, u32::from(rule.carries) * count);
                     match room.host.iter_mut().find(|(term, _, _)| *term == rule.term) {
                         Some((_, m, c)) => {
                             *m += matching;

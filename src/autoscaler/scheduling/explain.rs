@@ -26,26 +26,14 @@ pub fn explain(compiled: &Compiled<'_>, group: usize) -> String {
     let reasons: Vec<String> = cluster
         .pools
         .iter()
-        .map(|pool| {
-            format!(
-                "pool `{}`: {}",
-                cluster.names.text(pool.name),
-                at_pool(compiled, spec, pool)
-            )
-        })
+        .map(|pool| format!("pool `{}`: {}", cluster.names.text(pool.name), at_pool(compiled, spec, pool)))
         .collect();
     reasons.join("; ")
 }
 
 fn terms_or_limits(compiled: &Compiled<'_>, spec: &PodSpec) -> String {
     let mut causes = Vec::new();
-    if compiled
-        .shapes
-        .pool_limits
-        .iter()
-        .flatten()
-        .any(|limit| limit.left.iter().any(|left| *left < i64::MAX))
-    {
+    if compiled.shapes.pool_limits.iter().flatten().any(|limit| limit.left.iter().any(|left| *left < i64::MAX)) {
         causes.push("the limits of its pools are reached");
     }
     if !spec.affinity.is_empty() {
@@ -60,10 +48,7 @@ fn terms_or_limits(compiled: &Compiled<'_>, spec: &PodSpec) -> String {
     if causes.is_empty() {
         causes.push("other pods must stay apart from it wherever it could go");
     }
-    format!(
-        "a node for it could be bought, but {}",
-        causes.join(", or ")
-    )
+    format!("a node for it could be bought, but {}", causes.join(", or "))
 }
 
 fn at_pool(compiled: &Compiled<'_>, spec: &PodSpec, pool: &Pool) -> String {
@@ -74,25 +59,15 @@ fn at_pool(compiled: &Compiled<'_>, spec: &PodSpec, pool: &Pool) -> String {
             .taints
             .iter()
             .filter(|taint| taint.effect != Effect::PreferNoSchedule)
-            .find(|taint| {
-                !spec
-                    .tolerations
-                    .iter()
-                    .any(|toleration| toleration.tolerates(&names.strings, taint))
-            });
-        return taint.map_or_else(String::new, |taint| {
-            format!("it does not tolerate the taint `{}`", names.text(taint.key))
-        });
+            .find(|taint| !spec.tolerations.iter().any(|toleration| toleration.tolerates(&names.strings, taint)));
+        return taint
+            .map_or_else(String::new, |taint| format!("it does not tolerate the taint `{}`", names.text(taint.key)));
     }
     let mut nearest: Option<(usize, String)> = None;
     let mut missing_key: Option<Symbol> = None;
     let mut any_type = false;
     for instance_type in &cluster.catalogue.types {
-        for offering in instance_type
-            .offerings
-            .iter()
-            .filter(|offering| offering.available)
-        {
+        for offering in instance_type.offerings.iter().filter(|offering| offering.available) {
             let label_of = |key: Symbol| {
                 if key == names.known.node_pool {
                     Some(pool.name)
@@ -101,23 +76,14 @@ fn at_pool(compiled: &Compiled<'_>, spec: &PodSpec, pool: &Pool) -> String {
                 }
             };
             let decided = |key: Symbol| cluster.catalogue.decides(names, key);
-            if pool
-                .requirements
-                .iter()
-                .any(|(key, set)| decided(key) && !set.allows(&names.strings, label_of(key)))
-            {
+            if pool.requirements.iter().any(|(key, set)| decided(key) && !set.allows(&names.strings, label_of(key))) {
                 continue;
             }
             any_type = true;
-            let failing = spec
-                .node_terms
-                .iter()
-                .map(|term| term.first_failure(&names.strings, label_of))
-                .collect::<Vec<_>>();
-            if let Some(Some(key)) = failing
-                .iter()
-                .find(|failure| failure.is_some())
-                .filter(|_| failing.iter().all(Option::is_some))
+            let failing =
+                spec.node_terms.iter().map(|term| term.first_failure(&names.strings, label_of)).collect::<Vec<_>>();
+            if let Some(Some(key)) =
+                failing.iter().find(|failure| failure.is_some()).filter(|_| failing.iter().all(Option::is_some))
             {
                 missing_key = missing_key.or(Some(*key));
                 continue;
@@ -128,11 +94,7 @@ fn at_pool(compiled: &Compiled<'_>, spec: &PodSpec, pool: &Pool) -> String {
                 .filter(|(id, amount)| *amount > instance_type.allocatable.get(*id))
                 .map(|(id, amount)| {
                     let has = show_amount(id, instance_type.allocatable.get(id));
-                    format!(
-                        "{} of `{}` (has {has})",
-                        show_amount(id, amount),
-                        names.resources.name(id)
-                    )
+                    format!("{} of `{}` (has {has})", show_amount(id, amount), names.resources.name(id))
                 })
                 .collect();
             let text = if short.is_empty() {
@@ -147,13 +109,8 @@ fn at_pool(compiled: &Compiled<'_>, spec: &PodSpec, pool: &Pool) -> String {
                     short.join(" and ")
                 )
             };
-            let size = instance_type
-                .allocatable
-                .iter()
-                .map(|(_, amount)| i128::from(amount))
-                .sum::<i128>();
-            let rank =
-                short.len() * 1_000_000 - usize::try_from(size >> 30).unwrap_or(0).min(999_999);
+            let size = instance_type.allocatable.iter().map(|(_, amount)| i128::from(amount)).sum::<i128>();
+            let rank = short.len() * 1_000_000 - usize::try_from(size >> 30).unwrap_or(0).min(999_999);
             if nearest.as_ref().is_none_or(|(least, _)| rank < *least) {
                 nearest = Some((rank, text));
             }
@@ -161,13 +118,8 @@ fn at_pool(compiled: &Compiled<'_>, spec: &PodSpec, pool: &Pool) -> String {
     }
     match (nearest, missing_key, any_type) {
         (Some((_, text)), _, _) => text,
-        (None, Some(key), _) => format!(
-            "none of its nodes has the `{}` that the pod requires",
-            names.text(key)
-        ),
+        (None, Some(key), _) => format!("none of its nodes has the `{}` that the pod requires", names.text(key)),
         (None, None, true) => "none of its nodes suits the pod".to_owned(),
-        (None, None, false) => {
-            "no instance type that can be had now meets its requirements".to_owned()
-        }
+        (None, None, false) => "no instance type that can be had now meets its requirements".to_owned(),
     }
 }

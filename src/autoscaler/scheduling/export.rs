@@ -14,10 +14,7 @@ use std::collections::BTreeMap;
 pub fn placement(problem: &Problem<'_>, solution: &Solution) -> BTreeMap<String, String> {
     let cluster = problem.cluster;
     let pod = |at: &u32| cluster.pods[*at as usize].name.to_string();
-    let new = solution
-        .nodes
-        .iter()
-        .flat_map(|node| node.pods.iter().map(move |at| (pod(at), node.name.clone())));
+    let new = solution.nodes.iter().flat_map(|node| node.pods.iter().map(move |at| (pod(at), node.name.clone())));
     let running = solution.existing.iter().flat_map(|(node, pods)| {
         let name = cluster.nodes[*node as usize].name.to_string();
         pods.iter().map(move |at| (pod(at), name.clone()))
@@ -28,11 +25,7 @@ pub fn placement(problem: &Problem<'_>, solution: &Solution) -> BTreeMap<String,
 /// The planned nodes as they would register: labels, taints, and what is allocatable once the daemons
 /// of the pool have taken theirs.
 pub fn nodes(problem: &Problem<'_>, solution: &Solution) -> Vec<Node> {
-    solution
-        .nodes
-        .iter()
-        .map(|node| node_object(problem, node))
-        .collect()
+    solution.nodes.iter().map(|node| node_object(problem, node)).collect()
 }
 
 /// The labels of a planned node.
@@ -42,21 +35,11 @@ pub fn node_labels(problem: &Problem<'_>, planned: &PlannedNode) -> BTreeMap<Str
     let instance_type = &cluster.catalogue.types[planned.instance_type as usize];
     let offering = &instance_type.offerings[planned.offering as usize];
     let mut labels: BTreeMap<String, String> = BTreeMap::new();
-    for (key, value) in planned
-        .labels
-        .iter()
-        .chain(&instance_type.labels)
-        .chain(&offering.labels)
-    {
-        labels
-            .entry(names.text(*key).to_owned())
-            .or_insert_with(|| names.text(*value).to_owned());
+    for (key, value) in planned.labels.iter().chain(&instance_type.labels).chain(&offering.labels) {
+        labels.entry(names.text(*key).to_owned()).or_insert_with(|| names.text(*value).to_owned());
     }
     labels.insert(keys::ZONE.to_owned(), names.text(offering.zone).to_owned());
-    labels.insert(
-        keys::CAPACITY_TYPE.to_owned(),
-        names.text(offering.capacity_type).to_owned(),
-    );
+    labels.insert(keys::CAPACITY_TYPE.to_owned(), names.text(offering.capacity_type).to_owned());
     labels.insert(keys::HOSTNAME.to_owned(), planned.name.clone());
     labels
 }
@@ -66,32 +49,17 @@ fn node_object(problem: &Problem<'_>, planned: &PlannedNode) -> Node {
     let names = &cluster.names;
     let pool = &cluster.pools[planned.pool as usize];
     let instance_type = &cluster.catalogue.types[planned.instance_type as usize];
-    let quantity = |id: ResourceId, amount: i64| {
-        Quantity(if id == CPU {
-            format!("{amount}m")
-        } else {
-            amount.to_string()
-        })
-    };
+    let quantity =
+        |id: ResourceId, amount: i64| Quantity(if id == CPU { format!("{amount}m") } else { amount.to_string() });
     let list = |amounts: &crate::autoscaler::state::resources::Amounts| {
-        amounts
-            .iter()
-            .map(|(id, amount)| (names.resources.name(id).to_owned(), quantity(id, amount)))
-            .collect()
+        amounts.iter().map(|(id, amount)| (names.resources.name(id).to_owned(), quantity(id, amount))).collect()
     };
     let mut allocatable = instance_type.allocatable.clone();
     let labels = node_labels(problem, planned);
     for daemon in &cluster.daemons {
         let spec = cluster.spec(daemon.spec);
-        let label_of = |key| {
-            labels
-                .get(names.text(key))
-                .and_then(|value| names.strings.find(value))
-        };
-        let runs = spec
-            .node_terms
-            .iter()
-            .any(|term| term.met_by(&names.strings, label_of))
+        let label_of = |key| labels.get(names.text(key)).and_then(|value| names.strings.find(value));
+        let runs = spec.node_terms.iter().any(|term| term.met_by(&names.strings, label_of))
             && super::variants::tolerates(names, spec, &pool.taints);
         if runs {
             for (id, amount) in spec.requests.iter() {
@@ -110,15 +78,8 @@ fn node_object(problem: &Problem<'_>, planned: &PlannedNode) -> Node {
         })
         .collect();
     Node {
-        metadata: ObjectMeta {
-            name: Some(planned.name.clone()),
-            labels: Some(labels),
-            ..ObjectMeta::default()
-        },
-        spec: Some(NodeSpec {
-            taints: Some(taints),
-            ..NodeSpec::default()
-        }),
+        metadata: ObjectMeta { name: Some(planned.name.clone()), labels: Some(labels), ..ObjectMeta::default() },
+        spec: Some(NodeSpec { taints: Some(taints), ..NodeSpec::default() }),
         status: Some(NodeStatus {
             allocatable: Some(list(&allocatable)),
             capacity: Some(list(&instance_type.capacity)),

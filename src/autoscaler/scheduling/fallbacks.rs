@@ -17,8 +17,7 @@ pub fn fallbacks(problem: &Problem<'_>, node: &PlannedNode, most: usize) -> Vec<
     let cluster = problem.cluster;
     let names = &cluster.names;
     let pool = &cluster.pools[node.pool as usize];
-    let planned =
-        &cluster.catalogue.types[node.instance_type as usize].offerings[node.offering as usize];
+    let planned = &cluster.catalogue.types[node.instance_type as usize].offerings[node.offering as usize];
     let specs = specs_of(problem, node);
     let mut asked = Amounts::default();
     for pod in &node.pods {
@@ -34,48 +33,33 @@ pub fn fallbacks(problem: &Problem<'_>, node: &PlannedNode, most: usize) -> Vec<
     let mut found: Vec<(Price, u32, u32)> = Vec::new();
     for (type_at, instance_type) in (0_u32..).zip(&cluster.catalogue.types) {
         for (offering_at, offering) in (0_u32..).zip(&instance_type.offerings) {
-            let same_place =
-                offering.zone == planned.zone && offering.capacity_type == planned.capacity_type;
+            let same_place = offering.zone == planned.zone && offering.capacity_type == planned.capacity_type;
             let chosen = (type_at, offering_at) == (node.instance_type, node.offering);
             if chosen || !offering.available || (bound && !same_place) {
                 continue;
             }
             let label_of = |key: Symbol| label_of(problem, node, instance_type, offering, key);
             let suits = pool.requirements.met_by(&names.strings, label_of)
-                && specs.iter().all(|spec| {
-                    spec.node_terms
-                        .iter()
-                        .any(|term| term.met_by(&names.strings, label_of))
-                });
+                && specs.iter().all(|spec| spec.node_terms.iter().any(|term| term.met_by(&names.strings, label_of)));
             if suits && has_room(problem, instance_type, &daemons, &asked, &label_of) {
                 found.push((offering.price, type_at, offering_at));
             }
         }
     }
     found.sort_unstable();
-    found
-        .into_iter()
-        .take(most)
-        .map(|(_, type_at, offering_at)| (type_at, offering_at))
-        .collect()
+    found.into_iter().take(most).map(|(_, type_at, offering_at)| (type_at, offering_at)).collect()
 }
 
 fn specs_of<'a>(problem: &Problem<'a>, node: &PlannedNode) -> Vec<&'a PodSpec> {
     let cluster = problem.cluster;
-    let mut specs: Vec<u32> = node
-        .pods
-        .iter()
-        .map(|pod| cluster.pods[*pod as usize].spec)
-        .collect();
+    let mut specs: Vec<u32> = node.pods.iter().map(|pod| cluster.pods[*pod as usize].spec).collect();
     specs.sort_unstable();
     specs.dedup();
     specs.into_iter().map(|spec| cluster.spec(spec)).collect()
 }
 
 fn has_terms(spec: &PodSpec) -> bool {
-    !spec.affinity.is_empty()
-        || !spec.anti_affinity.is_empty()
-        || spec.spreads.iter().any(|spread| spread.required)
+    !spec.affinity.is_empty() || !spec.anti_affinity.is_empty() || spec.spreads.iter().any(|spread| spread.required)
 }
 
 fn label_of(
@@ -96,10 +80,7 @@ fn has_room(
     label_of: &impl Fn(Symbol) -> Option<Symbol>,
 ) -> bool {
     let mut all = asked.clone();
-    for daemon in daemons
-        .iter()
-        .filter(|daemon| daemon_runs(&problem.cluster.names, daemon, label_of))
-    {
+    for daemon in daemons.iter().filter(|daemon| daemon_runs(&problem.cluster.names, daemon, label_of)) {
         all.add_all(&daemon.requests);
     }
     let names = &problem.cluster.names;

@@ -36,11 +36,7 @@ pub struct FillStyle {
 
 impl Default for FillStyle {
     fn default() -> Self {
-        Self {
-            noise: 0.0,
-            most_value: f64::INFINITY,
-            first: None,
-        }
+        Self { noise: 0.0, most_value: f64::INFINITY, first: None }
     }
 }
 
@@ -64,8 +60,7 @@ impl Candidates {
         let last = self.buckets.len() - 1;
         self.buckets.swap_remove(at);
         self.noise.swap_remove(at);
-        self.scaled
-            .copy_within(last * dims..(last + 1) * dims, at * dims);
+        self.scaled.copy_within(last * dims..(last + 1) * dims, at * dims);
         self.scaled.truncate(last * dims);
     }
 
@@ -186,11 +181,7 @@ impl Filler {
     /// How many more of an item the host rules allow, given `there` of it are on the node.
     fn rules_allow(&self, terms: &[HostTerm], item: &Item, there: u32) -> u32 {
         let mut most = item.per_node.saturating_sub(there);
-        if item
-            .beside
-            .iter()
-            .any(|term| self.matching[*term as usize] == 0)
-        {
+        if item.beside.iter().any(|term| self.matching[*term as usize] == 0) {
             return 0;
         }
         for rule in &item.rules {
@@ -200,11 +191,7 @@ impl Filler {
                 continue;
             }
             let left = limit.saturating_sub(self.matching[term]);
-            let unmatched = if self.matching[term] <= limit {
-                u32::MAX
-            } else {
-                0
-            };
+            let unmatched = if self.matching[term] <= limit { u32::MAX } else { 0 };
             let room = left.checked_div(rule.matches).unwrap_or(unmatched);
             most = most.min(room);
         }
@@ -219,10 +206,7 @@ impl Filler {
     /// Adds what fits from `supply` onto a node of this shape that holds `base`; the supply is left
     /// as it is. The result is in [`contents`](Self::contents), [`used`](Self::used) and
     /// [`value`](Self::value).
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "each is one aspect of the node, and all are needed at every step"
-    )]
+    #[expect(clippy::too_many_arguments, reason = "each is one aspect of the node, and all are needed at every step")]
     pub fn fill(
         &mut self,
         model: &Model,
@@ -257,17 +241,12 @@ impl Filler {
             let room = times(&shared.size, &free, dims);
             let left = supply.in_bucket(bucket) - self.bucket_taken[bucket as usize];
             let enough = self.value > 0.0 && self.value + 0.5 * shared.value > style.most_value;
-            let found = if room == 0 || left == 0 || enough {
-                None
-            } else {
-                self.choose(model, supply, bucket, base)
-            };
+            let found = if room == 0 || left == 0 || enough { None } else { self.choose(model, supply, bucket, base) };
             let Some((item, allowed)) = found else {
                 self.candidates.remove(at, dims);
                 continue;
             };
-            let by_value =
-                ((style.most_value - self.value) / shared.value.max(1e-12)).clamp(1.0, 1e9) as u32;
+            let by_value = ((style.most_value - self.value) / shared.value.max(1e-12)).clamp(1.0, 1e9) as u32;
             let count = allowed.min(room.div_ceil(4).max(1)).min(by_value.max(1));
             self.put(model, item, count);
             subtract(&mut free, &shared.size, count, dims);
@@ -296,27 +275,15 @@ impl Filler {
             if !fits(&shared.size, free, dims) || !accepts(shared.class, shared.cell) {
                 continue;
             }
-            self.candidates
-                .scaled
-                .extend((0..dims).map(|d| shared.size[d] as f64 * scale[d]));
-            let noise = if noise > 0.0 {
-                1.0 + noise * (random.unit() * 2.0 - 1.0)
-            } else {
-                1.0
-            };
+            self.candidates.scaled.extend((0..dims).map(|d| shared.size[d] as f64 * scale[d]));
+            let noise = if noise > 0.0 { 1.0 + noise * (random.unit() * 2.0 - 1.0) } else { 1.0 };
             self.candidates.buckets.push(bucket);
             self.candidates.noise.push(noise);
         }
     }
 
     /// An item of the bucket that the host rules allow, and how many of it.
-    fn choose(
-        &self,
-        model: &Model,
-        supply: &Supply,
-        bucket: u32,
-        base: &[(u32, u32)],
-    ) -> Option<(u32, u32)> {
+    fn choose(&self, model: &Model, supply: &Supply, bucket: u32, base: &[(u32, u32)]) -> Option<(u32, u32)> {
         for &item in supply.waiting(bucket) {
             let left = supply.remaining(item) - self.taken[item as usize];
             if left == 0 {
@@ -329,13 +296,9 @@ impl Filler {
             let before = if kind.per_node == u32::MAX {
                 0
             } else {
-                base.iter()
-                    .filter(|(other, _)| *other == item)
-                    .map(|(_, count)| *count)
-                    .sum()
+                base.iter().filter(|(other, _)| *other == item).map(|(_, count)| *count).sum()
             };
-            let allowed =
-                self.rules_allow(&model.host_terms, kind, self.taken[item as usize] + before);
+            let allowed = self.rules_allow(&model.host_terms, kind, self.taken[item as usize] + before);
             if allowed > 0 {
                 return Some((item, left.min(allowed)));
             }
@@ -355,37 +318,20 @@ impl Filler {
         scale: &[f64; MAX_DIMENSIONS],
         base: &[(u32, u32)],
     ) {
-        let carries = |item: &u32| {
-            model.items[*item as usize]
-                .rules
-                .iter()
-                .any(|r| r.term == term && r.carries && r.matches > 0)
-        };
+        let carries =
+            |item: &u32| model.items[*item as usize].rules.iter().any(|r| r.term == term && r.carries && r.matches > 0);
         let mut best: Option<(u32, f64)> = None;
         let dims = model.dimensions;
         for (at, bucket) in self.candidates.buckets.iter().enumerate() {
-            let Some(item) = supply
-                .waiting(*bucket)
-                .iter()
-                .copied()
-                .find(|item| carries(item))
-            else {
+            let Some(item) = supply.waiting(*bucket).iter().copied().find(|item| carries(item)) else {
                 continue;
             };
-            let before = base
-                .iter()
-                .filter(|(other, _)| *other == item)
-                .map(|(_, count)| *count)
-                .sum();
+            let before = base.iter().filter(|(other, _)| *other == item).map(|(_, count)| *count).sum();
             if self.rules_allow(&model.host_terms, &model.items[item as usize], before) == 0 {
                 continue;
             }
             let scaled = &self.candidates.scaled[at * dims..(at + 1) * dims];
-            let score = scaled
-                .iter()
-                .zip(open.iter())
-                .map(|(s, open)| s * (2.0 * open - s))
-                .sum::<f64>()
+            let score = scaled.iter().zip(open.iter()).map(|(s, open)| s * (2.0 * open - s)).sum::<f64>()
                 * self.candidates.noise[at];
             if best.is_none_or(|(_, most)| score > most) {
                 best = Some((item, score));

@@ -18,9 +18,7 @@ pub struct Dispenser {
 impl Dispenser {
     /// Starts with the first pod of every group.
     pub fn new(compiled: &Compiled<'_>) -> Self {
-        Self {
-            next: vec![0; compiled.groups.groups.len()],
-        }
+        Self { next: vec![0; compiled.groups.groups.len()] }
     }
 
     fn take(&mut self, compiled: &Compiled<'_>, group: usize, count: u32, into: &mut Vec<u32>) {
@@ -31,14 +29,7 @@ impl Dispenser {
         self.next[group] = until;
     }
 
-    fn take_item(
-        &mut self,
-        compiled: &Compiled<'_>,
-        model: &Model,
-        item: u32,
-        count: u32,
-        into: &mut Vec<u32>,
-    ) {
+    fn take_item(&mut self, compiled: &Compiled<'_>, model: &Model, item: u32, count: u32, into: &mut Vec<u32>) {
         let item = &model.items[item as usize];
         self.take(compiled, item.group as usize, item.pods_each * count, into);
         for (group, each) in &item.companions {
@@ -66,11 +57,7 @@ pub fn add_existing(
 ) {
     for (room, item, count) in placed {
         let node = compiled.nodes.rooms[*room].node;
-        let at = match solution
-            .existing
-            .iter()
-            .position(|(known, _)| *known == node)
-        {
+        let at = match solution.existing.iter().position(|(known, _)| *known == node) {
             Some(at) => at,
             None => {
                 solution.existing.push((node, Vec::new()));
@@ -141,9 +128,8 @@ impl ZoneChoice {
             if !offering.available || offering.price != shape.price {
                 continue;
             }
-            let label_of = |key: Symbol| {
-                label(&variant.labels, key).or_else(|| instance_type.label(names, offering, key))
-            };
+            let label_of =
+                |key: Symbol| label(&variant.labels, key).or_else(|| instance_type.label(names, offering, key));
             let same_cell = compiled
                 .cells
                 .keys
@@ -154,34 +140,22 @@ impl ZoneChoice {
                 bin.contents.iter().flat_map(|(item, count)| {
                     let item = &model.items[*item as usize];
                     let own = std::iter::once((item.group, item.pods_each * count));
-                    own.chain(
-                        item.companions
-                            .iter()
-                            .map(move |(group, each)| (*group, each * count)),
-                    )
+                    own.chain(item.companions.iter().map(move |(group, each)| (*group, each * count)))
                 })
             };
             let fits = same_cell
                 && pool.requirements.met_by(&names.strings, label_of)
                 && groups().all(|(group, _)| {
                     let spec = compiled.groups.spec(cluster, group as usize);
-                    spec.node_terms
-                        .iter()
-                        .any(|term| term.met_by(&names.strings, label_of))
+                    spec.node_terms.iter().any(|term| term.met_by(&names.strings, label_of))
                 });
             if at != shape.offering && !fits {
                 continue;
             }
             let liking: i64 = groups()
-                .map(|(group, count)| {
-                    i64::from(count) * self.liking(compiled, group, count, offering.zone, &label_of)
-                })
+                .map(|(group, count)| i64::from(count) * self.liking(compiled, group, count, offering.zone, &label_of))
                 .sum();
-            let rank = (
-                -liking,
-                self.nodes.get(&offering.zone).copied().unwrap_or(0),
-                u32::from(at != shape.offering),
-            );
+            let rank = (-liking, self.nodes.get(&offering.zone).copied().unwrap_or(0), u32::from(at != shape.offering));
             if best.is_none_or(|(_, held)| rank < held) {
                 best = Some((at, rank));
             }
@@ -216,28 +190,19 @@ impl ZoneChoice {
             .filter(|(_, term)| term.met_by(&cluster.names.strings, label_of))
             .map(|(weight, _)| i64::from(*weight) * 1000)
             .sum();
-        let crowd =
-            i64::from(self.pods.get(&(group, zone)).copied().unwrap_or(0)) + i64::from(count) - 1;
+        let crowd = i64::from(self.pods.get(&(group, zone)).copied().unwrap_or(0)) + i64::from(count) - 1;
         let identity = compiled.groups.groups[group as usize].identity;
-        let own = |selector| {
-            compiled
-                .groups
-                .selector_id(selector)
-                .is_some_and(|id| compiled.groups.matches(id, identity))
-        };
+        let own =
+            |selector| compiled.groups.selector_id(selector).is_some_and(|id| compiled.groups.matches(id, identity));
         let soft_spread = spec
             .spreads
             .iter()
-            .filter(|s| {
-                !s.required && s.topology_key == cluster.names.known.zone && own(&s.selector)
-            })
+            .filter(|s| !s.required && s.topology_key == cluster.names.known.zone && own(&s.selector))
             .count();
         let near: i64 = spec
             .preferred_pods
             .iter()
-            .filter(|(_, term)| {
-                term.topology_key == cluster.names.known.zone && own(&term.selector)
-            })
+            .filter(|(_, term)| term.topology_key == cluster.names.known.zone && own(&term.selector))
             .map(|(weight, _)| i64::from(*weight) * 1000 * crowd.min(1))
             .sum();
         nodes + near - i64::try_from(soft_spread).unwrap_or(0) * crowd

@@ -49,20 +49,14 @@ impl Groups {
             let next = u32::try_from(groups.groups.len()).unwrap_or(u32::MAX);
             let at = *known.entry((entry.spec, identity)).or_insert(next);
             if at == next {
-                groups.groups.push(Group {
-                    spec: entry.spec,
-                    identity,
-                    pods: Vec::new(),
-                });
+                groups.groups.push(Group { spec: entry.spec, identity, pods: Vec::new() });
             }
             groups.groups[at as usize].pods.push(pod);
         }
         if !groups.selectors.is_empty() {
             for (at, entry) in (0_u32..).zip(&cluster.pods) {
                 if entry.node.is_some() {
-                    groups
-                        .identity_of_pod
-                        .insert(at, identities.of(cluster, entry.spec, entry.labels));
+                    groups.identity_of_pod.insert(at, identities.of(cluster, entry.spec, entry.labels));
                 }
             }
         }
@@ -85,15 +79,9 @@ impl Groups {
                 let spreads = spec.spreads.iter().map(|spread| &spread.selector);
                 let preferred = spec.preferred_pods.iter().map(|(_, term)| &term.selector);
                 let terms = spec.affinity.iter().map(|term| &term.selector);
-                spreads
-                    .chain(preferred)
-                    .chain(terms)
-                    .for_each(|selector| self.add_selector(selector));
+                spreads.chain(preferred).chain(terms).for_each(|selector| self.add_selector(selector));
             }
-            spec.anti_affinity
-                .iter()
-                .filter(|_| seen > 0)
-                .for_each(|term| self.add_selector(&term.selector));
+            spec.anti_affinity.iter().filter(|_| seen > 0).for_each(|term| self.add_selector(&term.selector));
         }
     }
 
@@ -112,9 +100,7 @@ impl Groups {
 
     /// Whether a selector matches an identity.
     pub fn matches(&self, selector: u32, identity: u32) -> bool {
-        self.matched
-            .get(identity as usize)
-            .is_some_and(|list| list.binary_search(&selector).is_ok())
+        self.matched.get(identity as usize).is_some_and(|list| list.binary_search(&selector).is_ok())
     }
 
     /// The spec of a group.
@@ -188,11 +174,8 @@ impl Identities {
         let mut by_value: FastMap<(Symbol, Symbol), Vec<u32>> = FastMap::default();
         let mut others = Vec::new();
         for (at, selector) in (0_u32..).zip(selectors) {
-            let anchor = selector
-                .labels
-                .iter()
-                .flat_map(Requirements::iter)
-                .find_map(|(key, set)| match set.listed() {
+            let anchor =
+                selector.labels.iter().flat_map(Requirements::iter).find_map(|(key, set)| match set.listed() {
                     Some([value]) if !set.allows_absent() => Some((key, *value)),
                     _ => None,
                 });
@@ -207,15 +190,9 @@ impl Identities {
         self.list
             .iter()
             .map(|(namespace, labels)| {
-                let anchored = labels
-                    .iter()
-                    .filter_map(|pair| by_value.get(pair))
-                    .flatten();
-                let mut matched: Vec<u32> = anchored
-                    .chain(&others)
-                    .copied()
-                    .filter(|at| test(*at, *namespace, labels))
-                    .collect();
+                let anchored = labels.iter().filter_map(|pair| by_value.get(pair)).flatten();
+                let mut matched: Vec<u32> =
+                    anchored.chain(&others).copied().filter(|at| test(*at, *namespace, labels)).collect();
                 matched.sort_unstable();
                 matched
             })

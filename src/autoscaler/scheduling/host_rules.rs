@@ -31,11 +31,7 @@ impl HostRules {
         let cluster = problem.cluster;
         let hostname = cluster.names.known.hostname;
         let mut rules = Self::default();
-        let mut specs: Vec<(u32, u32)> = groups
-            .groups
-            .iter()
-            .map(|group| (group.spec, group.identity))
-            .collect();
+        let mut specs: Vec<(u32, u32)> = groups.groups.iter().map(|group| (group.spec, group.identity)).collect();
         if !groups.selectors.is_empty() {
             let mut running: Vec<(u32, u32)> = groups
                 .identity_of_pod
@@ -86,8 +82,7 @@ impl HostRules {
 
     fn port(&mut self, port: HostPort) {
         if !self.ports.iter().any(|(known, _)| *known == port) {
-            self.ports
-                .push((port, u32::try_from(self.terms.len()).unwrap_or(u32::MAX)));
+            self.ports.push((port, u32::try_from(self.terms.len()).unwrap_or(u32::MAX)));
             self.terms.push(HostTerm { limit: 1 });
         }
     }
@@ -107,21 +102,9 @@ impl HostRules {
     ) -> Vec<HostRule> {
         let mut list: Vec<HostRule> = Vec::new();
         if !self.by_selector.is_empty() {
-            let matched = groups
-                .matched
-                .get(identity as usize)
-                .map(Vec::as_slice)
-                .unwrap_or_default();
-            for term in matched
-                .iter()
-                .filter_map(|selector| self.by_selector.get(selector))
-                .flatten()
-            {
-                list.push(HostRule {
-                    term: *term,
-                    matches: 1,
-                    carries: false,
-                });
+            let matched = groups.matched.get(identity as usize).map(Vec::as_slice).unwrap_or_default();
+            for term in matched.iter().filter_map(|selector| self.by_selector.get(selector)).flatten() {
+                list.push(HostRule { term: *term, matches: 1, carries: false });
             }
             for (selector, limit) in carried(groups, spec, identity, hostname) {
                 let Some(term) = self.ids.get(&(selector, limit)).copied() else {
@@ -129,11 +112,7 @@ impl HostRules {
                 };
                 match list.iter_mut().find(|rule| rule.term == term) {
                     Some(rule) => rule.carries = true,
-                    None => list.push(HostRule {
-                        term,
-                        matches: 0,
-                        carries: true,
-                    }),
+                    None => list.push(HostRule { term, matches: 0, carries: true }),
                 }
             }
         }
@@ -141,11 +120,7 @@ impl HostRules {
             let matches = u32::from(spec.host_ports.iter().any(|own| own.conflicts(port)));
             let carries = spec.host_ports.contains(port);
             if matches > 0 || carries {
-                list.push(HostRule {
-                    term: *term,
-                    matches,
-                    carries,
-                });
+                list.push(HostRule { term: *term, matches, carries });
             }
         }
         list.sort_unstable_by_key(|rule| rule.term);
@@ -160,24 +135,14 @@ fn carried(
     identity: u32,
     hostname: crate::autoscaler::state::intern::Symbol,
 ) -> Vec<(u32, u32)> {
-    let anti = spec
-        .anti_affinity
-        .iter()
-        .filter(|term| term.topology_key == hostname)
-        .filter_map(|term| {
-            let selector = groups.selector_id(&term.selector)?;
-            Some((selector, u32::from(groups.matches(selector, identity))))
-        });
-    let spreads = spec
-        .spreads
-        .iter()
-        .filter(|spread| spread.required && spread.topology_key == hostname)
-        .filter_map(|spread| {
+    let anti = spec.anti_affinity.iter().filter(|term| term.topology_key == hostname).filter_map(|term| {
+        let selector = groups.selector_id(&term.selector)?;
+        Some((selector, u32::from(groups.matches(selector, identity))))
+    });
+    let spreads =
+        spec.spreads.iter().filter(|spread| spread.required && spread.topology_key == hostname).filter_map(|spread| {
             // A new node could always be added, so the emptiest host counts as empty.
-            Some((
-                groups.selector_id(&spread.selector)?,
-                u32::try_from(spread.max_skew).unwrap_or(1),
-            ))
+            Some((groups.selector_id(&spread.selector)?, u32::try_from(spread.max_skew).unwrap_or(1)))
         });
     anti.chain(spreads).collect()
 }

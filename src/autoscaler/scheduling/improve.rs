@@ -23,10 +23,7 @@ pub struct Budget<'a> {
 impl Budget<'_> {
     /// Only a number of rounds: the same input gives the same solution on every machine.
     pub fn rounds(iterations: u64) -> Self {
-        Self {
-            iterations,
-            stop: None,
-        }
+        Self { iterations, stop: None }
     }
 }
 
@@ -81,8 +78,7 @@ impl<'a> Search<'a> {
         let mut best = self.packing.clone();
         let mut since_best = 0_u32;
         for round in 0..budget.iterations {
-            if round % ROUNDS_BETWEEN_STOPS == 0 && budget.stop.as_mut().is_some_and(|stop| stop())
-            {
+            if round % ROUNDS_BETWEEN_STOPS == 0 && budget.stop.as_mut().is_some_and(|stop| stop()) {
                 self.finish(best);
                 return round;
             }
@@ -93,8 +89,7 @@ impl<'a> Search<'a> {
             let small = self.packing.bins.len() <= 64;
             let slack = if small { best.cost / 400 } else { 0 };
             self.round(best.cost + slack);
-            let better =
-                (self.packing.cost, self.packing.bins.len()) < (best.cost, best.bins.len());
+            let better = (self.packing.cost, self.packing.bins.len()) < (best.cost, best.bins.len());
             since_best = if better { 0 } else { since_best + 1 };
             if better && (small || round % 64 == 0) {
                 best = self.packing.clone();
@@ -125,13 +120,8 @@ impl<'a> Search<'a> {
             return;
         }
         let forced = |bin: &Bin| {
-            let items = bin
-                .contents
-                .iter()
-                .map(|(item, _)| &self.model.items[*item as usize]);
-            items
-                .flat_map(|item| item.rules.iter())
-                .any(|rule| rule.term == term && rule.carries)
+            let items = bin.contents.iter().map(|(item, _)| &self.model.items[*item as usize]);
+            items.flat_map(|item| item.rules.iter()).any(|rule| rule.term == term && rule.carries)
         };
         // From the back, so that a removal moves no node that is still to come.
         let small: Vec<usize> = (0..self.packing.bins.len())
@@ -151,11 +141,7 @@ impl<'a> Search<'a> {
             for (item, count) in &bin.contents {
                 self.supply.put(self.model, *item, *count);
             }
-            let mut undo = Undo {
-                removed: vec![(at, bin)],
-                changed: Vec::new(),
-                kept: self.packing.bins.len(),
-            };
+            let mut undo = Undo { removed: vec![(at, bin)], changed: Vec::new(), kept: self.packing.bins.len() };
             self.grow_others(&mut undo);
             if self.supply.is_empty() && self.packing.cost <= before.max(most_cost) {
                 dissolved += 1;
@@ -175,11 +161,7 @@ impl<'a> Search<'a> {
                 let kept = undo.kept;
                 let mut best: Option<(u64, usize, u32)> = None;
                 for draw in 0..kept.min(DRAWS) {
-                    let at = if kept <= DRAWS {
-                        draw
-                    } else {
-                        self.random.below(kept)
-                    };
+                    let at = if kept <= DRAWS { draw } else { self.random.below(kept) };
                     if let Some((extra, shape)) = self.growth(at, item)
                         && best.is_none_or(|(least, _, _)| extra < least)
                     {
@@ -195,12 +177,7 @@ impl<'a> Search<'a> {
                 }
                 self.supply.take(model, item, 1);
                 let mut bin = self.packing.bins[at].clone();
-                add(
-                    &mut bin.used,
-                    &model.items[item as usize].size,
-                    1,
-                    model.dimensions,
-                );
+                add(&mut bin.used, &model.items[item as usize].size, 1, model.dimensions);
                 match bin.contents.iter_mut().find(|(known, _)| *known == item) {
                     Some((_, sum)) => *sum += 1,
                     None => bin.contents.push((item, 1)),
@@ -221,11 +198,7 @@ impl<'a> Search<'a> {
             return None;
         }
         if !kind.rules.is_empty() || kind.per_node != u32::MAX || !kind.beside.is_empty() {
-            let there = bin
-                .contents
-                .iter()
-                .find(|(known, _)| *known == item)
-                .map_or(0, |(_, count)| *count);
+            let there = bin.contents.iter().find(|(known, _)| *known == item).map_or(0, |(_, count)| *count);
             self.filler.start_from(model, bin);
             if self.filler.allowed(model, item, there) == 0 {
                 return None;
@@ -233,24 +206,12 @@ impl<'a> Search<'a> {
         }
         let mut used = bin.used;
         add(&mut used, &kind.size, 1, model.dimensions);
-        if model.accepts(shape, kind.class)
-            && super::vector::fits(&used, &shape.capacity, model.dimensions)
-        {
+        if model.accepts(shape, kind.class) && super::vector::fits(&used, &shape.capacity, model.dimensions) {
             return Some((0, bin.shape));
         }
-        let grown = Bin {
-            shape: bin.shape,
-            used,
-            contents: bin.contents.iter().copied().chain([(item, 1)]).collect(),
-        };
+        let grown = Bin { shape: bin.shape, used, contents: bin.contents.iter().copied().chain([(item, 1)]).collect() };
         let larger = cheapest_below(model, self.packing, &grown, u64::MAX)?;
-        Some((
-            model.shapes[larger as usize]
-                .price
-                .0
-                .saturating_sub(shape.price.0),
-            larger,
-        ))
+        Some((model.shapes[larger as usize].price.0.saturating_sub(shape.price.0), larger))
     }
 
     fn finish(&mut self, best: Packing) {
@@ -284,15 +245,11 @@ impl<'a> Search<'a> {
 
     /// Takes the third of the nodes away that holds least for its price.
     fn destroy_worst_third(&mut self) -> Undo {
-        let mut order: Vec<(f64, usize)> = (0..self.packing.bins.len())
-            .map(|at| (self.waste(at) * (0.6 + 0.4 * self.random.unit()), at))
-            .collect();
+        let mut order: Vec<(f64, usize)> =
+            (0..self.packing.bins.len()).map(|at| (self.waste(at) * (0.6 + 0.4 * self.random.unit()), at)).collect();
         order.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
-        let mut chosen: Vec<usize> = order
-            .iter()
-            .take(self.packing.bins.len().div_ceil(3))
-            .map(|(_, at)| *at)
-            .collect();
+        let mut chosen: Vec<usize> =
+            order.iter().take(self.packing.bins.len().div_ceil(3)).map(|(_, at)| *at).collect();
         chosen.sort_unstable_by(|a, b| b.cmp(a));
         let mut undo = Undo::default();
         for at in chosen {
@@ -353,16 +310,9 @@ impl<'a> Search<'a> {
 
     fn waste(&self, at: usize) -> f64 {
         let bin = &self.packing.bins[at];
-        let value: f64 = bin
-            .contents
-            .iter()
-            .map(|(item, count)| self.model.items[*item as usize].value * f64::from(*count))
-            .sum();
-        1.0 - value
-            / self.model.shapes[bin.shape as usize]
-                .price
-                .dollars()
-                .max(1e-9)
+        let value: f64 =
+            bin.contents.iter().map(|(item, count)| self.model.items[*item as usize].value * f64::from(*count)).sum();
+        1.0 - value / self.model.shapes[bin.shape as usize].price.dollars().max(1e-9)
     }
 
     fn rebuild(&mut self, undo: &mut Undo, most_cost: u64) {
@@ -371,21 +321,8 @@ impl<'a> Search<'a> {
             self.fill_survivors(undo, noise);
         }
         let look = [1.0, 0.5, 0.25, 0.1][self.random.below(4)];
-        let style = BuyStyle {
-            noise,
-            look,
-            repeat: false,
-            most_cost,
-        };
-        buy(
-            self.model,
-            &self.menu,
-            self.packing,
-            &mut self.supply,
-            &mut self.filler,
-            style,
-            &mut self.random,
-        );
+        let style = BuyStyle { noise, look, repeat: false, most_cost };
+        buy(self.model, &self.menu, self.packing, &mut self.supply, &mut self.filler, style, &mut self.random);
     }
 
     /// Puts pods into the free room of nodes that stay.
@@ -408,19 +345,8 @@ impl<'a> Search<'a> {
         let bin = &self.packing.bins[at];
         let shape = &model.shapes[bin.shape as usize];
         self.filler.start_from(model, bin);
-        let style = FillStyle {
-            noise,
-            ..FillStyle::default()
-        };
-        fill_shape(
-            model,
-            &self.supply,
-            &mut self.filler,
-            shape,
-            &bin.contents,
-            style,
-            &mut self.random,
-        );
+        let style = FillStyle { noise, ..FillStyle::default() };
+        fill_shape(model, &self.supply, &mut self.filler, shape, &bin.contents, style, &mut self.random);
         if self.filler.contents.is_empty() {
             return;
         }
@@ -440,18 +366,10 @@ impl<'a> Search<'a> {
     /// sum, and tries to put everything onto them.
     fn cover(&mut self, undo: &Undo, price: u64) -> bool {
         let model = self.model;
-        let Some(cell) = undo
-            .removed
-            .first()
-            .map(|(_, bin)| model.shapes[bin.shape as usize].cell)
-        else {
+        let Some(cell) = undo.removed.first().map(|(_, bin)| model.shapes[bin.shape as usize].cell) else {
             return false;
         };
-        if undo
-            .removed
-            .iter()
-            .any(|(_, bin)| model.shapes[bin.shape as usize].cell != cell)
-        {
+        if undo.removed.iter().any(|(_, bin)| model.shapes[bin.shape as usize].cell != cell) {
             return false;
         }
         let mut load = ZERO;
@@ -515,30 +433,15 @@ impl<'a> Search<'a> {
                 break;
             }
             self.filler.start();
-            let style = FillStyle {
-                noise,
-                ..FillStyle::default()
-            };
-            fill_shape(
-                model,
-                &self.supply,
-                &mut self.filler,
-                &model.shapes[at as usize],
-                &[],
-                style,
-                &mut self.random,
-            );
+            let style = FillStyle { noise, ..FillStyle::default() };
+            fill_shape(model, &self.supply, &mut self.filler, &model.shapes[at as usize], &[], style, &mut self.random);
             if self.filler.contents.is_empty() {
                 continue;
             }
             for (item, count) in &self.filler.contents {
                 self.supply.take(model, *item, *count);
             }
-            let mut bin = Bin {
-                shape: at,
-                used: self.filler.used,
-                contents: self.filler.contents.clone(),
-            };
+            let mut bin = Bin { shape: at, used: self.filler.used, contents: self.filler.contents.clone() };
             if let Some(cheaper) = cheapest_for(model, self.packing, &bin) {
                 bin.shape = cheaper;
             }
@@ -575,16 +478,9 @@ fn at_bound(model: &Model, cost: u64) -> bool {
 }
 
 /// Calls `found` for every single shape and pair that has room for `load` and costs less than `price`.
-fn pairs_for(
-    model: &Model,
-    shapes: &[u32],
-    load: &Vector,
-    price: u64,
-    mut found: impl FnMut(&[u32], u64),
-) {
+fn pairs_for(model: &Model, shapes: &[u32], load: &Vector, price: u64, mut found: impl FnMut(&[u32], u64)) {
     let dims = model.dimensions;
-    let short =
-        |rest: &[i64; MAX_DIMENSIONS], capacity: &Vector| (0..dims).any(|d| rest[d] > capacity[d]);
+    let short = |rest: &[i64; MAX_DIMENSIONS], capacity: &Vector| (0..dims).any(|d| rest[d] > capacity[d]);
     for (first, &a) in shapes.iter().enumerate() {
         let one = &model.shapes[a as usize];
         if one.price.0 >= price {

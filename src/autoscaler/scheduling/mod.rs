@@ -60,9 +60,7 @@ pub fn solve(problem: &Problem<'_>, mut budget: Budget<'_>) -> Solution {
         if missed.is_empty() {
             break;
         }
-        smaller
-            .pending
-            .retain(|pod| missed.binary_search(pod).is_err());
+        smaller.pending.retain(|pod| missed.binary_search(pod).is_err());
         left_out.extend(solution.unplaced.drain(..).filter_map(|mut group| {
             group.pods.retain(|pod| missed.binary_search(pod).is_ok());
             (!group.pods.is_empty()).then_some(group)
@@ -89,18 +87,11 @@ fn attempt(problem: &Problem<'_>, budget: &mut Budget<'_>) -> (Solution, Vec<u32
         let left = left_over(&model, &packing);
         add_nodes(&compiled, &model, &packing, &mut pods, &mut solution);
         compiled.charge_limits(&model, &packing);
-        demand = left
-            .into_iter()
-            .filter(|(group, _, _)| compiled.lower_tier(*group))
-            .collect();
+        demand = left.into_iter().filter(|(group, _, _)| compiled.lower_tier(*group)).collect();
     }
     let mut missed = Vec::new();
     for (group, left) in pods.rest(&compiled) {
-        let never_dealt = stuck
-            .iter()
-            .filter(|(at, _)| *at == group)
-            .map(|(_, count)| *count as usize)
-            .sum::<usize>();
+        let never_dealt = stuck.iter().filter(|(at, _)| *at == group).map(|(_, count)| *count as usize).sum::<usize>();
         if !compiled.terms.matched[group].is_empty() {
             missed.extend(left.iter().skip(never_dealt));
         }
@@ -147,23 +138,13 @@ fn left_over(model: &Model, packing: &Packing) -> Demand {
     for (item, count) in packing.bins.iter().flat_map(|bin| &bin.contents) {
         missing[*item as usize] -= count;
     }
-    demand_of(
-        model,
-        (0_u32..)
-            .zip(missing)
-            .filter(|(_, count)| *count > 0)
-            .collect(),
-    )
+    demand_of(model, (0_u32..).zip(missing).filter(|(_, count)| *count > 0).collect())
 }
 
 /// Buys nodes for a demand and improves on them. When the settings ask for balance, two solutions are
 /// worked on in turn, one with the replicas of each workload kept apart and one without; the first is
 /// taken if it costs no more than the share allows.
-fn pack(
-    compiled: &Compiled<'_>,
-    demand: &Demand,
-    budget: &mut Budget<'_>,
-) -> (Model, Packing, u64) {
+fn pack(compiled: &Compiled<'_>, demand: &Demand, budget: &mut Budget<'_>) -> (Model, Packing, u64) {
     let settings = compiled.problem.settings;
     let (free_model, mut free_packing) = first_answer(compiled, demand, false);
     if settings.balance_share <= 0.0 {
@@ -172,18 +153,12 @@ fn pack(
     }
     let (model, mut packing) = first_answer(compiled, demand, true);
     let rounds = improve_in_turn(
-        [
-            Search::new(&model, &mut packing, settings.seed),
-            Search::new(&free_model, &mut free_packing, settings.seed),
-        ],
+        [Search::new(&model, &mut packing, settings.seed), Search::new(&free_model, &mut free_packing, settings.seed)],
         budget,
     );
     let allowed = packing.cost as f64 <= free_packing.cost as f64 * (1.0 + settings.balance_share);
     let missing = |model: &Model, packing: &Packing| {
-        left_over(model, packing)
-            .iter()
-            .map(|(_, _, count)| u64::from(*count))
-            .sum::<u64>()
+        left_over(model, packing).iter().map(|(_, _, count)| u64::from(*count)).sum::<u64>()
     };
     if allowed && missing(&model, &packing) <= missing(&free_model, &free_packing) {
         (model, packing, rounds)
@@ -202,9 +177,7 @@ fn improve_in_turn(mut searches: [Search<'_>; 2], budget: &mut Budget<'_>) -> u6
             if budget.stop.as_mut().is_some_and(|stop| stop()) {
                 return rounds;
             }
-            rounds += search.run(&mut Budget::rounds(
-                AT_A_TIME.min(budget.iterations - rounds),
-            ));
+            rounds += search.run(&mut Budget::rounds(AT_A_TIME.min(budget.iterations - rounds)));
         }
         if rounds == before {
             break;
@@ -225,15 +198,7 @@ fn first_answer(compiled: &Compiled<'_>, demand: &Demand, balanced: bool) -> (Mo
     let mut bought = |style: BuyStyle| {
         let mut packing = Packing::new(&model);
         let mut supply = Supply::full(&model);
-        buy(
-            &model,
-            &menu,
-            &mut packing,
-            &mut supply,
-            &mut filler,
-            style,
-            &mut Random::new(seed),
-        );
+        buy(&model, &menu, &mut packing, &mut supply, &mut filler, style, &mut Random::new(seed));
         (supply.pieces(), packing)
     };
     let (mut left, mut packing) = bought(BuyStyle::PLAIN);
@@ -241,11 +206,7 @@ fn first_answer(compiled: &Compiled<'_>, demand: &Demand, balanced: bool) -> (Mo
     if packing.bins.len() <= 64 && packing.cost as f64 / 1e9 > model.bound * improve::POOR {
         for noise in [0.05, 0.1, 0.2, 0.4] {
             let most_cost = packing.cost;
-            let other = bought(BuyStyle {
-                noise,
-                most_cost,
-                ..BuyStyle::PLAIN
-            });
+            let other = bought(BuyStyle { noise, most_cost, ..BuyStyle::PLAIN });
             if (other.0, other.1.cost) < (left, packing.cost) {
                 (left, packing) = other;
             }

@@ -20,9 +20,7 @@ impl BitSet {
 
     /// Whether a number is in the set.
     pub fn contains(&self, number: usize) -> bool {
-        self.0
-            .get(number / 64)
-            .is_some_and(|word| word >> (number % 64) & 1 == 1)
+        self.0.get(number / 64).is_some_and(|word| word >> (number % 64) & 1 == 1)
     }
 
     /// Whether nothing is in the set.
@@ -32,11 +30,7 @@ impl BitSet {
 
     /// Whether all of `other` is in this set.
     pub fn covers(&self, other: &Self) -> bool {
-        other
-            .0
-            .iter()
-            .enumerate()
-            .all(|(at, word)| word & !self.0.get(at).copied().unwrap_or(0) == 0)
+        other.0.iter().enumerate().all(|(at, word)| word & !self.0.get(at).copied().unwrap_or(0) == 0)
     }
 }
 
@@ -184,18 +178,12 @@ impl Model {
             let next = u32::try_from(self.buckets.len()).unwrap_or(u32::MAX);
             item.bucket = *known.entry(key).or_insert(next);
             if item.bucket == next {
-                self.buckets.push(Bucket {
-                    size: item.size,
-                    class: item.class,
-                    cell: item.cell,
-                    value: item.value,
-                });
+                self.buckets.push(Bucket { size: item.size, class: item.class, cell: item.cell, value: item.value });
             }
         }
         self.shapes_of_cell = vec![Vec::new(); self.cells.max(1)];
         for (at, shape) in self.shapes.iter().enumerate() {
-            self.shapes_of_cell[usize::from(shape.cell)]
-                .push(u32::try_from(at).unwrap_or(u32::MAX));
+            self.shapes_of_cell[usize::from(shape.cell)].push(u32::try_from(at).unwrap_or(u32::MAX));
         }
     }
 }

@@ -38,28 +38,17 @@ pub struct Nodes {
 
 impl Nodes {
     /// Looks at every node that takes pods.
-    pub fn new(
-        problem: &Problem<'_>,
-        groups: &Groups,
-        rules: &HostRules,
-        shapes: &Shapes,
-        cells: &mut Cells,
-    ) -> Self {
+    pub fn new(problem: &Problem<'_>, groups: &Groups, rules: &HostRules, shapes: &Shapes, cells: &mut Cells) -> Self {
         let cluster = problem.cluster;
         let dims = shapes.dimensions.len();
         let mut nodes = Self::default();
-        let classes: Vec<&PodSpec> = shapes
-            .example_of_class
-            .iter()
-            .map(|group| cluster.spec(groups.groups[*group as usize].spec))
-            .collect();
+        let classes: Vec<&PodSpec> =
+            shapes.example_of_class.iter().map(|group| cluster.spec(groups.groups[*group as usize].spec)).collect();
         let mut place: Vec<Option<u32>> = vec![None; cluster.nodes.len()];
         let mut order: Vec<u32> = (0_u32..).zip(&cluster.nodes).map(|(at, _)| at).collect();
         order.sort_by(|a, b| {
             let (a, b) = (&cluster.nodes[*a as usize], &cluster.nodes[*b as usize]);
-            b.initialized
-                .cmp(&a.initialized)
-                .then_with(|| a.name.cmp(&b.name))
+            b.initialized.cmp(&a.initialized).then_with(|| a.name.cmp(&b.name))
         });
         let mut sets: FastMap<Vec<bool>, u32> = FastMap::default();
         for at in order {
@@ -105,17 +94,16 @@ impl Nodes {
                 continue;
             };
             let room = &mut self.rooms[room as usize];
-            let size = sizes[pod.spec as usize].get_or_insert_with(|| {
-                vector(&shapes.dimensions, &cluster.spec(pod.spec).requests)
-            });
+            let size = sizes[pod.spec as usize]
+                .get_or_insert_with(|| vector(&shapes.dimensions, &cluster.spec(pod.spec).requests));
             subtract(&mut room.free, size, 1, dims);
             if rules.terms.is_empty() {
                 continue;
             }
             let identity = groups.identity_of_pod.get(&at).copied().unwrap_or(u32::MAX);
-            let list = known.entry((pod.spec, identity)).or_insert_with(|| {
-                rules.rules_of(groups, cluster.spec(pod.spec), identity, hostname)
-            });
+            let list = known
+                .entry((pod.spec, identity))
+                .or_insert_with(|| rules.rules_of(groups, cluster.spec(pod.spec), identity, hostname));
             for rule in list.iter() {
                 let carries = u32::from(rule.carries);
                 match room.host.iter_mut().find(|(term, _, _)| *term == rule.term) {
@@ -149,12 +137,7 @@ impl Nodes {
             for daemon in &cluster.daemons {
                 let spec = cluster.spec(daemon.spec);
                 if node_accepts(problem, spec, node) {
-                    subtract(
-                        &mut room.free,
-                        &vector(&shapes.dimensions, &spec.requests),
-                        1,
-                        dims,
-                    );
+                    subtract(&mut room.free, &vector(&shapes.dimensions, &spec.requests), 1, dims);
                 }
             }
         }
@@ -162,18 +145,13 @@ impl Nodes {
 }
 
 fn accepted(problem: &Problem<'_>, classes: &[&PodSpec], node: &NodeEntry) -> Vec<bool> {
-    classes
-        .iter()
-        .map(|spec| node_accepts(problem, spec, node))
-        .collect()
+    classes.iter().map(|spec| node_accepts(problem, spec, node)).collect()
 }
 
 /// Whether labels and taints of a node suit a pod.
 pub fn node_accepts(problem: &Problem<'_>, spec: &PodSpec, node: &NodeEntry) -> bool {
     let names = &problem.cluster.names;
     let label_of = |key| label(&node.labels, key);
-    spec.node_terms
-        .iter()
-        .any(|term| term.is_unrestricted() || term.met_by(&names.strings, label_of))
+    spec.node_terms.iter().any(|term| term.is_unrestricted() || term.met_by(&names.strings, label_of))
         && tolerates(names, spec, &node.taints)
 }

@@ -20,16 +20,9 @@ pub struct Packing {
 impl Packing {
     /// No nodes.
     pub fn new(model: &Model) -> Self {
-        let left = model
-            .pool_limits
-            .iter()
-            .map(|limit| limit.as_ref().map(|l| l.left.clone()).unwrap_or_default())
-            .collect();
-        Self {
-            bins: Vec::new(),
-            cost: 0,
-            left,
-        }
+        let left =
+            model.pool_limits.iter().map(|limit| limit.as_ref().map(|l| l.left.clone()).unwrap_or_default()).collect();
+        Self { bins: Vec::new(), cost: 0, left }
     }
 
     /// Whether the limits of its pool leave room for one more node of a shape.
@@ -53,8 +46,7 @@ impl Packing {
 
     fn charge(&mut self, model: &Model, shape: u32, sign: i64) {
         if let Some(needs) = model.limit_use.get(shape as usize) {
-            let pool =
-                model.pool_of_variant[model.shapes[shape as usize].variant as usize] as usize;
+            let pool = model.pool_of_variant[model.shapes[shape as usize].variant as usize] as usize;
             for (need, left) in needs.iter().zip(self.left[pool].iter_mut()) {
                 *left -= sign * need;
             }
@@ -80,8 +72,7 @@ impl Packing {
     pub fn replace(&mut self, model: &Model, at: usize, bin: Bin) {
         let old = self.bins[at].shape;
         if old != bin.shape {
-            self.cost = self.cost + model.shapes[bin.shape as usize].price.0
-                - model.shapes[old as usize].price.0;
+            self.cost = self.cost + model.shapes[bin.shape as usize].price.0 - model.shapes[old as usize].price.0;
             self.charge(model, old, -1);
             self.charge(model, bin.shape, 1);
         }
@@ -111,21 +102,14 @@ impl Menu {
             let mut groups: BTreeMap<(u32, u32, i32), Vec<u32>> = BTreeMap::new();
             for &at in shapes {
                 let shape = &model.shapes[at as usize];
-                let special = (3..model.dimensions)
-                    .fold(0, |mask, d| mask | u32::from(shape.capacity[d] > 0) << d);
+                let special = (3..model.dimensions).fold(0, |mask, d| mask | u32::from(shape.capacity[d] > 0) << d);
                 let size = (shape.price.dollars().max(1e-6).log2() * 2.0).floor() as i32;
-                groups
-                    .entry((shape.accepts, special, size))
-                    .or_default()
-                    .push(at);
+                groups.entry((shape.accepts, special, size)).or_default().push(at);
             }
             let mut menu = Vec::new();
             for (_, mut group) in groups {
                 group.sort_by(|a, b| {
-                    model.shapes[*b as usize]
-                        .efficiency
-                        .total_cmp(&model.shapes[*a as usize].efficiency)
-                        .then(a.cmp(b))
+                    model.shapes[*b as usize].efficiency.total_cmp(&model.shapes[*a as usize].efficiency).then(a.cmp(b))
                 });
                 menu.extend(group.into_iter().take(per_size));
             }
@@ -160,12 +144,7 @@ pub struct BuyStyle {
 
 impl BuyStyle {
     /// Without noise, every shape looked at.
-    pub const PLAIN: Self = Self {
-        noise: 0.0,
-        look: 1.0,
-        repeat: true,
-        most_cost: u64::MAX,
-    };
+    pub const PLAIN: Self = Self { noise: 0.0, look: 1.0, repeat: true, most_cost: u64::MAX };
 }
 
 /// Buys nodes until the supply is empty, nothing fits any more, or the cost passes the style's limit.
@@ -187,11 +166,7 @@ pub fn buy(
             dry[cell] = true;
             continue;
         };
-        let copies = if style.repeat {
-            copies(model, packing, supply, &bin)
-        } else {
-            1
-        };
+        let copies = if style.repeat { copies(model, packing, supply, &bin) } else { 1 };
         for _ in 0..copies {
             for (item, count) in &bin.contents {
                 supply.take(model, *item, *count);
@@ -204,36 +179,19 @@ pub fn buy(
 /// The cell whose own items are worth most; when all that is left may go anywhere, the first that still sells.
 fn next_cell(model: &Model, supply: &Supply, dry: &[bool]) -> Option<usize> {
     let open = (0..model.cells).filter(|cell| !dry[*cell]);
-    let richest = open.max_by(|a, b| {
-        supply
-            .value_of_cell(*a)
-            .total_cmp(&supply.value_of_cell(*b))
-            .then(b.cmp(a))
-    })?;
+    let richest = open.max_by(|a, b| supply.value_of_cell(*a).total_cmp(&supply.value_of_cell(*b)).then(b.cmp(a)))?;
     Some(richest)
 }
 
 /// How often the same node can be bought from what remains.
 fn copies(model: &Model, packing: &Packing, supply: &Supply, bin: &Bin) -> u32 {
-    let supplied = bin
-        .contents
-        .iter()
-        .map(|(item, count)| supply.remaining(*item) / count)
-        .min()
-        .unwrap_or(1);
+    let supplied = bin.contents.iter().map(|(item, count)| supply.remaining(*item) / count).min().unwrap_or(1);
     // The last copies are left to a fresh look at what else could go along.
-    let wanted = if supplied > 4 {
-        supplied - supplied / 4
-    } else {
-        1
-    };
+    let wanted = if supplied > 4 { supplied - supplied / 4 } else { 1 };
     wanted.min(packing.can_buy_times(model, bin.shape)).max(1)
 }
 
-#[expect(
-    clippy::too_many_arguments,
-    reason = "the working set of the search, passed down as it is"
-)]
+#[expect(clippy::too_many_arguments, reason = "the working set of the search, passed down as it is")]
 fn best_node(
     model: &Model,
     menu: &Menu,
@@ -251,22 +209,12 @@ fn best_node(
     } else {
         f64::INFINITY
     };
-    let fill_style = FillStyle {
-        noise: style.noise,
-        most_value,
-        first,
-    };
+    let fill_style = FillStyle { noise: style.noise, most_value, first };
     // With nothing bound to this cell, every cell's shapes compete.
     let bound_here = supply.value_of_cell(cell) > 0.0;
-    let cells = if bound_here {
-        cell..cell + 1
-    } else {
-        0..model.cells
-    };
+    let cells = if bound_here { cell..cell + 1 } else { 0..model.cells };
     let mut best: Option<(f64, Bin)> = None;
-    for (at, most) in promising(
-        model, menu, packing, supply, cells, most_value, style, random,
-    ) {
+    for (at, most) in promising(model, menu, packing, supply, cells, most_value, style, random) {
         let shape = &model.shapes[at as usize];
         let ratio = best.as_ref().map_or(0.0, |(ratio, _)| *ratio);
         if most <= ratio {
@@ -280,14 +228,7 @@ fn best_node(
         let wobble = 1.0 + style.noise * (random.unit() - 0.5) * 0.2;
         let ratio_here = filler.value / shape.price.dollars().max(1e-9) * wobble;
         if ratio_here > ratio {
-            best = Some((
-                ratio_here,
-                Bin {
-                    shape: at,
-                    used: filler.used,
-                    contents: filler.contents.clone(),
-                },
-            ));
+            best = Some((ratio_here, Bin { shape: at, used: filler.used, contents: filler.contents.clone() }));
         }
     }
     // A menu that was only glanced at may have missed the one shape that is needed.
@@ -299,15 +240,7 @@ fn best_node(
         }
         None => return any_node(model, packing, supply, filler, cell, bound_here, random),
     };
-    shrink_and_top_up(
-        model,
-        packing,
-        supply,
-        filler,
-        &mut bin,
-        most_value.is_finite(),
-        random,
-    );
+    shrink_and_top_up(model, packing, supply, filler, &mut bin, most_value.is_finite(), random);
     Some(one_for_all(model, packing, supply, filler, &bin, random).unwrap_or(bin))
 }
 
@@ -321,48 +254,25 @@ fn one_for_all(
     random: &mut Random,
 ) -> Option<Bin> {
     let shape = &model.shapes[bin.shape as usize];
-    let held: f64 = bin
-        .contents
-        .iter()
-        .map(|(item, count)| model.items[*item as usize].value * f64::from(*count))
-        .sum();
+    let held: f64 =
+        bin.contents.iter().map(|(item, count)| model.items[*item as usize].value * f64::from(*count)).sum();
     let rest = supply.value() - held;
     if rest <= 1e-9 {
         return None;
     }
     // What remains costs at least its value, and little lots cost more.
     let most = shape.price.dollars() + rest * 1.15;
-    let at = model.shapes_of_cell[usize::from(shape.cell)]
-        .iter()
-        .copied()
-        .find(|at| {
-            let other = &model.shapes[*at as usize];
-            super::vector::fits(supply.total(), &other.capacity, model.dimensions)
-                && packing.can_buy(model, *at)
-        })?;
+    let at = model.shapes_of_cell[usize::from(shape.cell)].iter().copied().find(|at| {
+        let other = &model.shapes[*at as usize];
+        super::vector::fits(supply.total(), &other.capacity, model.dimensions) && packing.can_buy(model, *at)
+    })?;
     if model.shapes[at as usize].price.dollars() > most {
         return None;
     }
     filler.start();
-    fill_shape(
-        model,
-        supply,
-        filler,
-        &model.shapes[at as usize],
-        &[],
-        FillStyle::default(),
-        random,
-    );
-    let pieces: u64 = filler
-        .contents
-        .iter()
-        .map(|(_, count)| u64::from(*count))
-        .sum();
-    (pieces == supply.pieces()).then(|| Bin {
-        shape: at,
-        used: filler.used,
-        contents: filler.contents.clone(),
-    })
+    fill_shape(model, supply, filler, &model.shapes[at as usize], &[], FillStyle::default(), random);
+    let pieces: u64 = filler.contents.iter().map(|(_, count)| u64::from(*count)).sum();
+    (pieces == supply.pieces()).then(|| Bin { shape: at, used: filler.used, contents: filler.contents.clone() })
 }
 
 /// Shapes with the most value per dollar that they could reach, best first. No shape holds more than
@@ -385,8 +295,8 @@ fn promising(
         if (style.look < 1.0 && random.unit() > style.look) || !packing.can_buy(model, at) {
             continue;
         }
-        let most = (shape.efficiency * 1.001).min(ceiling / shape.price.dollars().max(1e-9))
-            * (1.0 + 0.1 * style.noise);
+        let most =
+            (shape.efficiency * 1.001).min(ceiling / shape.price.dollars().max(1e-9)) * (1.0 + 0.1 * style.noise);
         list.push((at, most));
     }
     list.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
@@ -403,31 +313,15 @@ fn any_node(
     bound_here: bool,
     random: &mut Random,
 ) -> Option<Bin> {
-    let cells = if bound_here {
-        cell..cell + 1
-    } else {
-        0..model.cells
-    };
+    let cells = if bound_here { cell..cell + 1 } else { 0..model.cells };
     for &at in cells.flat_map(|cell| model.shapes_of_cell[cell].iter()) {
         if !packing.can_buy(model, at) {
             continue;
         }
         filler.start();
-        fill_shape(
-            model,
-            supply,
-            filler,
-            &model.shapes[at as usize],
-            &[],
-            FillStyle::default(),
-            random,
-        );
+        fill_shape(model, supply, filler, &model.shapes[at as usize], &[], FillStyle::default(), random);
         if !filler.contents.is_empty() {
-            return Some(Bin {
-                shape: at,
-                used: filler.used,
-                contents: filler.contents.clone(),
-            });
+            return Some(Bin { shape: at, used: filler.used, contents: filler.contents.clone() });
         }
     }
     None
@@ -444,19 +338,9 @@ pub fn fill_shape(
     random: &mut Random,
 ) {
     let set = &model.accept_sets[shape.accepts as usize];
-    let accepts = |class: u32, cell: Option<u16>| {
-        cell.is_none_or(|cell| cell == shape.cell) && set.contains(class as usize)
-    };
-    filler.fill(
-        model,
-        supply,
-        &shape.capacity,
-        &shape.weights,
-        &accepts,
-        base,
-        style,
-        random,
-    );
+    let accepts =
+        |class: u32, cell: Option<u16>| cell.is_none_or(|cell| cell == shape.cell) && set.contains(class as usize);
+    filler.fill(model, supply, &shape.capacity, &shape.weights, &accepts, base, style, random);
 }
 
 /// Swaps a node for the cheapest shape that holds its pods, then fills what is still free.
@@ -479,18 +363,8 @@ fn shrink_and_top_up(
     }
     let shape = &model.shapes[bin.shape as usize];
     let held = std::mem::take(&mut bin.contents);
-    let mut rest = Rest {
-        supply,
-        held: &held,
-    };
-    filler.start_from(
-        model,
-        &Bin {
-            shape: bin.shape,
-            used: bin.used,
-            contents: held.clone(),
-        },
-    );
+    let mut rest = Rest { supply, held: &held };
+    filler.start_from(model, &Bin { shape: bin.shape, used: bin.used, contents: held.clone() });
     rest.fill(model, filler, shape, random);
     bin.used = filler.used;
     bin.contents = held;
@@ -511,15 +385,7 @@ struct Rest<'a> {
 impl Rest<'_> {
     fn fill(&mut self, model: &Model, filler: &mut Filler, shape: &Shape, random: &mut Random) {
         filler.reserve(model, self.held);
-        fill_shape(
-            model,
-            self.supply,
-            filler,
-            shape,
-            &[],
-            FillStyle::default(),
-            random,
-        );
+        fill_shape(model, self.supply, filler, shape, &[], FillStyle::default(), random);
         filler.release(model, self.held);
     }
 }
@@ -533,26 +399,15 @@ pub fn cheapest_for(model: &Model, packing: &Packing, bin: &Bin) -> Option<u32> 
 /// The cheapest shape of the same cell that holds what a node holds, if cheaper than `price`.
 pub fn cheapest_below(model: &Model, packing: &Packing, bin: &Bin, price: u64) -> Option<u32> {
     let cell = model.shapes[bin.shape as usize].cell;
-    let value: f64 = bin
-        .contents
-        .iter()
-        .map(|(item, count)| model.items[*item as usize].value * f64::from(*count))
-        .sum();
+    let value: f64 =
+        bin.contents.iter().map(|(item, count)| model.items[*item as usize].value * f64::from(*count)).sum();
     let shapes = &model.shapes_of_cell[usize::from(cell)];
     // At the prices of the program no shape holds more than it costs: cheaper ones need not be looked at.
-    let first =
-        shapes.partition_point(|at| model.shapes[*at as usize].price.dollars() < value * 0.998);
-    shapes[first..]
-        .iter()
-        .copied()
-        .take_while(|at| model.shapes[*at as usize].price.0 < price)
-        .find(|at| {
-            let shape = &model.shapes[*at as usize];
-            super::vector::fits(&bin.used, &shape.capacity, model.dimensions)
-                && bin
-                    .contents
-                    .iter()
-                    .all(|(item, _)| model.accepts(shape, model.items[*item as usize].class))
-                && packing.can_buy(model, *at)
-        })
+    let first = shapes.partition_point(|at| model.shapes[*at as usize].price.dollars() < value * 0.998);
+    shapes[first..].iter().copied().take_while(|at| model.shapes[*at as usize].price.0 < price).find(|at| {
+        let shape = &model.shapes[*at as usize];
+        super::vector::fits(&bin.used, &shape.capacity, model.dimensions)
+            && bin.contents.iter().all(|(item, _)| model.accepts(shape, model.items[*item as usize].class))
+            && packing.can_buy(model, *at)
+    })
 }

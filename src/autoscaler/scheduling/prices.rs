@@ -22,8 +22,7 @@ pub fn set_prices(model: &mut Model) {
     let slot = scarce_slot(model);
     let dims = model.dimensions + usize::from(slot.is_some());
     let kinds = kinds(model);
-    let layout =
-        Layout::new(model, &kinds, dims).unwrap_or_else(|| Layout::merged(model, &kinds, dims));
+    let layout = Layout::new(model, &kinds, dims).unwrap_or_else(|| Layout::merged(model, &kinds, dims));
     let total = totals(model, slot, dims);
     let demand = demands(model, slot, &layout, &total, dims);
     let mut prices = solve(model, &layout, &demand, &total, dims);
@@ -42,12 +41,7 @@ fn scarce_slot(model: &Model) -> Option<u32> {
             }
         }
     }
-    let nodes = |(term, count): (usize, &u64)| {
-        (
-            *count / u64::from(model.host_terms[term].limit.max(1)),
-            term,
-        )
-    };
+    let nodes = |(term, count): (usize, &u64)| (*count / u64::from(model.host_terms[term].limit.max(1)), term);
     wanted
         .iter()
         .enumerate()
@@ -58,11 +52,8 @@ fn scarce_slot(model: &Model) -> Option<u32> {
 }
 
 fn slot_share(model: &Model, item: &Item, slot: Option<u32>) -> f64 {
-    let uses = slot.is_some_and(|term| {
-        item.rules
-            .iter()
-            .any(|rule| rule.term == term && rule.matches > 0 && rule.carries)
-    });
+    let uses =
+        slot.is_some_and(|term| item.rules.iter().any(|rule| rule.term == term && rule.matches > 0 && rule.carries));
     match slot {
         Some(term) if uses => 1.0 / f64::from(model.host_terms[term as usize].limit.max(1)),
         _ => 0.0,
@@ -70,11 +61,7 @@ fn slot_share(model: &Model, item: &Item, slot: Option<u32>) -> f64 {
 }
 
 fn kinds(model: &Model) -> Vec<Kind> {
-    let mut kinds: Vec<Kind> = model
-        .items
-        .iter()
-        .map(|item| (item.class, item.cell))
-        .collect();
+    let mut kinds: Vec<Kind> = model.items.iter().map(|item| (item.class, item.cell)).collect();
     kinds.sort_unstable();
     kinds.dedup();
     kinds
@@ -98,12 +85,7 @@ impl Layout {
             return None;
         }
         let kind_block: BTreeMap<Kind, usize> = kinds.iter().copied().zip(0..).collect();
-        let mut layout = Self {
-            kind_block,
-            shape_block: BTreeMap::new(),
-            within: Vec::new(),
-            blocks: kinds.len(),
-        };
+        let mut layout = Self { kind_block, shape_block: BTreeMap::new(), within: Vec::new(), blocks: kinds.len() };
         let mut known: BTreeMap<Vec<usize>, usize> = BTreeMap::new();
         for shape in &model.shapes {
             let key = (shape.accepts, shape.cell);
@@ -124,9 +106,7 @@ impl Layout {
                 [only] => *only,
                 _ => *known.entry(members.clone()).or_insert_with(|| {
                     layout.blocks += 1;
-                    layout
-                        .within
-                        .extend(members.iter().map(|member| (*member, layout.blocks - 1)));
+                    layout.within.extend(members.iter().map(|member| (*member, layout.blocks - 1)));
                     layout.blocks - 1
                 }),
             };
@@ -139,11 +119,7 @@ impl Layout {
     fn merged(model: &Model, kinds: &[Kind], _dims: usize) -> Self {
         Self {
             kind_block: kinds.iter().map(|kind| (*kind, 0)).collect(),
-            shape_block: model
-                .shapes
-                .iter()
-                .map(|shape| ((shape.accepts, shape.cell), 0))
-                .collect(),
+            shape_block: model.shapes.iter().map(|shape| ((shape.accepts, shape.cell), 0)).collect(),
             within: Vec::new(),
             blocks: 1,
         }
@@ -151,11 +127,7 @@ impl Layout {
 }
 
 fn amount(model: &Model, item: &Item, slot: Option<u32>, dim: usize) -> f64 {
-    if dim < model.dimensions {
-        item.size[dim].max(0) as f64
-    } else {
-        slot_share(model, item, slot)
-    }
+    if dim < model.dimensions { item.size[dim].max(0) as f64 } else { slot_share(model, item, slot) }
 }
 
 fn totals(model: &Model, slot: Option<u32>, dims: usize) -> Vec<f64> {
@@ -169,19 +141,12 @@ fn totals(model: &Model, slot: Option<u32>, dims: usize) -> Vec<f64> {
 }
 
 /// Demand by block and dimension, as a share of the total.
-fn demands(
-    model: &Model,
-    slot: Option<u32>,
-    layout: &Layout,
-    total: &[f64],
-    dims: usize,
-) -> Vec<f64> {
+fn demands(model: &Model, slot: Option<u32>, layout: &Layout, total: &[f64], dims: usize) -> Vec<f64> {
     let mut demand = vec![0.0; layout.blocks * dims];
     for item in &model.items {
         let block = layout.kind_block[&(item.class, item.cell)];
         for dim in 0..dims {
-            demand[block * dims + dim] +=
-                amount(model, item, slot, dim) * f64::from(item.count) / total[dim];
+            demand[block * dims + dim] += amount(model, item, slot, dim) * f64::from(item.count) / total[dim];
         }
     }
     demand
@@ -189,10 +154,7 @@ fn demands(
 
 fn solve(model: &Model, layout: &Layout, demand: &[f64], total: &[f64], dims: usize) -> Vec<f64> {
     let columns = layout.blocks * dims;
-    let mut program = Program {
-        objective: demand.to_vec(),
-        ..Program::default()
-    };
+    let mut program = Program { objective: demand.to_vec(), ..Program::default() };
     let mut row = vec![0.0; columns];
     for shape in &model.shapes {
         let Some(block) = layout.shape_block.get(&(shape.accepts, shape.cell)) else {
@@ -219,8 +181,7 @@ fn solve(model: &Model, layout: &Layout, demand: &[f64], total: &[f64], dims: us
     for kind in 0..layout.blocks {
         for dim in 0..dims {
             let column = kind * dims + dim;
-            let held =
-                (0..program.bounds.len()).any(|at| program.rows[at * columns + column] > 0.0);
+            let held = (0..program.bounds.len()).any(|at| program.rows[at * columns + column] > 0.0);
             if !held {
                 row.fill(0.0);
                 row[column] = 1.0;
@@ -244,9 +205,8 @@ fn make_feasible(model: &Model, layout: &Layout, prices: &mut [f64], total: &[f6
         let Some(block) = layout.shape_block.get(&(shape.accepts, shape.cell)) else {
             continue;
         };
-        let worth: f64 = (0..dims)
-            .map(|dim| prices[block * dims + dim] * capacity(model, shape, dim) / total[dim])
-            .sum();
+        let worth: f64 =
+            (0..dims).map(|dim| prices[block * dims + dim] * capacity(model, shape, dim) / total[dim]).sum();
         worst = worst.max(worth / shape.price.dollars().max(1e-12));
     }
     for price in prices {
@@ -255,33 +215,19 @@ fn make_feasible(model: &Model, layout: &Layout, prices: &mut [f64], total: &[f6
 }
 
 fn capacity(model: &Model, shape: &super::model::Shape, dim: usize) -> f64 {
-    if dim < model.dimensions {
-        shape.capacity[dim].max(0) as f64
-    } else {
-        1.0
-    }
+    if dim < model.dimensions { shape.capacity[dim].max(0) as f64 } else { 1.0 }
 }
 
-fn apply(
-    model: &mut Model,
-    layout: &Layout,
-    prices: &[f64],
-    total: &[f64],
-    slot: Option<u32>,
-    dims: usize,
-) {
+fn apply(model: &mut Model, layout: &Layout, prices: &[f64], total: &[f64], slot: Option<u32>, dims: usize) {
     let values: Vec<f64> = model
         .items
         .iter()
         .map(|item| {
             let block = layout.kind_block[&(item.class, item.cell)];
-            let value: f64 = (0..dims)
-                .map(|dim| prices[block * dims + dim] * amount(model, item, slot, dim) / total[dim])
-                .sum();
+            let value: f64 =
+                (0..dims).map(|dim| prices[block * dims + dim] * amount(model, item, slot, dim) / total[dim]).sum();
             // Even what is free at these prices is worth placing.
-            let share: f64 = (0..dims)
-                .map(|dim| amount(model, item, slot, dim) / total[dim])
-                .sum();
+            let share: f64 = (0..dims).map(|dim| amount(model, item, slot, dim) / total[dim]).sum();
             value + share * 1e-6
         })
         .collect();
@@ -289,19 +235,11 @@ fn apply(
         item.value = value;
     }
     for shape in &mut model.shapes {
-        let block = layout
-            .shape_block
-            .get(&(shape.accepts, shape.cell))
-            .copied()
-            .unwrap_or(0);
+        let block = layout.shape_block.get(&(shape.accepts, shape.cell)).copied().unwrap_or(0);
         let mut worth = 0.0;
         let mut weights = [0.0; MAX_DIMENSIONS];
         for dim in 0..dims {
-            let capacity = if dim < model.dimensions {
-                shape.capacity[dim].max(0) as f64
-            } else {
-                1.0
-            };
+            let capacity = if dim < model.dimensions { shape.capacity[dim].max(0) as f64 } else { 1.0 };
             let part = prices[block * dims + dim] * capacity / total[dim];
             worth += part;
             if dim < model.dimensions {

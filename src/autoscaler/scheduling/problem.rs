@@ -17,11 +17,7 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self {
-            balance_share: 0.02,
-            seed: 42,
-            preferences: true,
-        }
+        Self { balance_share: 0.02, seed: 42, preferences: true }
     }
 }
 
@@ -41,17 +37,8 @@ pub struct Problem<'a> {
 impl<'a> Problem<'a> {
     /// All pods without a node, on all nodes.
     pub fn provision(cluster: &'a Cluster, settings: Settings) -> Self {
-        let pending = (0_u32..)
-            .zip(&cluster.pods)
-            .filter(|(_, pod)| pod.node.is_none())
-            .map(|(at, _)| at)
-            .collect();
-        Self {
-            cluster,
-            pending,
-            without: vec![false; cluster.nodes.len()],
-            settings,
-        }
+        let pending = (0_u32..).zip(&cluster.pods).filter(|(_, pod)| pod.node.is_none()).map(|(at, _)| at).collect();
+        Self { cluster, pending, without: vec![false; cluster.nodes.len()], settings }
     }
 
     /// What if these nodes went, and their pods had to go elsewhere?
@@ -62,9 +49,7 @@ impl<'a> Problem<'a> {
                 *gone = true;
             }
         }
-        let moved = (0_u32..)
-            .zip(&cluster.pods)
-            .filter(|(_, pod)| pod.node.is_some_and(|node| nodes.contains(&node)));
+        let moved = (0_u32..).zip(&cluster.pods).filter(|(_, pod)| pod.node.is_some_and(|node| nodes.contains(&node)));
         problem.pending.extend(moved.map(|(at, _)| at));
         problem
     }
@@ -76,12 +61,7 @@ impl<'a> Problem<'a> {
         let mut wanted = std::collections::BTreeSet::new();
         for pod in &self.pending {
             let spec = self.cluster.spec(self.cluster.pods[*pod as usize].spec);
-            wanted.extend(
-                spec.requests
-                    .iter()
-                    .filter(|(_, amount)| *amount > 0)
-                    .map(|(id, _)| id),
-            );
+            wanted.extend(spec.requests.iter().filter(|(_, amount)| *amount > 0).map(|(id, _)| id));
         }
         let mut dimensions = vec![CPU, MEMORY, PODS];
         dimensions.extend(wanted.into_iter().filter(|id| id.0 > 2));

@@ -21,11 +21,7 @@ impl Random {
 
     /// A number below `bound`; zero when the bound is zero.
     pub fn below(&mut self, bound: usize) -> usize {
-        if bound == 0 {
-            0
-        } else {
-            (self.bits() % bound as u64) as usize
-        }
+        if bound == 0 { 0 } else { (self.bits() % bound as u64) as usize }
     }
 
     /// A number from 0 up to 1.

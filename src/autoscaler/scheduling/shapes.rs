@@ -27,10 +27,7 @@ pub struct Cells {
 impl Cells {
     /// Cells over some keys.
     pub fn new(keys: Vec<Symbol>) -> Self {
-        Self {
-            keys,
-            ..Self::default()
-        }
+        Self { keys, ..Self::default() }
     }
 
     /// The cell of a node, made when it is new.
@@ -71,11 +68,8 @@ impl Shapes {
     /// Finds all shapes of a problem.
     pub fn new(problem: &Problem<'_>, groups: &Groups, cells: &mut Cells) -> Self {
         let wanted = Wanted::new(problem, groups);
-        let mut shapes = Self {
-            dimensions: problem.dimensions(),
-            variants: variants(problem, &wanted),
-            ..Self::default()
-        };
+        let mut shapes =
+            Self { dimensions: problem.dimensions(), variants: variants(problem, &wanted), ..Self::default() };
         shapes.sort_into_classes(problem, groups);
         shapes.read_limits(problem);
         let mut builder = Builder::new(problem, groups, &shapes);
@@ -101,11 +95,7 @@ impl Shapes {
             let hash = class_hash(spec);
             let list = known.entry(hash).or_default();
             let same = |class: &u32| {
-                same_class(
-                    cluster
-                        .spec(groups.groups[self.example_of_class[*class as usize] as usize].spec),
-                    spec,
-                )
+                same_class(cluster.spec(groups.groups[self.example_of_class[*class as usize] as usize].spec), spec)
             };
             let class = match list.iter().copied().find(same) {
                 Some(class) => class,
@@ -132,12 +122,7 @@ impl Shapes {
             }
             let mut left: Vec<i64> = limited.iter().map(|id| pool.limits.get(*id)).collect();
             let mut nodes = pool.node_limit.unwrap_or(i64::MAX);
-            for (node, _) in cluster
-                .nodes
-                .iter()
-                .zip(&problem.without)
-                .filter(|(_, gone)| !**gone)
-            {
+            for (node, _) in cluster.nodes.iter().zip(&problem.without).filter(|(_, gone)| !**gone) {
                 if label(&node.labels, cluster.names.known.node_pool) == Some(pool.name) {
                     for (left, id) in left.iter_mut().zip(&limited) {
                         *left -= node.capacity.get(*id);
@@ -156,11 +141,7 @@ impl Shapes {
         if self.pool_limits[pool as usize].is_none() {
             return Vec::new();
         }
-        self.limited[pool as usize]
-            .iter()
-            .map(|id| instance_type.capacity.get(*id))
-            .chain([1])
-            .collect()
+        self.limited[pool as usize].iter().map(|id| instance_type.capacity.get(*id)).chain([1]).collect()
     }
 }
 
@@ -210,11 +191,8 @@ struct Builder<'a> {
 impl<'a> Builder<'a> {
     fn new(problem: &'a Problem<'a>, groups: &Groups, shapes: &Shapes) -> Self {
         let cluster = problem.cluster;
-        let classes: Vec<&PodSpec> = shapes
-            .example_of_class
-            .iter()
-            .map(|group| cluster.spec(groups.groups[*group as usize].spec))
-            .collect();
+        let classes: Vec<&PodSpec> =
+            shapes.example_of_class.iter().map(|group| cluster.spec(groups.groups[*group as usize].spec)).collect();
         let decided = |spec: &&PodSpec| {
             spec.node_terms
                 .iter()
@@ -223,14 +201,9 @@ impl<'a> Builder<'a> {
         };
         let known = cluster.names.known;
         let offered = |spec: &&PodSpec| {
-            spec.node_terms
-                .iter()
-                .flat_map(|term| term.iter())
-                .any(|(key, _)| {
-                    key == known.zone
-                        || key == known.capacity_type
-                        || super::variants::is_cloud_key(&cluster.names, key)
-                })
+            spec.node_terms.iter().flat_map(|term| term.iter()).any(|(key, _)| {
+                key == known.zone || key == known.capacity_type || super::variants::is_cloud_key(&cluster.names, key)
+            })
         };
         Self {
             problem,
@@ -249,43 +222,24 @@ impl<'a> Builder<'a> {
         let pool = &cluster.pools[variant.pool as usize];
         let variant_label = |key: Symbol| label(&variant.labels, key);
         let daemons = self.daemons(pool);
-        let open: Vec<bool> = self
-            .classes
-            .iter()
-            .map(|spec| tolerates(names, spec, &pool.taints))
-            .collect();
+        let open: Vec<bool> = self.classes.iter().map(|spec| tolerates(names, spec, &pool.taints)).collect();
         let at_pool: Vec<bool> = self
             .classes
             .iter()
             .zip(&open)
-            .map(|(spec, open)| {
-                *open
-                    && spec
-                        .node_terms
-                        .iter()
-                        .any(|term| term.met_by(&names.strings, variant_label))
-            })
+            .map(|(spec, open)| *open && spec.node_terms.iter().any(|term| term.met_by(&names.strings, variant_label)))
             .collect();
         for (type_at, instance_type) in (0_u32..).zip(&cluster.catalogue.types) {
             if !type_allowed(self.problem, pool, instance_type) {
                 continue;
             }
-            let type_label =
-                |key: Symbol| variant_label(key).or_else(|| label(&instance_type.labels, key));
+            let type_label = |key: Symbol| variant_label(key).or_else(|| label(&instance_type.labels, key));
             let (overhead, ports) = self.overhead(&daemons, &type_label);
             let mut capacity = vector(&shapes.dimensions, &instance_type.allocatable);
-            for (slot, taken) in capacity
-                .iter_mut()
-                .zip(vector(&shapes.dimensions, &overhead))
-            {
+            for (slot, taken) in capacity.iter_mut().zip(vector(&shapes.dimensions, &overhead)) {
                 *slot -= taken;
             }
-            volume_room(
-                self.problem,
-                &shapes.dimensions,
-                instance_type,
-                &mut capacity,
-            );
+            volume_room(self.problem, &shapes.dimensions, instance_type, &mut capacity);
             if capacity.iter().any(|slot| *slot < 0) {
                 continue;
             }
@@ -293,16 +247,11 @@ impl<'a> Builder<'a> {
                 .map(|class| {
                     let spec = self.classes[class];
                     open[class]
-                        && !spec
-                            .host_ports
-                            .iter()
-                            .any(|own| ports.iter().any(|taken| taken.conflicts(own)))
+                        && !spec.host_ports.iter().any(|own| ports.iter().any(|taken| taken.conflicts(own)))
                         && if self.looks_at_offering[class] {
                             true
                         } else if self.looks_at_type[class] {
-                            spec.node_terms
-                                .iter()
-                                .any(|term| term.met_by(&names.strings, type_label))
+                            spec.node_terms.iter().any(|term| term.met_by(&names.strings, type_label))
                         } else {
                             at_pool[class]
                         }
@@ -310,14 +259,11 @@ impl<'a> Builder<'a> {
                 .collect();
             let mut best: Vec<(u32, u16, u32)> = Vec::new();
             for (offering_at, offering) in (0_u32..).zip(&instance_type.offerings) {
-                let label_of = |key: Symbol| {
-                    variant_label(key).or_else(|| instance_type.label(names, offering, key))
-                };
+                let label_of = |key: Symbol| variant_label(key).or_else(|| instance_type.label(names, offering, key));
                 if !offering.available
-                    || !pool.requirements.met_by(
-                        &names.strings,
-                        pool_view(names.known.node_pool, pool.name, &label_of, variant),
-                    )
+                    || !pool
+                        .requirements
+                        .met_by(&names.strings, pool_view(names.known.node_pool, pool.name, &label_of, variant))
                 {
                     continue;
                 }
@@ -350,23 +296,14 @@ impl<'a> Builder<'a> {
     fn keep_choice(&mut self, shapes: &Shapes) {
         let cluster = self.problem.cluster;
         let dims = shapes.dimensions.len();
-        let pool_of =
-            |shape: &Shape| &cluster.pools[shapes.variants[shape.variant as usize].pool as usize];
-        if self
-            .found
-            .iter()
-            .all(|shape| pool_of(shape).min_values.is_empty())
-        {
+        let pool_of = |shape: &Shape| &cluster.pools[shapes.variants[shape.variant as usize].pool as usize];
+        if self.found.iter().all(|shape| pool_of(shape).min_values.is_empty()) {
             return;
         }
         let all = std::mem::take(&mut self.found);
         let value = |shape: &Shape, key: Symbol| {
             let instance_type = &cluster.catalogue.types[shape.instance_type as usize];
-            instance_type.label(
-                &cluster.names,
-                &instance_type.offerings[shape.offering as usize],
-                key,
-            )
+            instance_type.label(&cluster.names, &instance_type.offerings[shape.offering as usize], key)
         };
         for shape in &all {
             let enough = pool_of(shape).min_values.iter().all(|(key, least)| {
@@ -374,14 +311,10 @@ impl<'a> Builder<'a> {
                     other.variant == shape.variant
                         && other.cell == shape.cell
                         && fits(&shape.capacity, &other.capacity, dims)
-                        && self.sets.sets[other.accepts as usize]
-                            .covers(&self.sets.sets[shape.accepts as usize])
+                        && self.sets.sets[other.accepts as usize].covers(&self.sets.sets[shape.accepts as usize])
                 };
-                let values: std::collections::BTreeSet<Symbol> = all
-                    .iter()
-                    .filter(stands_in)
-                    .filter_map(|other| value(other, *key))
-                    .collect();
+                let values: std::collections::BTreeSet<Symbol> =
+                    all.iter().filter(stands_in).filter_map(|other| value(other, *key)).collect();
                 values.len() >= *least as usize
             });
             if enough {
@@ -396,10 +329,7 @@ impl<'a> Builder<'a> {
         for (class, passed) in at_type.iter().enumerate() {
             let fine = *passed
                 && (!self.looks_at_offering[class]
-                    || self.classes[class]
-                        .node_terms
-                        .iter()
-                        .any(|term| term.met_by(&names.strings, label_of)));
+                    || self.classes[class].node_terms.iter().any(|term| term.met_by(&names.strings, label_of)));
             if fine {
                 set.insert(class);
             }
@@ -446,10 +376,10 @@ pub fn daemon_runs(
     label_of: &impl Fn(Symbol) -> Option<Symbol>,
 ) -> bool {
     let undecided = |key: Symbol| key == names.known.zone || key == names.known.capacity_type;
-    daemon.node_terms.iter().any(|term| {
-        term.iter()
-            .all(|(key, set)| undecided(key) || set.allows(&names.strings, label_of(key)))
-    })
+    daemon
+        .node_terms
+        .iter()
+        .any(|term| term.iter().all(|(key, set)| undecided(key) || set.allows(&names.strings, label_of(key))))
 }
 
 /// The labels that a pool's own requirements see: its name among them.
@@ -460,11 +390,7 @@ fn pool_view<'a>(
     _variant: &'a Variant,
 ) -> impl Fn(Symbol) -> Option<Symbol> + 'a {
     move |key| {
-        if key == node_pool {
-            Some(name)
-        } else {
-            label_of(key)
-        }
+        if key == node_pool { Some(name) } else { label_of(key) }
     }
 }
 
@@ -475,12 +401,10 @@ fn type_allowed(
     instance_type: &InstanceType,
 ) -> bool {
     let names = &problem.cluster.names;
-    pool.requirements
-        .iter()
-        .all(|(key, set)| match label(&instance_type.labels, key) {
-            Some(value) => set.allows(&names.strings, Some(value)),
-            None => true,
-        })
+    pool.requirements.iter().all(|(key, set)| match label(&instance_type.labels, key) {
+        Some(value) => set.allows(&names.strings, Some(value)),
+        None => true,
+    })
 }
 
 /// Keeps one offering for each set of accepted classes and cell: the cheapest.
@@ -492,10 +416,7 @@ fn keep_cheapest(
     set: u32,
     cell: u16,
 ) {
-    match best
-        .iter_mut()
-        .find(|(known, place, _)| *known == set && *place == cell)
-    {
+    match best.iter_mut().find(|(known, place, _)| *known == set && *place == cell) {
         Some((_, _, held)) => {
             if offering.price < of.offerings[*held as usize].price {
                 *held = at;
@@ -506,19 +427,9 @@ fn keep_cheapest(
 }
 
 /// Volumes are only limited on types that say how many they take.
-fn volume_room(
-    problem: &Problem<'_>,
-    dimensions: &[ResourceId],
-    instance_type: &InstanceType,
-    capacity: &mut Vector,
-) {
+fn volume_room(problem: &Problem<'_>, dimensions: &[ResourceId], instance_type: &InstanceType, capacity: &mut Vector) {
     for (slot, id) in capacity.iter_mut().zip(dimensions) {
-        let limits = problem
-            .cluster
-            .names
-            .resources
-            .name(*id)
-            .starts_with("attachable-volumes-");
+        let limits = problem.cluster.names.resources.name(*id).starts_with("attachable-volumes-");
         if limits && instance_type.allocatable.stated(*id).is_none() {
             *slot = i64::from(u32::MAX);
         }

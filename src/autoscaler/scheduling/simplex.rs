@@ -85,11 +85,7 @@ impl Table {
             let ratio = bound / coefficient;
             let better = best.is_none_or(|(held, least, largest)| {
                 let slack = least.abs() * 1e-9 + TINY;
-                let tied = if lowest_index {
-                    self.basis[row] < self.basis[held]
-                } else {
-                    coefficient > largest
-                };
+                let tied = if lowest_index { self.basis[row] < self.basis[held] } else { coefficient > largest };
                 ratio < least - slack || (ratio < least + slack && tied)
             });
             if better {
@@ -109,10 +105,7 @@ impl Table {
         }
         self.entries[at + entering] = inverse;
         self.bounds[leaving] *= inverse;
-        let (pivot_row, pivot_bound) = (
-            self.entries[at..at + columns].to_vec(),
-            self.bounds[leaving],
-        );
+        let (pivot_row, pivot_bound) = (self.entries[at..at + columns].to_vec(), self.bounds[leaving]);
         for row in 0..self.bounds.len() {
             let factor = self.entries[row * columns + entering];
             if row == leaving || factor == 0.0 {
@@ -149,20 +142,12 @@ mod tests {
     use super::*;
 
     fn worth(program: &Program, point: &[f64]) -> f64 {
-        program
-            .objective
-            .iter()
-            .zip(point)
-            .map(|(b, p)| b * p)
-            .sum()
+        program.objective.iter().zip(point).map(|(b, p)| b * p).sum()
     }
 
     #[test]
     fn textbook_program_reaches_its_known_optimum() {
-        let mut program = Program {
-            objective: vec![3.0, 5.0],
-            ..Program::default()
-        };
+        let mut program = Program { objective: vec![3.0, 5.0], ..Program::default() };
         program.constrain(&[1.0, 0.0], 4.0);
         program.constrain(&[0.0, 2.0], 12.0);
         program.constrain(&[3.0, 2.0], 18.0);
@@ -173,10 +158,7 @@ mod tests {
     #[test]
     fn degenerate_rows_do_not_cycle() {
         // A program on which the largest-gain rule alone goes round for ever.
-        let mut program = Program {
-            objective: vec![10.0, -57.0, -9.0, -24.0],
-            ..Program::default()
-        };
+        let mut program = Program { objective: vec![10.0, -57.0, -9.0, -24.0], ..Program::default() };
         program.constrain(&[0.5, -5.5, -2.5, 9.0], 0.0);
         program.constrain(&[0.5, -1.5, -0.5, 1.0], 0.0);
         program.constrain(&[1.0, 0.0, 0.0, 0.0], 1.0);
@@ -186,24 +168,15 @@ mod tests {
 
     #[test]
     fn stopping_early_still_gives_a_feasible_point() {
-        let mut program = Program {
-            objective: vec![1.0; 6],
-            ..Program::default()
-        };
+        let mut program = Program { objective: vec![1.0; 6], ..Program::default() };
         for row in 0..20 {
-            let coefficients: Vec<f64> = (0..6)
-                .map(|column| f64::from((row * 7 + column * 3) % 5 + 1))
-                .collect();
+            let coefficients: Vec<f64> = (0..6).map(|column| f64::from((row * 7 + column * 3) % 5 + 1)).collect();
             program.constrain(&coefficients, f64::from(row + 1));
         }
         for pivots in 0..5 {
             let point = program.maximise(pivots);
             for (row, bound) in program.bounds.iter().enumerate() {
-                let used: f64 = program.rows[row * 6..row * 6 + 6]
-                    .iter()
-                    .zip(&point)
-                    .map(|(a, p)| a * p)
-                    .sum();
+                let used: f64 = program.rows[row * 6..row * 6 + 6].iter().zip(&point).map(|(a, p)| a * p).sum();
                 assert!(used <= bound + 1e-9);
             }
         }

@@ -51,20 +51,12 @@ pub struct Solution {
 impl Solution {
     /// How far above the bound the cost is: 1.02 is two percent above. 1 when nothing is bought.
     pub fn over_bound(&self) -> f64 {
-        if self.bound > 0.0 && self.cost.0 > 0 {
-            self.cost.dollars() / self.bound
-        } else {
-            1.0
-        }
+        if self.bound > 0.0 && self.cost.0 > 0 { self.cost.dollars() / self.bound } else { 1.0 }
     }
 
     /// How many pods have a place.
     pub fn placed(&self) -> usize {
         let new: usize = self.nodes.iter().map(|node| node.pods.len()).sum();
-        new + self
-            .existing
-            .iter()
-            .map(|(_, pods)| pods.len())
-            .sum::<usize>()
+        new + self.existing.iter().map(|(_, pods)| pods.len()).sum::<usize>()
     }
 }

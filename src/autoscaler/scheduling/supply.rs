@@ -58,8 +58,7 @@ impl Supply {
         }
         let (at, bucket) = (item as usize, model.items[item as usize].bucket as usize);
         if self.remaining[at] == 0 {
-            self.place_in_bucket[at] =
-                u32::try_from(self.waiting[bucket].len()).unwrap_or(u32::MAX);
+            self.place_in_bucket[at] = u32::try_from(self.waiting[bucket].len()).unwrap_or(u32::MAX);
             self.waiting[bucket].push(item);
         }
         if self.bucket_total[bucket] == 0 {
@@ -106,15 +105,9 @@ impl Supply {
         }
         self.value_by_cell[item.cell.map_or(model.cells, usize::from)] += value;
         self.pieces = self.pieces.saturating_add_signed(change);
-        for rule in item
-            .rules
-            .iter()
-            .filter(|rule| rule.matches > 0 && rule.carries)
-        {
+        for rule in item.rules.iter().filter(|rule| rule.matches > 0 && rule.carries) {
             let count = &mut self.by_term[rule.term as usize];
-            *count = count.saturating_add_signed(
-                i32::try_from(change * i64::from(rule.matches)).unwrap_or(0),
-            );
+            *count = count.saturating_add_signed(i32::try_from(change * i64::from(rule.matches)).unwrap_or(0));
         }
     }
 

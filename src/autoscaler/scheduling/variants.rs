@@ -31,9 +31,7 @@ pub struct Wanted {
 impl Wanted {
     /// Collects from the pending pods.
     pub fn new(problem: &Problem<'_>, groups: &Groups) -> Self {
-        let mut wanted = Self {
-            values: BTreeMap::new(),
-        };
+        let mut wanted = Self { values: BTreeMap::new() };
         for group in &groups.groups {
             wanted.look_at(problem.cluster.spec(group.spec));
         }
@@ -42,23 +40,12 @@ impl Wanted {
 
     fn look_at(&mut self, spec: &PodSpec) {
         let preferred = spec.preferred_nodes.iter().map(|(_, term)| term);
-        for (key, set) in spec
-            .node_terms
-            .iter()
-            .chain(preferred)
-            .flat_map(|term| term.iter())
-        {
-            self.values
-                .entry(key)
-                .or_default()
-                .extend(set.listed().unwrap_or_default());
+        for (key, set) in spec.node_terms.iter().chain(preferred).flat_map(|term| term.iter()) {
+            self.values.entry(key).or_default().extend(set.listed().unwrap_or_default());
         }
         let spreads = spec.spreads.iter().map(|spread| spread.topology_key);
-        let terms = spec
-            .affinity
-            .iter()
-            .chain(&spec.anti_affinity)
-            .chain(spec.preferred_pods.iter().map(|(_, term)| term));
+        let terms =
+            spec.affinity.iter().chain(&spec.anti_affinity).chain(spec.preferred_pods.iter().map(|(_, term)| term));
         for key in spreads.chain(terms.map(|term| term.topology_key)) {
             self.values.entry(key).or_default();
         }
@@ -68,16 +55,8 @@ impl Wanted {
 /// Whether a key is one that only the cloud or the kubelet sets.
 pub fn is_cloud_key(names: &Names, key: Symbol) -> bool {
     let text = names.text(key);
-    let known = [
-        names.known.hostname,
-        names.known.region,
-        names.known.arch,
-        names.known.os,
-        names.known.instance_type,
-    ];
-    known.contains(&key)
-        || text.starts_with("karpenter.k8s.aws/")
-        || text.starts_with("topology.k8s.aws/")
+    let known = [names.known.hostname, names.known.region, names.known.arch, names.known.os, names.known.instance_type];
+    known.contains(&key) || text.starts_with("karpenter.k8s.aws/") || text.starts_with("topology.k8s.aws/")
 }
 
 /// All variants of all pools.
@@ -87,8 +66,7 @@ pub fn variants(problem: &Problem<'_>, wanted: &Wanted) -> Vec<Variant> {
     for (index, pool) in (0_u32..).zip(&cluster.pools) {
         let mut chosen: Vec<Vec<(Symbol, Symbol)>> = vec![fixed_labels(&cluster.names, pool)];
         for (key, set) in pool.requirements.iter() {
-            let open = !cluster.catalogue.decides(&cluster.names, key)
-                && !is_cloud_key(&cluster.names, key);
+            let open = !cluster.catalogue.decides(&cluster.names, key) && !is_cloud_key(&cluster.names, key);
             if !open || chosen[0].iter().any(|(fixed, _)| *fixed == key) {
                 continue;
             }
@@ -96,16 +74,10 @@ pub fn variants(problem: &Problem<'_>, wanted: &Wanted) -> Vec<Variant> {
                 continue;
             };
             let values: Vec<Symbol> = match set.listed() {
-                Some(listed) => listed
-                    .iter()
-                    .copied()
-                    .filter(|v| set.allows(&cluster.names.strings, Some(*v)))
-                    .collect(),
-                None => asked
-                    .iter()
-                    .copied()
-                    .filter(|v| set.allows(&cluster.names.strings, Some(*v)))
-                    .collect(),
+                Some(listed) => {
+                    listed.iter().copied().filter(|v| set.allows(&cluster.names.strings, Some(*v))).collect()
+                }
+                None => asked.iter().copied().filter(|v| set.allows(&cluster.names.strings, Some(*v))).collect(),
             };
             let values: Vec<Symbol> = values.into_iter().take(MOST_VALUES).collect();
             if values.is_empty() || values.len() * chosen.len() > MOST_VARIANTS {
@@ -113,19 +85,12 @@ pub fn variants(problem: &Problem<'_>, wanted: &Wanted) -> Vec<Variant> {
             }
             chosen = chosen
                 .iter()
-                .flat_map(|labels| {
-                    values
-                        .iter()
-                        .map(move |value| [labels.as_slice(), &[(key, *value)]].concat())
-                })
+                .flat_map(|labels| values.iter().map(move |value| [labels.as_slice(), &[(key, *value)]].concat()))
                 .collect();
         }
         all.extend(chosen.into_iter().map(|mut labels| {
             labels.sort_unstable();
-            Variant {
-                pool: index,
-                labels: labels.into(),
-            }
+            Variant { pool: index, labels: labels.into() }
         }));
     }
     all
@@ -156,9 +121,5 @@ pub fn tolerates(names: &Names, spec: &PodSpec, taints: &[Taint]) -> bool {
     taints
         .iter()
         .filter(|taint| taint.effect != Effect::PreferNoSchedule)
-        .all(|taint| {
-            spec.tolerations
-                .iter()
-                .any(|toleration| toleration.tolerates(&names.strings, taint))
-        })
+        .all(|taint| spec.tolerations.iter().any(|toleration| toleration.tolerates(&names.strings, taint)))
 }

@@ -24,10 +24,7 @@ pub fn vector(dimensions: &[ResourceId], amounts: &Amounts) -> Vector {
 /// Whether every entry of `part` is at most that of `whole`.
 #[inline]
 pub fn fits(part: &Vector, whole: &Vector, dimensions: usize) -> bool {
-    part[..dimensions]
-        .iter()
-        .zip(&whole[..dimensions])
-        .all(|(p, w)| *p <= 0 || p <= w)
+    part[..dimensions].iter().zip(&whole[..dimensions]).all(|(p, w)| *p <= 0 || p <= w)
 }
 
 /// How often `part` goes into `whole`; `u32::MAX` for a part that takes nothing.

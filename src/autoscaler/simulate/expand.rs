@@ -25,14 +25,7 @@ pub fn each_pod(workload: &Workload, mut take: impl FnMut(Pod)) {
         Workload::ReplicaSet(object) => {
             let spec = Some(&object.spec);
             let template = spec.and_then(|spec| spec.template.as_ref());
-            expand(
-                "ReplicaSet",
-                &object.metadata,
-                template,
-                spec.and_then(|spec| spec.replicas),
-                None,
-                &mut take,
-            );
+            expand("ReplicaSet", &object.metadata, template, spec.and_then(|spec| spec.replicas), None, &mut take);
         }
         Workload::StatefulSet(object) => {
             let spec = Some(&object.spec);
@@ -48,19 +41,8 @@ pub fn each_pod(workload: &Workload, mut take: impl FnMut(Pod)) {
         }
         Workload::Job(object) => {
             let spec = object.spec.as_ref();
-            let at_once = spec.map(|spec| {
-                spec.parallelism
-                    .unwrap_or(1)
-                    .min(spec.completions.unwrap_or(i32::MAX))
-            });
-            expand(
-                "Job",
-                &object.metadata,
-                spec.map(|spec| &spec.template),
-                at_once,
-                None,
-                &mut take,
-            );
+            let at_once = spec.map(|spec| spec.parallelism.unwrap_or(1).min(spec.completions.unwrap_or(i32::MAX)));
+            expand("Job", &object.metadata, spec.map(|spec| &spec.template), at_once, None, &mut take);
         }
         Workload::Pod(pod) => take((**pod).clone()),
     }
@@ -87,17 +69,11 @@ fn expand(
         block_owner_deletion: None,
     }]);
     if let Some(label) = hash_label {
-        common
-            .labels
-            .get_or_insert_default()
-            .insert(label.to_owned(), "simulated".to_owned());
+        common.labels.get_or_insert_default().insert(label.to_owned(), "simulated".to_owned());
     }
     for index in 0..replicas.unwrap_or(1).clamp(0, MOST_REPLICAS) {
         take(Pod {
-            metadata: ObjectMeta {
-                name: Some(format!("{name}-{index}")),
-                ..common.clone()
-            },
+            metadata: ObjectMeta { name: Some(format!("{name}-{index}")), ..common.clone() },
             spec: template.spec.clone(),
             status: None,
         });

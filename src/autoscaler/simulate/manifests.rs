@@ -78,11 +78,8 @@ impl Manifests {
     pub fn read(inputs: &[String]) -> Result<Self, ManifestError> {
         let mut manifests = Self::default();
         for (at, input) in inputs.iter().enumerate() {
-            let documents: Vec<Value> =
-                serde_saphyr::from_multiple(input).map_err(|error| ManifestError::Yaml {
-                    input: at + 1,
-                    reason: error.to_string(),
-                })?;
+            let documents: Vec<Value> = serde_saphyr::from_multiple(input)
+                .map_err(|error| ManifestError::Yaml { input: at + 1, reason: error.to_string() })?;
             for document in documents {
                 manifests.add(document)?;
             }
@@ -92,15 +89,8 @@ impl Manifests {
 
     fn add(&mut self, document: Value) -> Result<(), ManifestError> {
         let kind = document["kind"].as_str().unwrap_or_default().to_owned();
-        let name = document["metadata"]["name"]
-            .as_str()
-            .unwrap_or_default()
-            .to_owned();
-        let object = Object {
-            kind: &kind,
-            name: &name,
-            document,
-        };
+        let name = document["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+        let object = Object { kind: &kind, name: &name, document };
         match kind.as_str() {
             "List" => {
                 if let Some(Value::Array(items)) = object.document.get("items").cloned() {
@@ -109,12 +99,8 @@ impl Manifests {
                     }
                 }
             }
-            "NodePool" => self
-                .pools
-                .push((name.clone(), object.read::<NodePool>()?.spec)),
-            "EC2NodeClass" => self
-                .classes
-                .push((name.clone(), object.read::<EC2NodeClass>()?.spec)),
+            "NodePool" => self.pools.push((name.clone(), object.read::<NodePool>()?.spec)),
+            "EC2NodeClass" => self.classes.push((name.clone(), object.read::<EC2NodeClass>()?.spec)),
             "Deployment" => self.workloads.push(Workload::Deployment(object.read()?)),
             "ReplicaSet" => self.workloads.push(Workload::ReplicaSet(object.read()?)),
             "StatefulSet" => self.workloads.push(Workload::StatefulSet(object.read()?)),

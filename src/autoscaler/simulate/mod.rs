@@ -78,11 +78,7 @@ pub enum SimulateError {
 /// # Errors
 /// When a document, a pool, a node or the catalogue cannot be read. Pods that cannot be read are part
 /// of the report.
-pub fn simulate(
-    documents: &[String],
-    catalogue: &str,
-    arguments: &Arguments,
-) -> Result<Report, SimulateError> {
+pub fn simulate(documents: &[String], catalogue: &str, arguments: &Arguments) -> Result<Report, SimulateError> {
     let mut cluster = Cluster::default();
     cluster.catalogue = read_catalogue(&mut cluster.names, catalogue, &arguments.region)?;
     simulate_on(cluster, documents, arguments)
@@ -92,18 +88,11 @@ pub fn simulate(
 ///
 /// # Errors
 /// As [`simulate`].
-pub fn simulate_on(
-    mut cluster: Cluster,
-    documents: &[String],
-    arguments: &Arguments,
-) -> Result<Report, SimulateError> {
+pub fn simulate_on(mut cluster: Cluster, documents: &[String], arguments: &Arguments) -> Result<Report, SimulateError> {
     let manifests = Manifests::read(documents)?;
     load(&mut cluster, &manifests)?;
-    let settings = Settings {
-        balance_share: arguments.balance_share,
-        preferences: arguments.preferences,
-        ..Settings::default()
-    };
+    let settings =
+        Settings { balance_share: arguments.balance_share, preferences: arguments.preferences, ..Settings::default() };
     let problem = Problem::provision(&cluster, settings);
     let solution = solve(&problem, Budget::rounds(arguments.rounds));
     Ok(Report::new(&problem, &solution))
@@ -113,20 +102,12 @@ fn load(cluster: &mut Cluster, manifests: &Manifests) -> Result<(), SimulateErro
     let mut faults = Vec::new();
     for (name, class) in &manifests.classes {
         let found = validate_class::ec2_node_class(class);
-        faults.extend(
-            found
-                .into_iter()
-                .map(|fault| (format!("EC2NodeClass `{name}`"), fault)),
-        );
+        faults.extend(found.into_iter().map(|fault| (format!("EC2NodeClass `{name}`"), fault)));
     }
     for (name, pool) in &manifests.pools {
         match read_pool(&mut cluster.names, name, pool) {
             Ok(pool) => cluster.pools.push(pool),
-            Err(found) => faults.extend(
-                found
-                    .into_iter()
-                    .map(|fault| (format!("NodePool `{name}`"), fault)),
-            ),
+            Err(found) => faults.extend(found.into_iter().map(|fault| (format!("NodePool `{name}`"), fault))),
         }
     }
     if !faults.is_empty() {
@@ -134,12 +115,8 @@ fn load(cluster: &mut Cluster, manifests: &Manifests) -> Result<(), SimulateErro
     }
     cluster.namespaces.clone_from(&manifests.namespaces);
     if !manifests.claims.is_empty() {
-        cluster.volumes = Volumes::new(
-            &mut cluster.names,
-            &manifests.claims,
-            &manifests.volumes,
-            &manifests.storage_classes,
-        );
+        cluster.volumes =
+            Volumes::new(&mut cluster.names, &manifests.claims, &manifests.volumes, &manifests.storage_classes);
     }
     // A claim that is not among the files is taken to exist: manifests often leave storage out.
     cluster.volumes.strict = false;

@@ -79,11 +79,8 @@ impl Report {
     pub fn new(problem: &Problem<'_>, solution: &Solution) -> Self {
         let cluster = problem.cluster;
         let names: &Names = &cluster.names;
-        let pod_names = |pods: &[u32]| {
-            pods.iter()
-                .map(|at| cluster.pods[*at as usize].name.to_string())
-                .collect::<Vec<_>>()
-        };
+        let pod_names =
+            |pods: &[u32]| pods.iter().map(|at| cluster.pods[*at as usize].name.to_string()).collect::<Vec<_>>();
         let share = |used: i64, of: i64| if of > 0 { used as f64 / of as f64 } else { 0.0 };
         let (mut used, mut had) = ([0_i64; 2], [0_i64; 2]);
         let mut nodes = Vec::new();
@@ -91,29 +88,17 @@ impl Report {
             let instance_type = &cluster.catalogue.types[node.instance_type as usize];
             let offering = &instance_type.offerings[node.offering as usize];
             let asked = |id| {
-                node.pods
-                    .iter()
-                    .map(|at| {
-                        cluster
-                            .spec(cluster.pods[*at as usize].spec)
-                            .requests
-                            .get(id)
-                    })
-                    .sum::<i64>()
+                node.pods.iter().map(|at| cluster.spec(cluster.pods[*at as usize].spec).requests.get(id)).sum::<i64>()
             };
-            let (own_used, own_had) = (
-                [asked(CPU), asked(MEMORY)],
-                [CPU, MEMORY].map(|id| instance_type.allocatable.get(id)),
-            );
+            let (own_used, own_had) =
+                ([asked(CPU), asked(MEMORY)], [CPU, MEMORY].map(|id| instance_type.allocatable.get(id)));
             for at in 0..2 {
                 used[at] += own_used[at];
                 had[at] += own_had[at];
             }
             nodes.push(ReportNode {
                 name: node.name.clone(),
-                pool: names
-                    .text(cluster.pools[node.pool as usize].name)
-                    .to_owned(),
+                pool: names.text(cluster.pools[node.pool as usize].name).to_owned(),
                 instance_type: names.text(instance_type.name).to_owned(),
                 zone: names.text(offering.zone).to_owned(),
                 capacity_type: names.text(offering.capacity_type).to_owned(),
@@ -123,14 +108,10 @@ impl Report {
                 pods: pod_names(&node.pods),
             });
         }
-        let unreadable = cluster.unreadable.iter().map(|u| ReportUnplaced {
-            pods: vec![u.pod.clone()],
-            reason: u.reason.clone(),
-        });
-        let unplaced = solution.unplaced.iter().map(|u| ReportUnplaced {
-            pods: pod_names(&u.pods),
-            reason: u.reason.clone(),
-        });
+        let unreadable =
+            cluster.unreadable.iter().map(|u| ReportUnplaced { pods: vec![u.pod.clone()], reason: u.reason.clone() });
+        let unplaced =
+            solution.unplaced.iter().map(|u| ReportUnplaced { pods: pod_names(&u.pods), reason: u.reason.clone() });
         Self {
             nodes,
             existing: solution

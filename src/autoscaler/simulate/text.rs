@@ -28,13 +28,7 @@ impl fmt::Display for Report {
             )?;
         }
         for node in &self.existing {
-            writeln!(
-                f,
-                "{} takes {} {}",
-                node.name,
-                node.pods.len(),
-                pods(node.pods.len())
-            )?;
+            writeln!(f, "{} takes {} {}", node.name, node.pods.len(), pods(node.pods.len()))?;
         }
         writeln!(
             f,
@@ -42,11 +36,7 @@ impl fmt::Display for Report {
             self.placed,
             pods(self.placed),
             self.nodes.len(),
-            if self.nodes.len() == 1 {
-                "node"
-            } else {
-                "nodes"
-            },
+            if self.nodes.len() == 1 { "node" } else { "nodes" },
             self.hourly_cost,
             self.monthly_cost,
             self.cpu_use * 100.0,
@@ -62,11 +52,7 @@ impl fmt::Display for Report {
         }
         for group in &self.unplaced {
             let first = group.pods.first().map(String::as_str).unwrap_or_default();
-            let more = if group.pods.len() > 1 {
-                format!(" and {} more", group.pods.len() - 1)
-            } else {
-                String::new()
-            };
+            let more = if group.pods.len() > 1 { format!(" and {} more", group.pods.len() - 1) } else { String::new() };
             writeln!(f, "no place for `{first}`{more}: {}", group.reason)?;
         }
         Ok(())

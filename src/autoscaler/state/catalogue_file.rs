@@ -18,9 +18,7 @@ pub enum CatalogueError {
     #[error("the catalogue has no column `{0}`")]
     MissingColumn(String),
     /// A cell that must be a number is not.
-    #[error(
-        "line {line} of the catalogue: `{column}` is `{value}`, which is not a number of zero or more"
-    )]
+    #[error("line {line} of the catalogue: `{column}` is `{value}`, which is not a number of zero or more")]
     NotANumber {
         /// Line number, the heading being line 1.
         line: usize,
@@ -42,46 +40,21 @@ const DEFAULT_STORAGE_BYTES: i64 = 17 << 30;
 ///
 /// # Errors
 /// When a column is missing or a number cannot be read.
-pub fn read_catalogue(
-    names: &mut Names,
-    csv: &str,
-    region: &str,
-) -> Result<Catalogue, CatalogueError> {
-    let mut lines = csv
-        .lines()
-        .enumerate()
-        .filter(|(_, line)| !line.trim().is_empty());
+pub fn read_catalogue(names: &mut Names, csv: &str, region: &str) -> Result<Catalogue, CatalogueError> {
+    let mut lines = csv.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
     let (_, heading) = lines.next().ok_or(CatalogueError::Empty)?;
-    let columns: BTreeMap<&str, usize> = heading
-        .split(',')
-        .enumerate()
-        .map(|(at, name)| (name.trim(), at))
-        .collect();
-    for needed in [
-        "instance_type",
-        "vcpu",
-        "memory_mib",
-        "on_demand_usd",
-        "zones",
-    ] {
+    let columns: BTreeMap<&str, usize> = heading.split(',').enumerate().map(|(at, name)| (name.trim(), at)).collect();
+    for needed in ["instance_type", "vcpu", "memory_mib", "on_demand_usd", "zones"] {
         if !columns.contains_key(needed) {
             return Err(CatalogueError::MissingColumn(needed.to_owned()));
         }
     }
     let mut catalogue = Catalogue::default();
     for (index, line) in lines {
-        let row = Row {
-            columns: &columns,
-            cells: line.split(',').collect(),
-            line: index + 1,
-        };
+        let row = Row { columns: &columns, cells: line.split(',').collect(), line: index + 1 };
         catalogue.add(read_row(names, &row, region)?);
     }
-    if catalogue.types.is_empty() {
-        Err(CatalogueError::Empty)
-    } else {
-        Ok(catalogue)
-    }
+    if catalogue.types.is_empty() { Err(CatalogueError::Empty) } else { Ok(catalogue) }
 }
 
 struct Row<'a> {
@@ -92,10 +65,7 @@ struct Row<'a> {
 
 impl Row<'_> {
     fn text(&self, column: &str) -> &str {
-        self.columns
-            .get(column)
-            .and_then(|at| self.cells.get(*at))
-            .map_or("", |cell| cell.trim())
+        self.columns.get(column).and_then(|at| self.cells.get(*at)).map_or("", |cell| cell.trim())
     }
 
     fn number(&self, column: &str) -> Result<Option<f64>, CatalogueError> {
@@ -105,11 +75,7 @@ impl Row<'_> {
         }
         match text.parse::<f64>() {
             Ok(value) if value.is_finite() && (0.0..1e12).contains(&value) => Ok(Some(value)),
-            _ => Err(CatalogueError::NotANumber {
-                line: self.line,
-                column: column.to_owned(),
-                value: text.to_owned(),
-            }),
+            _ => Err(CatalogueError::NotANumber { line: self.line, column: column.to_owned(), value: text.to_owned() }),
         }
     }
 
@@ -118,29 +84,18 @@ impl Row<'_> {
     }
 }
 
-fn read_row(
-    names: &mut Names,
-    row: &Row<'_>,
-    region: &str,
-) -> Result<InstanceType, CatalogueError> {
+fn read_row(names: &mut Names, row: &Row<'_>, region: &str) -> Result<InstanceType, CatalogueError> {
     let vcpus = row.whole("vcpu", 0)?;
     let memory_mib = row.whole("memory_mib", 0)?;
     let metal = row.text("metal") == "true";
     let gpus = row.whole("gpus", 0)?;
     let mut labels = Vec::new();
     if gpus > 0 {
-        labels.push((
-            "karpenter.k8s.aws/instance-gpu-count".to_owned(),
-            gpus.to_string(),
-        ));
+        labels.push(("karpenter.k8s.aws/instance-gpu-count".to_owned(), gpus.to_string()));
     }
     let facts = InstanceFacts {
         name: row.text("instance_type").to_owned(),
-        architecture: if row.text("arch").is_empty() {
-            "amd64".into()
-        } else {
-            row.text("arch").to_owned()
-        },
+        architecture: if row.text("arch").is_empty() { "amd64".into() } else { row.text("arch").to_owned() },
         hypervisor: if metal { String::new() } else { "nitro".into() },
         vcpus,
         memory_mib,
@@ -158,10 +113,7 @@ fn read_row(
     }
     let mut allocatable = capacity.clone();
     allocatable.set(CPU, row.whole("allocatable_cpu_m", vcpus * 1000)?);
-    allocatable.set(
-        MEMORY,
-        row.whole("allocatable_memory_mib", memory_mib)? * MIB,
-    );
+    allocatable.set(MEMORY, row.whole("allocatable_memory_mib", memory_mib)? * MIB);
     Ok(InstanceType {
         name: names.strings.intern(&facts.name),
         labels: type_labels(names, &facts),
@@ -171,21 +123,14 @@ fn read_row(
     })
 }
 
-fn read_offerings(
-    names: &mut Names,
-    row: &Row<'_>,
-    region: &str,
-) -> Result<Vec<Offering>, CatalogueError> {
+fn read_offerings(names: &mut Names, row: &Row<'_>, region: &str) -> Result<Vec<Offering>, CatalogueError> {
     let mut offerings = Vec::new();
     let region_label = (names.known.region, names.strings.intern(region));
     let on_demand = row.number("on_demand_usd")?.and_then(Price::from_dollars);
     for letter in row.text("zones").chars().filter(char::is_ascii_lowercase) {
         let zone = names.strings.intern(&format!("{region}{letter}"));
-        let spot = row
-            .number(&format!("spot_{letter}_usd"))?
-            .and_then(Price::from_dollars);
-        for (capacity_type, price) in [(names.known.on_demand, on_demand), (names.known.spot, spot)]
-        {
+        let spot = row.number(&format!("spot_{letter}_usd"))?.and_then(Price::from_dollars);
+        for (capacity_type, price) in [(names.known.on_demand, on_demand), (names.known.spot, spot)] {
             if let Some(price) = price {
                 offerings.push(Offering {
                     zone,
@@ -209,34 +154,18 @@ mod tests {
         let mut names = Names::default();
         let csv = "instance_type,vcpu,memory_mib,on_demand_usd,spot_a_usd,spot_b_usd,zones\n\
                    m5.large,2,8192,0.096,0.04,,ab\n";
-        let catalogue =
-            read_catalogue(&mut names, csv, "us-east-1").unwrap_or_else(|error| panic!("{error}"));
+        let catalogue = read_catalogue(&mut names, csv, "us-east-1").unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(catalogue.types[0].offerings.len(), 3);
-        assert_eq!(
-            names.text(catalogue.types[0].offerings[0].zone),
-            "us-east-1a"
-        );
+        assert_eq!(names.text(catalogue.types[0].offerings[0].zone), "us-east-1a");
     }
 
     #[test]
     fn missing_columns_and_bad_numbers_are_named() {
         let mut names = Names::default();
         let missing = read_catalogue(&mut names, "instance_type,vcpu\n", "r");
-        assert_eq!(
-            missing.err(),
-            Some(CatalogueError::MissingColumn("memory_mib".into()))
-        );
-        let bad = read_catalogue(
-            &mut names,
-            "instance_type,vcpu,memory_mib,on_demand_usd,zones\nx,two,1,1,a\n",
-            "r",
-        );
-        assert!(bad.is_err_and(
-            |error| error.to_string().contains("line 2") && error.to_string().contains("`two`")
-        ));
-        assert_eq!(
-            read_catalogue(&mut names, "", "r").err(),
-            Some(CatalogueError::Empty)
-        );
+        assert_eq!(missing.err(), Some(CatalogueError::MissingColumn("memory_mib".into())));
+        let bad = read_catalogue(&mut names, "instance_type,vcpu,memory_mib,on_demand_usd,zones\nx,two,1,1,a\n", "r");
+        assert!(bad.is_err_and(|error| error.to_string().contains("line 2") && error.to_string().contains("`two`")));
+        assert_eq!(read_catalogue(&mut names, "", "r").err(), Some(CatalogueError::Empty));
     }
 }

@@ -6,9 +6,7 @@
 use super::instance_types::Catalogue;
 use super::intern::{FastMap, Symbol};
 use super::names::Names;
-use super::pod_reading::{
-    NamespaceLabels, Surroundings, read_amounts, read_labels, read_pod, read_taints,
-};
+use super::pod_reading::{NamespaceLabels, Surroundings, read_amounts, read_labels, read_pod, read_taints};
 use super::pod_spec::{Labels, PodSpec, Taint, label};
 use super::pools::Pool;
 use super::resources::Amounts;
@@ -156,35 +154,18 @@ impl Cluster {
     /// Adds a pod. Finished pods are left out; a pod that cannot be read is kept with its reason.
     /// Nodes have to be added before the pods that run on them.
     pub fn add_pod(&mut self, pod: &Pod) {
-        let phase = pod
-            .status
-            .as_ref()
-            .and_then(|status| status.phase.as_deref());
+        let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
         if matches!(phase, Some("Succeeded" | "Failed")) {
             return;
         }
         let Some(spec) = &pod.spec else { return };
         let namespace = pod.metadata.namespace.as_deref().unwrap_or("default");
-        let name = format!(
-            "{namespace}/{}",
-            pod.metadata.name.as_deref().unwrap_or_default()
-        );
-        let owner = pod
-            .metadata
-            .owner_references
-            .iter()
-            .flatten()
-            .find(|owner| owner.controller == Some(true));
-        let workload = owner.map(|owner| {
-            self.names
-                .strings
-                .intern(&format!("{namespace}/{}/{}", owner.kind, owner.name))
-        });
+        let name = format!("{namespace}/{}", pod.metadata.name.as_deref().unwrap_or_default());
+        let owner = pod.metadata.owner_references.iter().flatten().find(|owner| owner.controller == Some(true));
+        let workload =
+            owner.map(|owner| self.names.strings.intern(&format!("{namespace}/{}/{}", owner.kind, owner.name)));
         let node = spec.node_name.as_deref().filter(|node| !node.is_empty());
-        let around = Surroundings {
-            namespaces: &self.namespaces,
-            volumes: &self.volumes,
-        };
+        let around = Surroundings { namespaces: &self.namespaces, volumes: &self.volumes };
         match read_pod(&mut self.names, &around, &pod.metadata, spec, workload) {
             Ok(read) => {
                 let node = match node.map(|node| self.node_id(node)) {
@@ -196,12 +177,7 @@ impl Cluster {
                 let spec = self.intern_spec(read);
                 let labels = read_labels(&mut self.names, pod.metadata.labels.as_ref());
                 let labels = self.intern_labels(labels);
-                self.pods.push(PodEntry {
-                    name: name.into(),
-                    spec,
-                    labels,
-                    node,
-                });
+                self.pods.push(PodEntry { name: name.into(), spec, labels, node });
             }
             Err(reason) => self.unreadable.push(Unreadable { pod: name, reason }),
         }
@@ -220,18 +196,12 @@ impl Cluster {
         let Some(pod) = &spec.template.spec else {
             return;
         };
-        let around = Surroundings {
-            namespaces: &self.namespaces,
-            volumes: &self.volumes,
-        };
+        let around = Surroundings { namespaces: &self.namespaces, volumes: &self.volumes };
         match read_pod(&mut self.names, &around, &metadata, pod, None) {
             Ok(mut read) => {
                 self.tolerate_as_daemons_do(&mut read);
                 let spec = self.intern_spec(read);
-                self.daemons.push(DaemonEntry {
-                    name: name.into(),
-                    spec,
-                });
+                self.daemons.push(DaemonEntry { name: name.into(), spec });
             }
             Err(reason) => self.unreadable.push(Unreadable { pod: name, reason }),
         }
@@ -241,18 +211,8 @@ impl Cluster {
     fn tolerate_as_daemons_do(&mut self, spec: &mut PodSpec) {
         use super::pod_spec::{Toleration, TolerationOperator};
         let empty = self.names.strings.intern("");
-        for key in [
-            "not-ready",
-            "unreachable",
-            "disk-pressure",
-            "memory-pressure",
-            "pid-pressure",
-            "unschedulable",
-        ] {
-            let key = self
-                .names
-                .strings
-                .intern(&format!("node.kubernetes.io/{key}"));
+        for key in ["not-ready", "unreachable", "disk-pressure", "memory-pressure", "pid-pressure", "unschedulable"] {
+            let key = self.names.strings.intern(&format!("node.kubernetes.io/{key}"));
             spec.tolerations.push(Toleration {
                 key: Some(key),
                 operator: TolerationOperator::Exists,
@@ -269,18 +229,12 @@ impl Cluster {
     pub fn add_node(&mut self, node: &Node) -> Result<(), String> {
         let name = node.metadata.name.as_deref().unwrap_or_default();
         let mut labels = node.metadata.labels.clone().unwrap_or_default();
-        labels
-            .entry(super::names::keys::HOSTNAME.to_owned())
-            .or_insert_with(|| name.to_owned());
-        labels.insert(
-            super::names::keys::NODE_NAME_FIELD.to_owned(),
-            name.to_owned(),
-        );
+        labels.entry(super::names::keys::HOSTNAME.to_owned()).or_insert_with(|| name.to_owned());
+        labels.insert(super::names::keys::NODE_NAME_FIELD.to_owned(), name.to_owned());
         let labels = read_labels(&mut self.names, Some(&labels));
         let status = node.status.as_ref();
         let fault = |reason: String| format!("node `{name}`: {reason}");
-        let capacity = read_amounts(&mut self.names, status.and_then(|s| s.capacity.as_ref()))
-            .map_err(fault)?;
+        let capacity = read_amounts(&mut self.names, status.and_then(|s| s.capacity.as_ref())).map_err(fault)?;
         let allocatable = match status.and_then(|s| s.allocatable.as_ref()) {
             Some(list) => read_amounts(&mut self.names, Some(list)).map_err(fault)?,
             None => capacity.clone(),
@@ -288,11 +242,8 @@ impl Cluster {
         let spec = node.spec.as_ref();
         let taints = spec.and_then(|s| s.taints.as_deref()).unwrap_or_default();
         let initialized = self.is_initialized(&labels);
-        let kept: Vec<_> = taints
-            .iter()
-            .filter(|taint| initialized || !self.is_transient(&labels, taint))
-            .cloned()
-            .collect();
+        let kept: Vec<_> =
+            taints.iter().filter(|taint| initialized || !self.is_transient(&labels, taint)).cloned().collect();
         let taints = read_taints(&mut self.names, &kept).map_err(fault)?;
         let id = u32::try_from(self.nodes.len()).unwrap_or(u32::MAX);
         self.node_ids.insert(name.into(), id);
@@ -302,8 +253,7 @@ impl Cluster {
             taints,
             allocatable,
             capacity,
-            schedulable: spec.and_then(|s| s.unschedulable) != Some(true)
-                && node.metadata.deletion_timestamp.is_none(),
+            schedulable: spec.and_then(|s| s.unschedulable) != Some(true) && node.metadata.deletion_timestamp.is_none(),
             initialized,
         });
         Ok(())
@@ -312,28 +262,14 @@ impl Cluster {
     /// Nodes of no pool count as initialised: nobody will take their taints away.
     fn is_initialized(&self, labels: &[(Symbol, Symbol)]) -> bool {
         label(labels, self.names.known.node_pool).is_none()
-            || self
-                .names
-                .strings
-                .find("karpenter.sh/initialized")
-                .is_some_and(|key| label(labels, key).is_some())
+            || self.names.strings.find("karpenter.sh/initialized").is_some_and(|key| label(labels, key).is_some())
     }
 
-    fn is_transient(
-        &self,
-        labels: &[(Symbol, Symbol)],
-        taint: &k8s_openapi::api::core::v1::Taint,
-    ) -> bool {
+    fn is_transient(&self, labels: &[(Symbol, Symbol)], taint: &k8s_openapi::api::core::v1::Taint) -> bool {
         let of_pool = label(labels, self.names.known.node_pool)
             .and_then(|name| self.pools.iter().find(|pool| pool.name == name))
-            .is_some_and(|pool| {
-                pool.startup_taints
-                    .iter()
-                    .any(|startup| self.names.text(startup.key) == taint.key)
-            });
-        of_pool
-            || TRANSIENT_TAINTS.contains(&taint.key.as_str())
-            || taint.key.starts_with("readiness.k8s.io/")
+            .is_some_and(|pool| pool.startup_taints.iter().any(|startup| self.names.text(startup.key) == taint.key));
+        of_pool || TRANSIENT_TAINTS.contains(&taint.key.as_str()) || taint.key.starts_with("readiness.k8s.io/")
     }
 }
 

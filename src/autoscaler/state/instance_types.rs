@@ -14,8 +14,7 @@ impl Price {
     /// A price from dollars per hour; anything but a positive finite number is no price.
     pub fn from_dollars(dollars: f64) -> Option<Self> {
         let billionths = (dollars * 1e9).round();
-        (billionths.is_finite() && (0.0..1e15).contains(&billionths))
-            .then_some(Self(billionths as u64))
+        (billionths.is_finite() && (0.0..1e15).contains(&billionths)).then_some(Self(billionths as u64))
     }
 
     /// Dollars per hour.
@@ -78,10 +77,7 @@ pub struct Catalogue {
 impl Catalogue {
     /// Adds a type.
     pub fn add(&mut self, instance_type: InstanceType) {
-        let offered = instance_type
-            .offerings
-            .iter()
-            .flat_map(|offering| offering.labels.iter());
+        let offered = instance_type.offerings.iter().flat_map(|offering| offering.labels.iter());
         for (key, _) in instance_type.labels.iter().chain(offered) {
             if let Err(at) = self.label_keys.binary_search(key) {
                 self.label_keys.insert(at, *key);
@@ -92,9 +88,7 @@ impl Catalogue {
 
     /// Whether a label key is decided by the type or offering, not by the pool.
     pub fn decides(&self, names: &Names, key: Symbol) -> bool {
-        key == names.known.zone
-            || key == names.known.capacity_type
-            || self.label_keys.binary_search(&key).is_ok()
+        key == names.known.zone || key == names.known.capacity_type || self.label_keys.binary_search(&key).is_ok()
     }
 }
 
@@ -145,10 +139,8 @@ pub fn type_labels(names: &mut Names, facts: &InstanceFacts) -> Labels {
         (format!("{PREFIX}hypervisor"), facts.hypervisor.clone()),
     ];
     pairs.extend(facts.labels.iter().cloned());
-    let mut labels: Vec<(Symbol, Symbol)> = pairs
-        .into_iter()
-        .map(|(key, value)| (names.key(&key), names.strings.intern(&value)))
-        .collect();
+    let mut labels: Vec<(Symbol, Symbol)> =
+        pairs.into_iter().map(|(key, value)| (names.key(&key), names.strings.intern(&value))).collect();
     labels.sort_unstable();
     labels.dedup_by_key(|(key, _)| *key);
     labels.into()
@@ -165,24 +157,12 @@ struct TypeName<'a> {
 impl<'a> TypeName<'a> {
     fn parse(name: &'a str) -> Self {
         let (family, size) = name.split_once('.').unwrap_or((name, ""));
-        let letters = family
-            .find(|c: char| !c.is_ascii_lowercase())
-            .unwrap_or(family.len());
+        let letters = family.find(|c: char| !c.is_ascii_lowercase()).unwrap_or(family.len());
         // `u-6tb1`: the size of the memory stands between series and generation.
-        let after_memory = family
-            .find("tb")
-            .filter(|_| family.contains('-'))
-            .map_or(letters, |at| at + 2);
+        let after_memory = family.find("tb").filter(|_| family.contains('-')).map_or(letters, |at| at + 2);
         let rest = &family[after_memory..];
-        let digits = rest
-            .find(|c: char| !c.is_ascii_digit())
-            .unwrap_or(rest.len());
-        Self {
-            category: &family[..letters],
-            family,
-            generation: &rest[..digits],
-            size,
-        }
+        let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+        Self { category: &family[..letters], family, generation: &rest[..digits], size }
     }
 }
 

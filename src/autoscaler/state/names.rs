@@ -91,21 +91,14 @@ impl Default for Names {
             on_demand: strings.intern("on-demand"),
             spot: strings.intern("spot"),
         };
-        Self {
-            strings,
-            resources: ResourceTable::default(),
-            known,
-        }
+        Self { strings, resources: ResourceTable::default(), known }
     }
 }
 
 impl Names {
     /// The symbol of a label key, with older spellings replaced.
     pub fn key(&mut self, key: &str) -> Symbol {
-        let current = keys::ALIASES
-            .iter()
-            .find(|(old, _)| *old == key)
-            .map_or(key, |(_, new)| new);
+        let current = keys::ALIASES.iter().find(|(old, _)| *old == key).map_or(key, |(_, new)| new);
         self.strings.intern(current)
     }
 

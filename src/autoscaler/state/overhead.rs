@@ -80,18 +80,12 @@ impl InstanceFacts {
     /// Pods that the addresses of the interfaces allow.
     pub fn interface_pods(&self, reserved_interfaces: i64) -> i64 {
         let usable = (self.interfaces - reserved_interfaces).max(0);
-        if usable == 0 {
-            0
-        } else {
-            usable * (self.addresses_per_interface - 1).max(0) + 2
-        }
+        if usable == 0 { 0 } else { usable * (self.addresses_per_interface - 1).max(0) + 2 }
     }
 
     /// Pods that the kubelet accepts.
     pub fn max_pods(&self, kubelet: &KubeletReservation) -> i64 {
-        let limit = kubelet
-            .max_pods
-            .unwrap_or_else(|| self.interface_pods(kubelet.reserved_interfaces));
+        let limit = kubelet.max_pods.unwrap_or_else(|| self.interface_pods(kubelet.reserved_interfaces));
         kubelet
             .pods_per_core
             .filter(|per_core| *per_core > 0)
@@ -102,10 +96,7 @@ impl InstanceFacts {
 impl KubeletReservation {
     /// What is taken from capacity before pods get any.
     pub fn reserved(&self, facts: &InstanceFacts) -> [(ResourceId, i64); 3] {
-        let cpu = self
-            .kube_cpu_milli
-            .unwrap_or_else(|| reserved_cpu_milli(facts.vcpus))
-            + self.system_cpu_milli;
+        let cpu = self.kube_cpu_milli.unwrap_or_else(|| reserved_cpu_milli(facts.vcpus)) + self.system_cpu_milli;
         let pods = facts.interface_pods(self.reserved_interfaces);
         let memory = self.kube_memory_bytes.unwrap_or((11 * pods + 255) * MIB)
             + self.system_memory_bytes
@@ -118,10 +109,7 @@ impl KubeletReservation {
 /// 6 % of the first core, 1 % of the second, 0.5 % of the next two, 0.25 % of the rest.
 fn reserved_cpu_milli(vcpus: i64) -> i64 {
     let tenths = [600, 100, 50, 50];
-    let first: i64 = tenths
-        .iter()
-        .take(usize::try_from(vcpus).unwrap_or(0))
-        .sum();
+    let first: i64 = tenths.iter().take(usize::try_from(vcpus).unwrap_or(0)).sum();
     (first + (vcpus - 4).max(0) * 25) / 10
 }
 
@@ -158,11 +146,7 @@ mod tests {
             ..InstanceFacts::default()
         };
         assert_eq!(facts.usable_memory_bytes(0.075) / MIB, 16384 - 64 - 1229);
-        let kubelet = KubeletReservation {
-            max_pods: Some(110),
-            pods_per_core: Some(10),
-            ..Default::default()
-        };
+        let kubelet = KubeletReservation { max_pods: Some(110), pods_per_core: Some(10), ..Default::default() };
         assert_eq!(facts.max_pods(&kubelet), 80);
         assert_eq!(reserved_cpu_milli(8), 90);
     }

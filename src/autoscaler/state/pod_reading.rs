@@ -3,8 +3,7 @@
 use super::intern::Symbol;
 use super::names::Names;
 use super::pod_spec::{
-    Effect, HostPort, Labels, PodSelector, PodSpec, PodTerm, Spread, Taint, Toleration,
-    TolerationOperator,
+    Effect, HostPort, Labels, PodSelector, PodSpec, PodTerm, Spread, Taint, Toleration, TolerationOperator,
 };
 use super::requirements::{Requirements, ValueSet};
 use super::resources::{Amounts, PODS, read_amount};
@@ -30,11 +29,8 @@ pub struct Surroundings<'a> {
 
 /// Reads a label map, sorted by key.
 pub fn read_labels(names: &mut Names, labels: Option<&BTreeMap<String, String>>) -> Labels {
-    let mut list: Vec<(Symbol, Symbol)> = labels
-        .into_iter()
-        .flatten()
-        .map(|(key, value)| (names.key(key), names.strings.intern(value)))
-        .collect();
+    let mut list: Vec<(Symbol, Symbol)> =
+        labels.into_iter().flatten().map(|(key, value)| (names.key(key), names.strings.intern(value))).collect();
     list.sort_unstable();
     list.dedup_by_key(|(key, _)| *key);
     list.into()
@@ -55,59 +51,26 @@ pub fn read_pod(
     let namespace = names.strings.intern(namespace_text);
     let mut requests = effective_requests(names, spec)?;
     let mut node_terms = required_node_terms(names, spec)?;
-    add_volumes(
-        names,
-        around.volumes,
-        namespace_text,
-        metadata,
-        spec,
-        &mut requests,
-        &mut node_terms,
-    )?;
-    if node_terms
-        .iter()
-        .all(|term| term.iter().any(|(_, set)| set.is_empty()))
-    {
+    add_volumes(names, around.volumes, namespace_text, metadata, spec, &mut requests, &mut node_terms)?;
+    if node_terms.iter().all(|term| term.iter().any(|(_, set)| set.is_empty())) {
         return Err("its node selector and node affinity contradict each other".to_owned());
     }
     let own = labels_by_text(metadata);
-    let reader = TermReader {
-        around,
-        namespace,
-        own: &own,
-    };
+    let reader = TermReader { around, namespace, own: &own };
     let affinity = spec.affinity.as_ref();
     let pod_affinity = affinity.and_then(|a| a.pod_affinity.as_ref());
     let pod_anti = affinity.and_then(|a| a.pod_anti_affinity.as_ref());
-    let required = |terms: Option<&Vec<core::PodAffinityTerm>>,
-                    names: &mut Names|
-     -> Result<Vec<PodTerm>, String> {
-        terms
-            .into_iter()
-            .flatten()
-            .map(|term| reader.pod_term(names, term))
-            .collect()
+    let required = |terms: Option<&Vec<core::PodAffinityTerm>>, names: &mut Names| -> Result<Vec<PodTerm>, String> {
+        terms.into_iter().flatten().map(|term| reader.pod_term(names, term)).collect()
     };
     let mut preferred_pods = Vec::new();
-    for term in pod_affinity.iter().flat_map(|a| {
-        a.preferred_during_scheduling_ignored_during_execution
-            .iter()
-            .flatten()
-    }) {
-        preferred_pods.push((
-            term.weight.clamp(0, 100),
-            reader.pod_term(names, &term.pod_affinity_term)?,
-        ));
+    for term in
+        pod_affinity.iter().flat_map(|a| a.preferred_during_scheduling_ignored_during_execution.iter().flatten())
+    {
+        preferred_pods.push((term.weight.clamp(0, 100), reader.pod_term(names, &term.pod_affinity_term)?));
     }
-    for term in pod_anti.iter().flat_map(|a| {
-        a.preferred_during_scheduling_ignored_during_execution
-            .iter()
-            .flatten()
-    }) {
-        preferred_pods.push((
-            -term.weight.clamp(0, 100),
-            reader.pod_term(names, &term.pod_affinity_term)?,
-        ));
+    for term in pod_anti.iter().flat_map(|a| a.preferred_during_scheduling_ignored_during_execution.iter().flatten()) {
+        preferred_pods.push((-term.weight.clamp(0, 100), reader.pod_term(names, &term.pod_affinity_term)?));
     }
     let mut spreads = Vec::new();
     for constraint in spec.topology_spread_constraints.iter().flatten() {
@@ -121,17 +84,11 @@ pub fn read_pod(
         tolerations: read_tolerations(names, spec.tolerations.as_deref().unwrap_or_default())?,
         spreads,
         affinity: required(
-            pod_affinity.and_then(|a| {
-                a.required_during_scheduling_ignored_during_execution
-                    .as_ref()
-            }),
+            pod_affinity.and_then(|a| a.required_during_scheduling_ignored_during_execution.as_ref()),
             names,
         )?,
         anti_affinity: required(
-            pod_anti.and_then(|a| {
-                a.required_during_scheduling_ignored_during_execution
-                    .as_ref()
-            }),
+            pod_anti.and_then(|a| a.required_during_scheduling_ignored_during_execution.as_ref()),
             names,
         )?,
         preferred_pods,
@@ -141,12 +98,7 @@ pub fn read_pod(
 }
 
 fn labels_by_text(metadata: &ObjectMeta) -> BTreeMap<&str, &str> {
-    metadata
-        .labels
-        .iter()
-        .flatten()
-        .map(|(k, v)| (k.as_str(), v.as_str()))
-        .collect()
+    metadata.labels.iter().flatten().map(|(k, v)| (k.as_str(), v.as_str())).collect()
 }
 
 // ---- resources ----------------------------------------------------------------------------------
@@ -190,10 +142,7 @@ fn container_requests(names: &mut Names, container: &core::Container) -> Result<
 }
 
 /// Requests, with limits where no request is stated, as the API server fills them in.
-fn read_requirements(
-    names: &mut Names,
-    resources: Option<&core::ResourceRequirements>,
-) -> Result<Amounts, String> {
+fn read_requirements(names: &mut Names, resources: Option<&core::ResourceRequirements>) -> Result<Amounts, String> {
     let Some(resources) = resources else {
         return Ok(Amounts::default());
     };
@@ -208,10 +157,7 @@ fn read_requirements(
 ///
 /// # Errors
 /// When a quantity cannot be read or is negative.
-pub fn read_amounts(
-    names: &mut Names,
-    list: Option<&BTreeMap<String, ApiQuantity>>,
-) -> Result<Amounts, String> {
+pub fn read_amounts(names: &mut Names, list: Option<&BTreeMap<String, ApiQuantity>>) -> Result<Amounts, String> {
     let mut amounts = Amounts::default();
     for (name, quantity) in list.into_iter().flatten() {
         let (id, amount) = read_amount(&mut names.resources, name, &quantity.0)?;
@@ -225,10 +171,7 @@ pub fn read_amounts(
 
 // ---- nodes --------------------------------------------------------------------------------------
 
-fn required_node_terms(
-    names: &mut Names,
-    spec: &core::PodSpec,
-) -> Result<Vec<Requirements>, String> {
+fn required_node_terms(names: &mut Names, spec: &core::PodSpec) -> Result<Vec<Requirements>, String> {
     let mut selector = Requirements::default();
     for (key, value) in spec.node_selector.iter().flatten() {
         let value = names.strings.intern(value);
@@ -239,10 +182,7 @@ fn required_node_terms(
         .affinity
         .as_ref()
         .and_then(|a| a.node_affinity.as_ref())
-        .and_then(|a| {
-            a.required_during_scheduling_ignored_during_execution
-                .as_ref()
-        });
+        .and_then(|a| a.required_during_scheduling_ignored_during_execution.as_ref());
     let Some(required) = required else {
         return Ok(vec![selector]);
     };
@@ -261,27 +201,16 @@ fn required_node_terms(
     Ok(terms)
 }
 
-fn preferred_node_terms(
-    names: &mut Names,
-    spec: &core::PodSpec,
-) -> Result<Vec<(i32, Requirements)>, String> {
+fn preferred_node_terms(names: &mut Names, spec: &core::PodSpec) -> Result<Vec<(i32, Requirements)>, String> {
     let preferred = spec
         .affinity
         .as_ref()
         .and_then(|a| a.node_affinity.as_ref())
-        .and_then(|a| {
-            a.preferred_during_scheduling_ignored_during_execution
-                .as_ref()
-        });
+        .and_then(|a| a.preferred_during_scheduling_ignored_during_execution.as_ref());
     preferred
         .into_iter()
         .flatten()
-        .map(|term| {
-            Ok((
-                term.weight.clamp(0, 100),
-                node_term(names, &term.preference)?,
-            ))
-        })
+        .map(|term| Ok((term.weight.clamp(0, 100), node_term(names, &term.preference)?)))
         .collect()
 }
 
@@ -291,21 +220,11 @@ fn preferred_node_terms(
 /// When an operator or its values are wrong.
 pub fn node_term(names: &mut Names, term: &core::NodeSelectorTerm) -> Result<Requirements, String> {
     let mut all = Requirements::default();
-    for expression in term
-        .match_expressions
-        .iter()
-        .flatten()
-        .chain(term.match_fields.iter().flatten())
-    {
+    for expression in term.match_expressions.iter().flatten().chain(term.match_fields.iter().flatten()) {
         let values = expression.values.as_deref().unwrap_or_default();
         let key = names.key(&expression.key);
-        let set = ValueSet::from_operator(
-            &mut names.strings,
-            &expression.key,
-            &expression.operator,
-            values,
-        )
-        .map_err(|error| format!("node affinity: {error}"))?;
+        let set = ValueSet::from_operator(&mut names.strings, &expression.key, &expression.operator, values)
+            .map_err(|error| format!("node affinity: {error}"))?;
         all.add(key, set);
     }
     Ok(all)
@@ -356,9 +275,7 @@ pub fn read_effect(text: &str) -> Result<Effect, String> {
         "NoSchedule" => Ok(Effect::NoSchedule),
         "PreferNoSchedule" => Ok(Effect::PreferNoSchedule),
         "NoExecute" => Ok(Effect::NoExecute),
-        other => Err(format!(
-            "unknown taint effect `{other}`: use NoSchedule, PreferNoSchedule or NoExecute"
-        )),
+        other => Err(format!("unknown taint effect `{other}`: use NoSchedule, PreferNoSchedule or NoExecute")),
     }
 }
 
@@ -372,19 +289,14 @@ pub fn read_taints(names: &mut Names, taints: &[core::Taint]) -> Result<Vec<Tain
         .map(|taint| {
             Ok(Taint {
                 key: names.strings.intern(&taint.key),
-                value: names
-                    .strings
-                    .intern(taint.value.as_deref().unwrap_or_default()),
+                value: names.strings.intern(taint.value.as_deref().unwrap_or_default()),
                 effect: read_effect(&taint.effect)?,
             })
         })
         .collect()
 }
 
-fn read_tolerations(
-    names: &mut Names,
-    tolerations: &[core::Toleration],
-) -> Result<Vec<Toleration>, String> {
+fn read_tolerations(names: &mut Names, tolerations: &[core::Toleration]) -> Result<Vec<Toleration>, String> {
     let mut list = Vec::new();
     for toleration in tolerations {
         let key = toleration.key.as_deref().filter(|key| !key.is_empty());
@@ -394,24 +306,17 @@ fn read_tolerations(
             Some("Gt") => TolerationOperator::Gt,
             Some("Lt") => TolerationOperator::Lt,
             Some(other) => {
-                return Err(format!(
-                    "unknown toleration operator `{other}`: use Exists or Equal"
-                ));
+                return Err(format!("unknown toleration operator `{other}`: use Exists or Equal"));
             }
         };
         if key.is_none() && operator != TolerationOperator::Exists {
             return Err("a toleration without key needs the operator `Exists`".to_owned());
         }
-        let effect = toleration
-            .effect
-            .as_deref()
-            .filter(|effect| !effect.is_empty());
+        let effect = toleration.effect.as_deref().filter(|effect| !effect.is_empty());
         list.push(Toleration {
             key: key.map(|key| names.strings.intern(key)),
             operator,
-            value: names
-                .strings
-                .intern(toleration.value.as_deref().unwrap_or_default()),
+            value: names.strings.intern(toleration.value.as_deref().unwrap_or_default()),
             effect: effect.map(read_effect).transpose()?,
         });
     }
@@ -422,34 +327,17 @@ fn read_tolerations(
 
 fn host_ports(names: &mut Names, spec: &core::PodSpec) -> Vec<HostPort> {
     let host_network = spec.host_network == Some(true);
-    let sidecars = spec
-        .init_containers
-        .iter()
-        .flatten()
-        .filter(|c| c.restart_policy.as_deref() == Some("Always"));
+    let sidecars = spec.init_containers.iter().flatten().filter(|c| c.restart_policy.as_deref() == Some("Always"));
     let mut ports = Vec::new();
-    for port in spec
-        .containers
-        .iter()
-        .chain(sidecars)
-        .flat_map(|c| c.ports.iter().flatten())
-    {
-        let number = port
-            .host_port
-            .or(host_network.then_some(port.container_port))
-            .unwrap_or(0);
+    for port in spec.containers.iter().chain(sidecars).flat_map(|c| c.ports.iter().flatten()) {
+        let number = port.host_port.or(host_network.then_some(port.container_port)).unwrap_or(0);
         let Some(number) = u16::try_from(number).ok().filter(|number| *number > 0) else {
             continue;
         };
-        let address = port
-            .host_ip
-            .as_deref()
-            .filter(|ip| !matches!(*ip, "" | "0.0.0.0" | "::"));
+        let address = port.host_ip.as_deref().filter(|ip| !matches!(*ip, "" | "0.0.0.0" | "::"));
         ports.push(HostPort {
             port: number,
-            protocol: names
-                .strings
-                .intern(port.protocol.as_deref().unwrap_or("TCP")),
+            protocol: names.strings.intern(port.protocol.as_deref().unwrap_or("TCP")),
             address: address.map(|ip| names.strings.intern(ip)),
         });
     }
@@ -473,33 +361,18 @@ impl TermReader<'_> {
         }
         let mut labels = read_selector(names, term.label_selector.as_ref())?;
         self.narrow(names, &mut labels, term.match_label_keys.as_deref(), "In")?;
-        self.narrow(
-            names,
-            &mut labels,
-            term.mismatch_label_keys.as_deref(),
-            "NotIn",
-        )?;
+        self.narrow(names, &mut labels, term.mismatch_label_keys.as_deref(), "NotIn")?;
         let topology_key = names.key(&term.topology_key);
         let namespaces = self.namespaces(names, term)?;
-        Ok(PodTerm {
-            topology_key,
-            selector: PodSelector { namespaces, labels },
-        })
+        Ok(PodTerm { topology_key, selector: PodSelector { namespaces, labels } })
     }
 
-    fn namespaces(
-        &self,
-        names: &mut Names,
-        term: &core::PodAffinityTerm,
-    ) -> Result<Option<Box<[Symbol]>>, String> {
+    fn namespaces(&self, names: &mut Names, term: &core::PodAffinityTerm) -> Result<Option<Box<[Symbol]>>, String> {
         let listed = term.namespaces.as_deref().unwrap_or_default();
         if listed.is_empty() && term.namespace_selector.is_none() {
             return Ok(Some(Box::new([self.namespace])));
         }
-        let mut all: Vec<Symbol> = listed
-            .iter()
-            .map(|name| names.strings.intern(name))
-            .collect();
+        let mut all: Vec<Symbol> = listed.iter().map(|name| names.strings.intern(name)).collect();
         if let Some(selector) = &term.namespace_selector {
             let wanted = read_selector(names, Some(selector))?.unwrap_or_default();
             if wanted.is_unrestricted() {
@@ -517,39 +390,22 @@ impl TermReader<'_> {
         Ok(Some(all.into()))
     }
 
-    fn spread(
-        &self,
-        names: &mut Names,
-        constraint: &core::TopologySpreadConstraint,
-    ) -> Result<Spread, String> {
+    fn spread(&self, names: &mut Names, constraint: &core::TopologySpreadConstraint) -> Result<Spread, String> {
         if constraint.max_skew < 1 {
-            return Err(format!(
-                "a topology spread has maxSkew {}, which must be at least 1",
-                constraint.max_skew
-            ));
+            return Err(format!("a topology spread has maxSkew {}, which must be at least 1", constraint.max_skew));
         }
         let required = match constraint.when_unsatisfiable.as_str() {
             "DoNotSchedule" => true,
             "ScheduleAnyway" => false,
             other => {
-                return Err(format!(
-                    "unknown whenUnsatisfiable `{other}`: use DoNotSchedule or ScheduleAnyway"
-                ));
+                return Err(format!("unknown whenUnsatisfiable `{other}`: use DoNotSchedule or ScheduleAnyway"));
             }
         };
         let mut labels = read_selector(names, constraint.label_selector.as_ref())?;
-        self.narrow(
-            names,
-            &mut labels,
-            constraint.match_label_keys.as_deref(),
-            "In",
-        )?;
+        self.narrow(names, &mut labels, constraint.match_label_keys.as_deref(), "In")?;
         Ok(Spread {
             topology_key: names.key(&constraint.topology_key),
-            selector: PodSelector {
-                namespaces: Some(Box::new([self.namespace])),
-                labels,
-            },
+            selector: PodSelector { namespaces: Some(Box::new([self.namespace])), labels },
             max_skew: constraint.max_skew,
             min_domains: constraint.min_domains.unwrap_or(1).max(1),
             required,
@@ -571,9 +427,8 @@ impl TermReader<'_> {
             let Some(value) = self.own.get(key.as_str()) else {
                 continue;
             };
-            let set =
-                ValueSet::from_operator(&mut names.strings, key, operator, &[(*value).to_owned()])
-                    .map_err(|error| error.to_string())?;
+            let set = ValueSet::from_operator(&mut names.strings, key, operator, &[(*value).to_owned()])
+                .map_err(|error| error.to_string())?;
             let key = names.key(key);
             labels.add(key, set);
         }
@@ -582,10 +437,7 @@ impl TermReader<'_> {
 }
 
 /// Reads a label selector; `None` matches nothing, an empty one everything.
-fn read_selector(
-    names: &mut Names,
-    selector: Option<&LabelSelector>,
-) -> Result<Option<Requirements>, String> {
+fn read_selector(names: &mut Names, selector: Option<&LabelSelector>) -> Result<Option<Requirements>, String> {
     let Some(selector) = selector else {
         return Ok(None);
     };
@@ -597,19 +449,11 @@ fn read_selector(
     }
     for expression in selector.match_expressions.iter().flatten() {
         if matches!(expression.operator.as_str(), "Gt" | "Lt" | "Gte" | "Lte") {
-            return Err(format!(
-                "a label selector cannot use `{}`",
-                expression.operator
-            ));
+            return Err(format!("a label selector cannot use `{}`", expression.operator));
         }
         let values = expression.values.as_deref().unwrap_or_default();
-        let set = ValueSet::from_operator(
-            &mut names.strings,
-            &expression.key,
-            &expression.operator,
-            values,
-        )
-        .map_err(|error| format!("label selector: {error}"))?;
+        let set = ValueSet::from_operator(&mut names.strings, &expression.key, &expression.operator, values)
+            .map_err(|error| format!("label selector: {error}"))?;
         let key = names.key(&expression.key);
         all.add(key, set);
     }

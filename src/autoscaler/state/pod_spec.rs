@@ -9,10 +9,7 @@ pub type Labels = Box<[(Symbol, Symbol)]>;
 
 /// The value of a label.
 pub fn label(labels: &[(Symbol, Symbol)], key: Symbol) -> Option<Symbol> {
-    labels
-        .binary_search_by_key(&key, |(known, _)| *known)
-        .ok()
-        .map(|at| labels[at].1)
+    labels.binary_search_by_key(&key, |(known, _)| *known).ok().map(|at| labels[at].1)
 }
 
 /// Everything about a pod that decides where it can run, except its labels.
@@ -117,19 +114,9 @@ pub struct PodSelector {
 
 impl PodSelector {
     /// Whether a pod is meant.
-    pub fn matches(
-        &self,
-        names: &super::intern::Interner,
-        namespace: Symbol,
-        labels: &[(Symbol, Symbol)],
-    ) -> bool {
-        self.namespaces
-            .as_ref()
-            .is_none_or(|list| list.contains(&namespace))
-            && self
-                .labels
-                .as_ref()
-                .is_some_and(|wanted| wanted.met_by(names, |key| label(labels, key)))
+    pub fn matches(&self, names: &super::intern::Interner, namespace: Symbol, labels: &[(Symbol, Symbol)]) -> bool {
+        self.namespaces.as_ref().is_none_or(|list| list.contains(&namespace))
+            && self.labels.as_ref().is_some_and(|wanted| wanted.met_by(names, |key| label(labels, key)))
     }
 }
 

@@ -48,22 +48,16 @@ impl Quantity {
             Some(b'+') => (false, &trimmed[1..]),
             _ => (false, trimmed),
         };
-        let number_end = unsigned
-            .find(|c: char| !c.is_ascii_digit() && c != '.')
-            .unwrap_or(unsigned.len());
+        let number_end = unsigned.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(unsigned.len());
         let (number, suffix) = unsigned.split_at(number_end);
         let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
         if (whole.is_empty() && fraction.is_empty()) || fraction.contains('.') {
             return Err(QuantityError::NoNumber(text.to_owned()));
         }
-        let scale = Scale::parse(suffix).ok_or_else(|| QuantityError::UnknownSuffix {
-            text: text.to_owned(),
-            suffix: suffix.to_owned(),
-        })?;
+        let scale = Scale::parse(suffix)
+            .ok_or_else(|| QuantityError::UnknownSuffix { text: text.to_owned(), suffix: suffix.to_owned() })?;
         let magnitude = scale.apply(whole, fraction);
-        Ok(Self {
-            billionths: if negative { -magnitude } else { magnitude },
-        })
+        Ok(Self { billionths: if negative { -magnitude } else { magnitude } })
     }
 
     /// Thousandths, rounded away from zero as Kubernetes rounds, within ±[`LARGEST_AMOUNT`].
@@ -110,11 +104,7 @@ impl Scale {
                 }
                 // An exponent too long for an integer is beyond every bound anyway.
                 let magnitude = unsigned.parse::<i32>().unwrap_or(1000).min(1000);
-                Self::Decimal(if digits.starts_with('-') {
-                    -magnitude
-                } else {
-                    magnitude
-                })
+                Self::Decimal(if digits.starts_with('-') { -magnitude } else { magnitude })
             }
         })
     }
@@ -141,13 +131,9 @@ impl Scale {
         }
         mantissa += i128::from(lost);
         match *self {
-            Self::Decimal(power) => {
-                scale_by_ten(mantissa, exponent.saturating_add(power).saturating_add(9))
-            }
+            Self::Decimal(power) => scale_by_ten(mantissa, exponent.saturating_add(power).saturating_add(9)),
             Self::Binary(bits) => {
-                let shifted = mantissa
-                    .checked_mul(1_i128 << bits)
-                    .unwrap_or(i128::MAX / 4);
+                let shifted = mantissa.checked_mul(1_i128 << bits).unwrap_or(i128::MAX / 4);
                 scale_by_ten(shifted, exponent.saturating_add(9))
             }
         }
@@ -173,11 +159,7 @@ fn scale_by_ten(mut value: i128, mut power: i32) -> i128 {
 
 fn divide_away_from_zero(value: i128, divisor: i128) -> i128 {
     let quotient = value / divisor;
-    if value % divisor == 0 {
-        quotient
-    } else {
-        quotient + value.signum()
-    }
+    if value % divisor == 0 { quotient } else { quotient + value.signum() }
 }
 
 fn clamp(value: i128) -> i64 {
@@ -190,15 +172,11 @@ mod tests {
     use super::*;
 
     fn milli(text: &str) -> i64 {
-        Quantity::parse(text)
-            .map(Quantity::milli)
-            .unwrap_or(i64::MIN)
+        Quantity::parse(text).map(Quantity::milli).unwrap_or(i64::MIN)
     }
 
     fn units(text: &str) -> i64 {
-        Quantity::parse(text)
-            .map(Quantity::units)
-            .unwrap_or(i64::MIN)
+        Quantity::parse(text).map(Quantity::units).unwrap_or(i64::MIN)
     }
 
     #[test]
@@ -239,12 +217,8 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused_with_the_text_in_the_reason() {
-        for text in [
-            "", "-", ".", "abc", "1.2.3", "1 Gi", "5KB", "1e", "1e+", "0x10", "१", "--1", "1mi",
-        ] {
-            let Err(error) = Quantity::parse(text) else {
-                panic!("`{text}` was accepted")
-            };
+        for text in ["", "-", ".", "abc", "1.2.3", "1 Gi", "5KB", "1e", "1e+", "0x10", "१", "--1", "1mi"] {
+            let Err(error) = Quantity::parse(text) else { panic!("`{text}` was accepted") };
             assert!(error.to_string().contains(text), "{error}");
         }
     }

@@ -11,9 +11,7 @@ use thiserror::Error;
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum RequirementError {
     /// The operator is not one of the eight.
-    #[error(
-        "unknown operator `{operator}` for `{key}`: use In, NotIn, Exists, DoesNotExist, Gt, Lt, Gte or Lte"
-    )]
+    #[error("unknown operator `{operator}` for `{key}`: use In, NotIn, Exists, DoesNotExist, Gt, Lt, Gte or Lte")]
     UnknownOperator {
         /// The label key.
         key: String,
@@ -66,80 +64,37 @@ impl ValueSet {
             list.dedup();
             list.into()
         };
-        let blank = Self {
-            absent_allowed: false,
-            complement: true,
-            values: Box::default(),
-            at_least: None,
-            at_most: None,
-        };
+        let blank =
+            Self { absent_allowed: false, complement: true, values: Box::default(), at_least: None, at_most: None };
         let one_integer = || match values {
             [value] => value.trim().parse::<i64>().ok(),
             _ => None,
         };
         let number = || {
-            one_integer().ok_or_else(|| RequirementError::NotOneInteger {
-                key: key.to_owned(),
-                operator: operator.to_owned(),
-            })
+            one_integer()
+                .ok_or_else(|| RequirementError::NotOneInteger { key: key.to_owned(), operator: operator.to_owned() })
         };
         if matches!(operator, "In" | "NotIn") && values.is_empty() {
-            return Err(RequirementError::NoValues {
-                key: key.to_owned(),
-                operator: operator.to_owned(),
-            });
+            return Err(RequirementError::NoValues { key: key.to_owned(), operator: operator.to_owned() });
         }
         Ok(match operator {
-            "In" => Self {
-                complement: false,
-                values: symbols(names),
-                ..blank
-            },
-            "NotIn" => Self {
-                absent_allowed: true,
-                values: symbols(names),
-                ..blank
-            },
+            "In" => Self { complement: false, values: symbols(names), ..blank },
+            "NotIn" => Self { absent_allowed: true, values: symbols(names), ..blank },
             "Exists" => blank,
-            "DoesNotExist" => Self {
-                absent_allowed: true,
-                complement: false,
-                ..blank
-            },
-            "Gt" => Self {
-                at_least: Some(number()?.saturating_add(1)),
-                ..blank
-            },
-            "Gte" => Self {
-                at_least: Some(number()?),
-                ..blank
-            },
-            "Lt" => Self {
-                at_most: Some(number()?.saturating_sub(1)),
-                ..blank
-            },
-            "Lte" => Self {
-                at_most: Some(number()?),
-                ..blank
-            },
+            "DoesNotExist" => Self { absent_allowed: true, complement: false, ..blank },
+            "Gt" => Self { at_least: Some(number()?.saturating_add(1)), ..blank },
+            "Gte" => Self { at_least: Some(number()?), ..blank },
+            "Lt" => Self { at_most: Some(number()?.saturating_sub(1)), ..blank },
+            "Lte" => Self { at_most: Some(number()?), ..blank },
             _ => {
-                return Err(RequirementError::UnknownOperator {
-                    key: key.to_owned(),
-                    operator: operator.to_owned(),
-                });
+                return Err(RequirementError::UnknownOperator { key: key.to_owned(), operator: operator.to_owned() });
             }
         })
     }
 
     /// The set that holds exactly one value.
     pub fn single(value: Symbol) -> Self {
-        Self {
-            absent_allowed: false,
-            complement: false,
-            values: Box::new([value]),
-            at_least: None,
-            at_most: None,
-        }
+        Self { absent_allowed: false, complement: false, values: Box::new([value]), at_least: None, at_most: None }
     }
 
     /// Whether a label that is absent (`None`) or has this value passes.
@@ -147,8 +102,7 @@ impl ValueSet {
         let Some(value) = value else {
             return self.absent_allowed;
         };
-        self.values.binary_search(&value).is_ok() != self.complement
-            && self.within_bounds(names, value)
+        self.values.binary_search(&value).is_ok() != self.complement && self.within_bounds(names, value)
     }
 
     fn within_bounds(&self, names: &Interner, value: Symbol) -> bool {
@@ -156,8 +110,7 @@ impl ValueSet {
             return true;
         }
         names.number(value).is_some_and(|number| {
-            self.at_least.is_none_or(|least| number >= least)
-                && self.at_most.is_none_or(|most| number <= most)
+            self.at_least.is_none_or(|least| number >= least) && self.at_most.is_none_or(|most| number <= most)
         })
     }
 
@@ -168,21 +121,14 @@ impl ValueSet {
         };
         let values: Box<[Symbol]> = match (self.complement, other.complement) {
             (true, true) => {
-                let mut all: Vec<Symbol> =
-                    self.values.iter().chain(&other.values).copied().collect();
+                let mut all: Vec<Symbol> = self.values.iter().chain(&other.values).copied().collect();
                 all.sort_unstable();
                 all.dedup();
                 all.into()
             }
-            (false, true) => keep(&self.values, &|value| {
-                other.values.binary_search(value).is_err()
-            }),
-            (true, false) => keep(&other.values, &|value| {
-                self.values.binary_search(value).is_err()
-            }),
-            (false, false) => keep(&self.values, &|value| {
-                other.values.binary_search(value).is_ok()
-            }),
+            (false, true) => keep(&self.values, &|value| other.values.binary_search(value).is_err()),
+            (true, false) => keep(&other.values, &|value| self.values.binary_search(value).is_err()),
+            (false, false) => keep(&self.values, &|value| other.values.binary_search(value).is_ok()),
         };
         Self {
             absent_allowed: self.absent_allowed && other.absent_allowed,
@@ -208,8 +154,7 @@ impl ValueSet {
 
     /// Whether nothing at all passes: no value and not even an absent label.
     pub fn is_empty(&self) -> bool {
-        let bounds_cross =
-            matches!((self.at_least, self.at_most), (Some(least), Some(most)) if least > most);
+        let bounds_cross = matches!((self.at_least, self.at_most), (Some(least), Some(most)) if least > most);
         !self.absent_allowed && (bounds_cross || (!self.complement && self.values.is_empty()))
     }
 }
@@ -238,10 +183,7 @@ impl Requirements {
 
     /// The set for a key, if there is a requirement on it.
     pub fn get(&self, key: Symbol) -> Option<&ValueSet> {
-        self.0
-            .binary_search_by_key(&key, |(known, _)| *known)
-            .ok()
-            .map(|at| &self.0[at].1)
+        self.0.binary_search_by_key(&key, |(known, _)| *known).ok().map(|at| &self.0[at].1)
     }
 
     /// All keys with their sets, in key order.
@@ -256,21 +198,12 @@ impl Requirements {
 
     /// Whether a node whose labels `label_of` looks up satisfies every requirement.
     pub fn met_by(&self, names: &Interner, label_of: impl Fn(Symbol) -> Option<Symbol>) -> bool {
-        self.0
-            .iter()
-            .all(|(key, set)| set.allows(names, label_of(*key)))
+        self.0.iter().all(|(key, set)| set.allows(names, label_of(*key)))
     }
 
     /// The first key whose requirement the labels fail.
-    pub fn first_failure(
-        &self,
-        names: &Interner,
-        label_of: impl Fn(Symbol) -> Option<Symbol>,
-    ) -> Option<Symbol> {
-        self.0
-            .iter()
-            .find(|(key, set)| !set.allows(names, label_of(*key)))
-            .map(|(key, _)| *key)
+    pub fn first_failure(&self, names: &Interner, label_of: impl Fn(Symbol) -> Option<Symbol>) -> Option<Symbol> {
+        self.0.iter().find(|(key, set)| !set.allows(names, label_of(*key))).map(|(key, _)| *key)
     }
 }
 
@@ -280,16 +213,14 @@ mod tests {
 
     fn set(names: &mut Interner, operator: &str, values: &[&str]) -> ValueSet {
         let values: Vec<String> = values.iter().map(|value| (*value).to_owned()).collect();
-        ValueSet::from_operator(names, "key", operator, &values)
-            .unwrap_or_else(|error| panic!("{error}"))
+        ValueSet::from_operator(names, "key", operator, &values).unwrap_or_else(|error| panic!("{error}"))
     }
 
     #[test]
     fn intersection_allows_exactly_what_both_sides_allow() {
         let mut names = Interner::default();
-        let universe: Vec<Option<Symbol>> = std::iter::once(None)
-            .chain(["1", "2", "3", "4", "x"].map(|text| Some(names.intern(text))))
-            .collect();
+        let universe: Vec<Option<Symbol>> =
+            std::iter::once(None).chain(["1", "2", "3", "4", "x"].map(|text| Some(names.intern(text)))).collect();
         let sets = [
             set(&mut names, "In", &["1", "2", "x"]),
             set(&mut names, "In", &["3"]),
@@ -306,11 +237,7 @@ mod tests {
                 let both = a.intersect(b);
                 for &value in &universe {
                     let expected = a.allows(&names, value) && b.allows(&names, value);
-                    assert_eq!(
-                        both.allows(&names, value),
-                        expected,
-                        "{a:?} and {b:?} on {value:?}"
-                    );
+                    assert_eq!(both.allows(&names, value), expected, "{a:?} and {b:?} on {value:?}");
                 }
             }
         }
@@ -321,9 +248,7 @@ mod tests {
         let mut names = Interner::default();
         let mut error = |operator: &str, values: &[&str]| {
             let values: Vec<String> = values.iter().map(|value| (*value).to_owned()).collect();
-            ValueSet::from_operator(&mut names, "zone", operator, &values)
-                .err()
-                .map(|error| error.to_string())
+            ValueSet::from_operator(&mut names, "zone", operator, &values).err().map(|error| error.to_string())
         };
         assert!(error("Near", &[]).is_some_and(|text| text.contains("`Near`")));
         assert!(error("Gt", &["many"]).is_some_and(|text| text.contains("exactly one integer")));

@@ -25,10 +25,7 @@ pub struct ResourceTable {
 
 impl Default for ResourceTable {
     fn default() -> Self {
-        let mut table = Self {
-            ids: FastMap::default(),
-            names: Vec::new(),
-        };
+        let mut table = Self { ids: FastMap::default(), names: Vec::new() };
         for name in ["cpu", "memory", "pods", "ephemeral-storage"] {
             table.id(name);
         }
@@ -71,17 +68,12 @@ pub struct Amounts(Vec<(ResourceId, i64)>);
 impl Amounts {
     /// The amount of a resource, zero when absent.
     pub fn get(&self, id: ResourceId) -> i64 {
-        self.0
-            .binary_search_by_key(&id, |(known, _)| *known)
-            .map_or(0, |at| self.0[at].1)
+        self.0.binary_search_by_key(&id, |(known, _)| *known).map_or(0, |at| self.0[at].1)
     }
 
     /// The amount of a resource, `None` when it was never stated.
     pub fn stated(&self, id: ResourceId) -> Option<i64> {
-        self.0
-            .binary_search_by_key(&id, |(known, _)| *known)
-            .ok()
-            .map(|at| self.0[at].1)
+        self.0.binary_search_by_key(&id, |(known, _)| *known).ok().map(|at| self.0[at].1)
     }
 
     /// Replaces the amount of a resource.
@@ -94,10 +86,7 @@ impl Amounts {
 
     /// Adds to the amount of a resource, within ±[`LARGEST_AMOUNT`].
     pub fn add(&mut self, id: ResourceId, amount: i64) {
-        let sum = self
-            .get(id)
-            .saturating_add(amount)
-            .clamp(-LARGEST_AMOUNT, LARGEST_AMOUNT);
+        let sum = self.get(id).saturating_add(amount).clamp(-LARGEST_AMOUNT, LARGEST_AMOUNT);
         self.set(id, sum);
     }
 
@@ -143,37 +132,17 @@ impl FromIterator<(ResourceId, i64)> for Amounts {
 ///
 /// # Errors
 /// A sentence that names the resource and what is wrong.
-pub fn read_amount(
-    table: &mut ResourceTable,
-    name: &str,
-    text: &str,
-) -> Result<(ResourceId, i64), String> {
+pub fn read_amount(table: &mut ResourceTable, name: &str, text: &str) -> Result<(ResourceId, i64), String> {
     let quantity = Quantity::parse(text).map_err(|error| format!("resource `{name}`: {error}"))?;
     let id = table.id(name);
-    Ok((
-        id,
-        if id == CPU {
-            quantity.milli()
-        } else {
-            quantity.units()
-        },
-    ))
+    Ok((id, if id == CPU { quantity.milli() } else { quantity.units() }))
 }
 
 /// An amount in the notation that people read: `1500m`, `3.5Gi`, `2`.
 pub fn show_amount(id: ResourceId, amount: i64) -> String {
-    const UNITS: [(&str, i64); 4] = [
-        ("Ti", 1 << 40),
-        ("Gi", 1 << 30),
-        ("Mi", 1 << 20),
-        ("Ki", 1 << 10),
-    ];
+    const UNITS: [(&str, i64); 4] = [("Ti", 1 << 40), ("Gi", 1 << 30), ("Mi", 1 << 20), ("Ki", 1 << 10)];
     if id == CPU {
-        return if amount % 1000 == 0 {
-            format!("{}", amount / 1000)
-        } else {
-            format!("{amount}m")
-        };
+        return if amount % 1000 == 0 { format!("{}", amount / 1000) } else { format!("{amount}m") };
     }
     if id != MEMORY && id != EPHEMERAL_STORAGE {
         return amount.to_string();
@@ -181,11 +150,7 @@ pub fn show_amount(id: ResourceId, amount: i64) -> String {
     for (suffix, size) in UNITS {
         if amount.abs() >= size {
             let value = amount as f64 / size as f64;
-            return if value.fract() == 0.0 {
-                format!("{value}{suffix}")
-            } else {
-                format!("{value:.1}{suffix}")
-            };
+            return if value.fract() == 0.0 { format!("{value}{suffix}") } else { format!("{value:.1}{suffix}") };
         }
     }
     amount.to_string()

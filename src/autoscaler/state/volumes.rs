@@ -12,10 +12,7 @@ use std::collections::BTreeMap;
 #[derive(Clone, Debug)]
 enum ClaimState {
     /// Usable where one of the alternatives holds.
-    Usable {
-        alternatives: Vec<Requirements>,
-        driver: Option<String>,
-    },
+    Usable { alternatives: Vec<Requirements>, driver: Option<String> },
     /// Not usable now, and why.
     Unusable(String),
 }
@@ -36,18 +33,11 @@ impl Volumes {
         volumes: &[PersistentVolume],
         classes: &[StorageClass],
     ) -> Self {
-        let volumes: BTreeMap<&str, &PersistentVolume> = volumes
-            .iter()
-            .filter_map(|v| Some((v.metadata.name.as_deref()?, v)))
-            .collect();
-        let classes: BTreeMap<&str, &StorageClass> = classes
-            .iter()
-            .filter_map(|c| Some((c.metadata.name.as_deref()?, c)))
-            .collect();
-        let mut index = Self {
-            claims: FastMap::default(),
-            strict: true,
-        };
+        let volumes: BTreeMap<&str, &PersistentVolume> =
+            volumes.iter().filter_map(|v| Some((v.metadata.name.as_deref()?, v))).collect();
+        let classes: BTreeMap<&str, &StorageClass> =
+            classes.iter().filter_map(|c| Some((c.metadata.name.as_deref()?, c))).collect();
+        let mut index = Self { claims: FastMap::default(), strict: true };
         for claim in claims {
             let namespace = claim.metadata.namespace.as_deref().unwrap_or("default");
             let Some(name) = claim.metadata.name.as_deref() else {
@@ -63,16 +53,9 @@ impl Volumes {
     ///
     /// # Errors
     /// A sentence that says why the claim cannot be used.
-    pub fn claim(
-        &self,
-        namespace: &str,
-        name: &str,
-    ) -> Result<(Vec<Requirements>, Option<String>), String> {
+    pub fn claim(&self, namespace: &str, name: &str) -> Result<(Vec<Requirements>, Option<String>), String> {
         match self.claims.get(&format!("{namespace}/{name}")) {
-            Some(ClaimState::Usable {
-                alternatives,
-                driver,
-            }) => Ok((alternatives.clone(), driver.clone())),
+            Some(ClaimState::Usable { alternatives, driver }) => Ok((alternatives.clone(), driver.clone())),
             Some(ClaimState::Unusable(reason)) => Err(reason.clone()),
             None if self.strict => Err(format!("volume claim `{namespace}/{name}` does not exist")),
             None => Ok((vec![Requirements::default()], None)),
@@ -99,20 +82,14 @@ fn read_claim(
     };
     if let Some(volume_name) = spec.volume_name.as_deref().filter(|v| !v.is_empty()) {
         let Some(volume) = volumes.get(volume_name) else {
-            return unusable(&format!(
-                "names the volume `{volume_name}`, which does not exist"
-            ));
+            return unusable(&format!("names the volume `{volume_name}`, which does not exist"));
         };
         return bound_volume(names, volume);
     }
     let class = spec.storage_class_name.as_deref().filter(|c| !c.is_empty());
     match class.map(|c| (c, classes.get(c))) {
-        Some((class, None)) => unusable(&format!(
-            "names the storage class `{class}`, which does not exist"
-        )),
-        Some((_, Some(class)))
-            if class.volume_binding_mode.as_deref() != Some("WaitForFirstConsumer") =>
-        {
+        Some((class, None)) => unusable(&format!("names the storage class `{class}`, which does not exist")),
+        Some((_, Some(class))) if class.volume_binding_mode.as_deref() != Some("WaitForFirstConsumer") => {
             unusable("is not bound yet, and its storage class binds at once")
         }
         Some((_, Some(class))) => {
@@ -121,12 +98,9 @@ fn read_claim(
                 let mut all = Requirements::default();
                 for expression in term.match_label_expressions.iter().flatten() {
                     let key = names.key(&expression.key);
-                    if let Ok(set) = ValueSet::from_operator(
-                        &mut names.strings,
-                        &expression.key,
-                        "In",
-                        &expression.values,
-                    ) {
+                    if let Ok(set) =
+                        ValueSet::from_operator(&mut names.strings, &expression.key, "In", &expression.values)
+                    {
                         all.add(key, set);
                     }
                 }
@@ -135,10 +109,7 @@ fn read_claim(
             if alternatives.is_empty() {
                 alternatives.push(Requirements::default());
             }
-            ClaimState::Usable {
-                alternatives,
-                driver: Some(class.provisioner.clone()),
-            }
+            ClaimState::Usable { alternatives, driver: Some(class.provisioner.clone()) }
         }
         None => unusable("is not bound and has no storage class"),
     }
@@ -147,17 +118,10 @@ fn read_claim(
 fn bound_volume(names: &mut Names, volume: &PersistentVolume) -> ClaimState {
     let spec = volume.spec.as_ref();
     let local = spec.is_some_and(|s| s.local.is_some() || s.host_path.is_some());
-    let driver = spec
-        .and_then(|s| s.csi.as_ref())
-        .map(|csi| csi.driver.clone());
-    let selector: Option<&NodeSelector> = spec
-        .and_then(|s| s.node_affinity.as_ref())
-        .and_then(|a| a.required.as_ref());
+    let driver = spec.and_then(|s| s.csi.as_ref()).map(|csi| csi.driver.clone());
+    let selector: Option<&NodeSelector> = spec.and_then(|s| s.node_affinity.as_ref()).and_then(|a| a.required.as_ref());
     let mut alternatives = Vec::new();
-    for term in selector
-        .map(|s| s.node_selector_terms.as_slice())
-        .unwrap_or_default()
-    {
+    for term in selector.map(|s| s.node_selector_terms.as_slice()).unwrap_or_default() {
         match super::pod_reading::node_term(names, term) {
             Ok(all) if local => {
                 // A local volume goes with its node: only the wider topology can be asked of a new one.
@@ -175,8 +139,5 @@ fn bound_volume(names: &mut Names, volume: &PersistentVolume) -> ClaimState {
     if alternatives.is_empty() {
         alternatives.push(Requirements::default());
     }
-    ClaimState::Usable {
-        alternatives,
-        driver,
-    }
+    ClaimState::Usable { alternatives, driver }
 }

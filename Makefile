@@ -1,0 +1,26 @@
+# Everything that is done with eksup's sources. `make demo` and `make test` set up what they need.
+
+.PHONY: help build demo test lint bench torture clean-cache
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+
+build: ## Build eksup and the local cloud
+	cargo build --locked
+
+demo: build ## Build a whole platform on a local cloud, change it, take it down, prove that nothing is left
+	PATH="$(CURDIR)/target/debug:$$PATH" target/debug/sandbox run -- tests/demo.sh
+
+lint: ## Check formatting and lints
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+
+test: lint ## Run everything that continuous integration runs
+	cargo test --locked --no-fail-fast
+
+torture: ## Kill apply and destroy at every call that changes something; takes long
+	EKSUP_TORTURE=all cargo test --locked --test torture -- --nocapture
+
+bench: ## Measure what the README claims, and print it beside Terraform's figures
+	cargo build --locked --release
+	cargo bench --locked --bench stack

@@ -1,0 +1,279 @@
+//! What has to change: the stack's wish against what the cloud shows.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use super::reference::{Outputs, is_unknown, resolve};
+use super::tags;
+use super::{
+    Action, Address, Change, Desired, Effect, Facts, FieldChange, Loss, Mark, Observed, Registry, ReplaceOrder, State,
+    TagChange,
+};
+
+/// Something that no plan can do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// The resource that it is about.
+    pub address: Address,
+    /// What is wrong and what to do.
+    pub message: String,
+}
+
+/// The changes that bring the cloud from `observed` to `desired`, in the order of `desired`, then
+/// what is no longer wanted.
+///
+/// # Errors
+/// Every change that cannot be made at all (a storage that would shrink, a version that would go
+/// back, a deletion of something protected), all at once.
+pub fn diff(desired: &[Desired], observed: &[Observed], registry: &dyn Registry) -> Result<Vec<Change>, Vec<Problem>> {
+    let mut problems = Vec::new();
+    let mut standing = match_by_address(desired, observed);
+    let mut known = Outputs::new();
+    let mut changes = BTreeMap::new();
+    for wanted in in_dependency_order(desired) {
+        let Some(facts) = registry.facts(&wanted.kind) else {
+            problems
+                .push(Problem { address: wanted.address.clone(), message: format!("unknown kind `{}`", wanted.kind) });
+            continue;
+        };
+        let current = standing.matched.remove(&wanted.address);
+        let change = compare(wanted, current, facts, &known, &mut problems);
+        remember_outputs(&change, facts, &mut known);
+        changes.insert(wanted.address.clone(), change);
+    }
+    let mut list: Vec<Change> = desired.iter().filter_map(|wanted| changes.remove(&wanted.address)).collect();
+    for leftover in standing.unmatched.into_iter().filter(|leftover| is_the_stacks(leftover, registry)) {
+        list.push(deletion(leftover, registry, &mut problems));
+    }
+    if problems.is_empty() { Ok(list) } else { Err(problems) }
+}
+
+/// The changes that take everything in `observed` away.
+///
+/// # Errors
+/// Whatever is protected from deletion.
+pub fn tear_down(observed: &[Observed], registry: &dyn Registry) -> Result<Vec<Change>, Vec<Problem>> {
+    let mut problems = Vec::new();
+    let own = observed.iter().filter(|resource| is_the_stacks(resource, registry));
+    let list = own.map(|resource| deletion(resource, registry, &mut problems)).collect();
+    if problems.is_empty() { Ok(list) } else { Err(problems) }
+}
+
+/// Whether a resource may be taken away at all: what the account shares is never deleted.
+pub fn is_the_stacks(resource: &Observed, registry: &dyn Registry) -> bool {
+    !registry.facts(&resource.kind).is_some_and(|facts| facts.shared)
+}
+
+struct Standing<'a> {
+    matched: BTreeMap<Address, &'a Observed>,
+    unmatched: Vec<&'a Observed>,
+}
+
+/// Gives each wanted address what stands there. Where an earlier run that was cut off left two of
+/// one address, the one that is more alike stays and the other is a leftover.
+fn match_by_address<'a>(desired: &[Desired], observed: &'a [Observed]) -> Standing<'a> {
+    let wanted: BTreeMap<&Address, &Desired> = desired.iter().map(|resource| (&resource.address, resource)).collect();
+    let mut standing = Standing { matched: BTreeMap::new(), unmatched: Vec::new() };
+    let mut sorted: Vec<&Observed> = observed.iter().collect();
+    sorted.sort_by_key(|resource| (resource.address.clone(), resource.identity().to_owned()));
+    for resource in sorted {
+        let Some(wish) = wanted.get(&resource.address).filter(|wish| wish.kind == resource.kind) else {
+            standing.unmatched.push(resource);
+            continue;
+        };
+        match standing.matched.get(&resource.address).copied() {
+            Some(earlier) if likeness(wish, resource) <= likeness(wish, earlier) => standing.unmatched.push(resource),
+            earlier => {
+                standing.unmatched.extend(earlier);
+                standing.matched.insert(resource.address.clone(), resource);
+            }
+        }
+    }
+    standing
+}
+
+fn likeness(wish: &Desired, resource: &Observed) -> (bool, usize) {
+    let alive = !matches!(resource.state, State::Deleting | State::Failed(_));
+    let same = fields_of(&wish.body).filter(|(field, value)| resource.body.get(*field) == Some(*value)).count();
+    (alive, same)
+}
+
+/// `desired` so that each comes after what it needs. A cycle cannot be written by a phase: whatever
+/// is left in one comes last, and the graph reports it.
+fn in_dependency_order(desired: &[Desired]) -> Vec<&Desired> {
+    let addresses: BTreeSet<&Address> = desired.iter().map(|resource| &resource.address).collect();
+    let mut waiting: Vec<(&Desired, BTreeSet<Address>)> = desired
+        .iter()
+        .map(|resource| {
+            let needs = resource.needs().into_iter().filter(|need| addresses.contains(need)).collect();
+            (resource, needs)
+        })
+        .collect();
+    let mut ordered = Vec::with_capacity(desired.len());
+    let mut done: BTreeSet<Address> = BTreeSet::new();
+    while !waiting.is_empty() {
+        let before = ordered.len();
+        waiting.retain(|(resource, needs)| {
+            let ready = needs.iter().all(|need| done.contains(need));
+            if ready {
+                done.insert(resource.address.clone());
+                ordered.push(*resource);
+            }
+            !ready
+        });
+        if ordered.len() == before {
+            ordered.extend(waiting.drain(..).map(|(resource, _)| resource));
+        }
+    }
+    ordered
+}
+
+fn compare(
+    wanted: &Desired,
+    current: Option<&Observed>,
+    facts: &Facts,
+    known: &Outputs,
+    problems: &mut Vec<Problem>,
+) -> Change {
+    let mut change = Change {
+        address: wanted.address.clone(),
+        kind: wanted.kind.clone(),
+        action: Action::Create,
+        before: current.cloned(),
+        after: Some(wanted.clone()),
+        fields: Vec::new(),
+        tags: TagChange::default(),
+        marks: BTreeSet::new(),
+        reason: None,
+    };
+    let Some(current) = current else { return change };
+    if current.state == State::Deleting {
+        change.action = Action::Replace;
+        change.reason = Some("it is being deleted".to_owned());
+        return change;
+    }
+    change.tags = if facts.taggable { tags::change(&wanted.tags, &current.tags) } else { TagChange::default() };
+    let effects = compare_fields(wanted, current, facts, known, &mut change.fields);
+    change.action = match &current.state {
+        State::Failed(why) => {
+            change.reason = Some(format!("it has failed: {why}"));
+            Action::Replace
+        }
+        _ if effects.contains(&Effect::Replace) => Action::Replace,
+        _ if !change.fields.is_empty() || !change.tags.is_empty() => Action::Update,
+        State::Changing(_) => Action::Await,
+        _ => Action::Keep,
+    };
+    for effect in effects {
+        match effect {
+            Effect::Marked(mark) if change.action == Action::Update => drop(change.marks.insert(mark)),
+            Effect::Refused(message) => problems.push(Problem { address: wanted.address.clone(), message }),
+            _ => {}
+        }
+    }
+    if change.action == Action::Replace {
+        mark_replacement(&mut change, current, facts, problems);
+    }
+    change
+}
+
+/// What still differs between `wanted` and what stands: for a look in the middle of a run.
+pub fn differences(
+    wanted: &Desired,
+    current: &Observed,
+    facts: &Facts,
+    known: &Outputs,
+) -> (Vec<FieldChange>, TagChange) {
+    let mut fields = Vec::new();
+    compare_fields(wanted, current, facts, known, &mut fields);
+    let tags = if facts.taggable { tags::change(&wanted.tags, &current.tags) } else { TagChange::default() };
+    (fields, tags)
+}
+
+fn compare_fields(
+    wanted: &Desired,
+    current: &Observed,
+    facts: &Facts,
+    known: &Outputs,
+    differing: &mut Vec<FieldChange>,
+) -> Vec<Effect> {
+    let mut effects = Vec::new();
+    let wish = (facts.canonical)(&resolve(&wanted.body, known));
+    for (field, after) in fields_of(&wish) {
+        if after.is_null() || facts.is_create_only(field) {
+            continue;
+        }
+        let before = current.body.get(field).cloned().unwrap_or(Value::Null);
+        if !is_unknown(after) && *after == before {
+            continue;
+        }
+        let effect = facts.effect(field, &before, after);
+        if effect == Effect::Same {
+            continue;
+        }
+        differing.push(FieldChange {
+            field: field.to_owned(),
+            before,
+            after: after.clone(),
+            forces_replacement: effect == Effect::Replace,
+        });
+        effects.push(effect);
+    }
+    effects
+}
+
+fn mark_replacement(change: &mut Change, current: &Observed, facts: &Facts, problems: &mut Vec<Problem>) {
+    match facts.loss {
+        Loss::Data(what) => drop(change.marks.insert(Mark::DataLoss(what.to_owned()))),
+        Loss::Outage(what) if facts.replace == ReplaceOrder::DeleteFirst => {
+            change.marks.insert(Mark::Outage(what.to_owned()));
+        }
+        _ => {}
+    }
+    if let Some(why) = (facts.protected)(&current.body) {
+        problems.push(Problem { address: change.address.clone(), message: format!("has to be made anew, but {why}") });
+    }
+}
+
+fn deletion(resource: &Observed, registry: &dyn Registry, problems: &mut Vec<Problem>) -> Change {
+    let mut marks = BTreeSet::new();
+    if let Some(facts) = registry.facts(&resource.kind) {
+        match facts.loss {
+            Loss::Data(what) => drop(marks.insert(Mark::DataLoss(what.to_owned()))),
+            Loss::Outage(what) => drop(marks.insert(Mark::Outage(what.to_owned()))),
+            Loss::Nothing => {}
+        }
+        if let Some(why) = (facts.protected)(&resource.body) {
+            problems.push(Problem { address: resource.address.clone(), message: why });
+        }
+    }
+    Change {
+        address: resource.address.clone(),
+        kind: resource.kind.clone(),
+        action: Action::Delete,
+        before: Some(resource.clone()),
+        after: None,
+        fields: Vec::new(),
+        tags: TagChange::default(),
+        marks,
+        reason: None,
+    }
+}
+
+/// The outputs that the resources after this one can count on.
+fn remember_outputs(change: &Change, facts: &Facts, known: &mut Outputs) {
+    let Some(before) = &change.before else { return };
+    let stays = match change.action {
+        Action::Keep | Action::Await => |_: &Facts, _: &str| true,
+        Action::Update if change.fields.is_empty() => |_: &Facts, _: &str| true,
+        Action::Update => |facts: &Facts, name: &str| !facts.volatile.contains(&name),
+        _ => return,
+    };
+    let outputs = before.outputs.iter().filter(|(name, _)| stays(facts, name));
+    known.insert(change.address.clone(), outputs.map(|(name, value)| (name.clone(), value.clone())).collect());
+}
+
+fn fields_of(body: &Value) -> impl Iterator<Item = (&str, &Value)> {
+    body.as_object().into_iter().flatten().map(|(field, value)| (field.as_str(), value))
+}

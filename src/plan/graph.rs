@@ -1,0 +1,217 @@
+//! In which order a round of changes is carried out: everything at the moment that what it needs is
+//! done. All ordering is decided here.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::reference::visit_strings;
+use super::{Action, Address, Change, Facts, Observed, Registry, ReplaceOrder};
+
+/// Which half of a change an operation is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OperationKind {
+    /// Create, change in place, or wait until it is ready.
+    Make,
+    /// Delete, and wait until it is gone.
+    Remove,
+    /// It goes by itself with the resource that it hangs off.
+    GoesAlong,
+}
+
+/// One thing to do.
+#[derive(Debug, Clone, Serialize)]
+pub struct Operation {
+    /// Which change of the round it belongs to.
+    pub change: usize,
+    /// Which half of it.
+    pub kind: OperationKind,
+    /// The operations that have to be done before, by their place in the graph.
+    pub needs: BTreeSet<usize>,
+}
+
+/// The operations of one round.
+#[derive(Debug, Clone, Serialize)]
+pub struct Graph {
+    /// All operations; an operation's number is its place here.
+    pub operations: Vec<Operation>,
+}
+
+impl Graph {
+    /// The graph of `changes`.
+    ///
+    /// # Errors
+    /// The addresses of a cycle. No phase can write one by references; an `after` could.
+    pub fn of(changes: &[Change], registry: &dyn Registry) -> Result<Self, Vec<Address>> {
+        let mut builder = Builder::new(changes, registry);
+        builder.order_makes();
+        builder.order_replacements();
+        builder.order_removals();
+        let graph = Self { operations: builder.operations };
+        match graph.leftover_of_topological_order() {
+            stuck if stuck.is_empty() => Ok(graph),
+            stuck => Err(stuck.into_iter().map(|at| changes[graph.operations[at].change].address.clone()).collect()),
+        }
+    }
+
+    fn leftover_of_topological_order(&self) -> Vec<usize> {
+        let mut done = BTreeSet::new();
+        loop {
+            let ready: Vec<usize> = (0..self.operations.len())
+                .filter(|at| !done.contains(at) && self.operations[*at].needs.is_subset(&done))
+                .collect();
+            if ready.is_empty() {
+                return (0..self.operations.len()).filter(|at| !done.contains(at)).collect();
+            }
+            done.extend(ready);
+        }
+    }
+}
+
+struct Builder<'a> {
+    changes: &'a [Change],
+    facts: Vec<Option<&'static Facts>>,
+    operations: Vec<Operation>,
+    makes: BTreeMap<usize, usize>,
+    removes: BTreeMap<usize, usize>,
+}
+
+impl<'a> Builder<'a> {
+    fn new(changes: &'a [Change], registry: &dyn Registry) -> Self {
+        let facts = changes.iter().map(|change| registry.facts(&change.kind)).collect();
+        let mut builder =
+            Self { changes, facts, operations: Vec::new(), makes: BTreeMap::new(), removes: BTreeMap::new() };
+        for (at, change) in changes.iter().enumerate() {
+            if change.action.deletes() {
+                let number = builder.push(at, OperationKind::Remove);
+                builder.removes.insert(at, number);
+            }
+            if change.action.is_pending() && change.action.leaves_it_standing() {
+                let number = builder.push(at, OperationKind::Make);
+                builder.makes.insert(at, number);
+            }
+        }
+        builder
+    }
+
+    fn push(&mut self, change: usize, kind: OperationKind) -> usize {
+        self.operations.push(Operation { change, kind, needs: BTreeSet::new() });
+        self.operations.len() - 1
+    }
+
+    fn need(&mut self, later: usize, earlier: usize) {
+        if later != earlier {
+            self.operations[later].needs.insert(earlier);
+        }
+    }
+
+    /// A resource is made when everything stands that it refers to.
+    fn order_makes(&mut self) {
+        let by_address: BTreeMap<&Address, usize> =
+            self.makes.iter().map(|(change, operation)| (&self.changes[*change].address, *operation)).collect();
+        let edges: Vec<(usize, usize)> = self
+            .makes
+            .iter()
+            .filter_map(|(change, operation)| Some((*operation, self.changes[*change].after.as_ref()?.needs())))
+            .flat_map(|(operation, needs)| needs.into_iter().map(move |need| (operation, need)))
+            .filter_map(|(operation, need)| Some((operation, *by_address.get(&need)?)))
+            .collect();
+        for (later, earlier) in edges {
+            self.need(later, earlier);
+        }
+    }
+
+    /// The two halves of a replacement come in the order that its kind asks for, as far as what it stands on
+    /// allows that.
+    fn order_replacements(&mut self) {
+        let both: Vec<(usize, usize, usize)> =
+            self.makes.iter().filter_map(|(change, make)| Some((*change, *make, *self.removes.get(change)?))).collect();
+        for (change, make, remove) in both {
+            match self.makes_before_it_removes(change) {
+                true => self.need(remove, make),
+                false => self.need(make, remove),
+            }
+        }
+    }
+
+    /// Whether the new one of a replacement comes before the old one goes: when its kind asks for that, and
+    /// nothing that the old one stands on has to go first itself.
+    fn makes_before_it_removes(&self, change: usize) -> bool {
+        let Some(facts) = self.facts[change].filter(|facts| facts.replace == ReplaceOrder::CreateFirst) else {
+            return false;
+        };
+        let Some(standing) = &self.changes[change].before else { return false };
+        let replaced = self.changes.iter().enumerate().filter(|(at, other)| {
+            *at != change && other.action == Action::Replace && self.facts[*at].is_some_and(|of| of.name != facts.name)
+        });
+        replaced
+            .filter(|(_, other)| other.before.as_ref().is_some_and(|on| referring_field(standing, facts, on).is_some()))
+            .all(|(at, _)| self.makes_before_it_removes(at))
+    }
+
+    /// Whether what refers to `parent` has to be led elsewhere before it goes.
+    fn is_left_first(&self, parent: usize) -> bool {
+        match self.changes[parent].action {
+            Action::Delete => true,
+            Action::Replace => self.makes_before_it_removes(parent),
+            _ => false,
+        }
+    }
+
+    /// A resource is removed when nothing that stands refers to it any more.
+    fn order_removals(&mut self) {
+        let removed: Vec<(usize, usize)> = self.removes.iter().map(|(change, remove)| (*change, *remove)).collect();
+        for (parent, remove_parent) in &removed {
+            let Some(standing) = &self.changes[*parent].before else { continue };
+            for child in 0..self.changes.len() {
+                if child != *parent {
+                    self.order_removal_of(*parent, *remove_parent, standing, child);
+                }
+            }
+        }
+    }
+
+    fn order_removal_of(&mut self, parent: usize, remove_parent: usize, standing: &Observed, child: usize) {
+        let Some(facts) = self.facts[child] else { return };
+        let change = &self.changes[child];
+        let field = change.before.as_ref().and_then(|before| referring_field(before, facts, standing));
+        match (self.removes.get(&child).copied(), field) {
+            (Some(remove), Some(field)) if facts.dies_with == Some(field) => {
+                self.operations[remove].kind = OperationKind::GoesAlong;
+                self.need(remove, remove_parent);
+            }
+            (Some(remove), Some(_)) => self.need(remove_parent, remove),
+            (Some(remove), None) if self.outlives(parent, child) => self.need(remove_parent, remove),
+            (None, Some(_)) if self.is_left_first(parent) => {
+                if let Some(make) = self.makes.get(&child).copied() {
+                    self.need(remove_parent, make);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether `parent`, which goes for good, stays until `child` has gone.
+    fn outlives(&self, parent: usize, child: usize) -> bool {
+        self.changes[parent].action == Action::Delete
+            && self.facts[parent].is_some_and(|facts| facts.outlives.contains(&self.changes[child].kind.as_str()))
+    }
+}
+
+/// The field of `child` that refers to `parent`, if one does.
+fn referring_field(child: &Observed, facts: &Facts, parent: &Observed) -> Option<&'static str> {
+    let candidates = facts.references.iter().filter(|(_, kinds)| kinds.contains(&parent.kind.as_str()));
+    candidates
+        .map(|(field, _)| *field)
+        .find(|field| child.body.get(*field).is_some_and(|value| mentions(value, parent)))
+}
+
+fn mentions(value: &Value, parent: &Observed) -> bool {
+    let mut found = false;
+    visit_strings(value, &mut |text| {
+        found |= parent.outputs.values().any(|output| output.as_str() == Some(text));
+    });
+    found
+}

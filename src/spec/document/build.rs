@@ -1,0 +1,329 @@
+//! From YAML events to the tree, with limits that no honest file meets.
+
+use std::collections::HashMap;
+
+use saphyr_parser::{Event, Parser, ScalarStyle, Span as Marks, Tag};
+
+use super::{Entry, Node, Span, Value, scalar, syntax};
+use crate::spec::problem::{Problem, Source, quoted};
+
+/// How deep lists and mappings may be nested.
+const DEEPEST: usize = 64;
+
+/// How many values a file may have once every alias is put in.
+const MOST_NODES: usize = 100_000;
+
+/// Reads one YAML document.
+///
+/// # Errors
+/// The problems that keep it from being a tree at all: YAML stops at the first error of syntax. Keys that are
+/// given twice are reported in the second half of the result, beside a tree that has the first of them.
+pub(crate) fn parse(source: &Source) -> Result<(Node, Vec<Problem>), Box<Problem>> {
+    let mut builder = Builder::new(source);
+    let mut events = Parser::new_from_str(source.text());
+    loop {
+        match events.next_event() {
+            None | Some(Ok((Event::StreamEnd, _))) => break,
+            Some(Ok((event, marks))) => builder.take(event, marks)?,
+            Some(Err(error)) => {
+                let offset = builder.offset(error.marker().index());
+                return Err(Box::new(syntax::explain(source, offset, error.info(), builder.innermost_bracket())));
+            }
+        }
+    }
+    builder.finish()
+}
+
+/// A list or a mapping that is not complete yet.
+struct Frame {
+    span: Span,
+    anchor: usize,
+    kind: FrameKind,
+}
+
+enum FrameKind {
+    List(Vec<Node>),
+    Map {
+        entries: Vec<Entry>,
+        /// Where each key was first given.
+        first: HashMap<String, Span>,
+        /// The key whose value comes next.
+        key: Option<(String, Span)>,
+    },
+}
+
+struct Builder<'a> {
+    source: &'a Source,
+    /// The byte offset of each character; empty if all characters are one byte.
+    offsets: Vec<usize>,
+    stack: Vec<Frame>,
+    anchors: HashMap<usize, Node>,
+    nodes: usize,
+    root: Option<Node>,
+    problems: Vec<Problem>,
+}
+
+impl<'a> Builder<'a> {
+    fn new(source: &'a Source) -> Self {
+        let text = source.text();
+        let offsets = match text.is_ascii() {
+            true => Vec::new(),
+            false => text.char_indices().map(|(offset, _)| offset).collect(),
+        };
+        Self { source, offsets, stack: Vec::new(), anchors: HashMap::new(), nodes: 0, root: None, problems: Vec::new() }
+    }
+
+    /// The byte offset of the character with this number.
+    fn offset(&self, index: usize) -> usize {
+        let length = self.source.text().len();
+        match self.offsets.is_empty() {
+            true => index.min(length),
+            false => self.offsets.get(index).copied().unwrap_or(length),
+        }
+    }
+
+    fn span(&self, marks: Marks) -> Span {
+        let start = self.offset(marks.start.index());
+        start..self.offset(marks.end.index()).max(start)
+    }
+
+    /// Where the innermost list or mapping in brackets was opened.
+    fn innermost_bracket(&self) -> Option<Span> {
+        let opened =
+            self.stack.iter().rev().find(|frame| self.source.text()[frame.span.start..].starts_with(['[', '{']))?;
+        Some(opened.span.start..opened.span.start + 1)
+    }
+
+    fn take(&mut self, event: Event<'_>, marks: Marks) -> Result<(), Box<Problem>> {
+        let span = self.span(marks);
+        match event {
+            Event::DocumentStart(_) if self.root.is_some() => return Err(second_document(span)),
+            Event::Scalar(text, style, anchor, tag) => {
+                self.scalar(&text, style, anchor, tag.as_deref(), span)?;
+            }
+            Event::SequenceStart(anchor, tag) => {
+                self.refuse_tag(tag.as_deref(), &span)?;
+                self.open(span, anchor, FrameKind::List(Vec::new()))?;
+            }
+            Event::MappingStart(anchor, tag) => {
+                self.refuse_tag(tag.as_deref(), &span)?;
+                self.open(span, anchor, FrameKind::Map { entries: Vec::new(), first: HashMap::new(), key: None })?;
+            }
+            Event::SequenceEnd | Event::MappingEnd => self.close()?,
+            Event::Alias(anchor) => self.alias(anchor, span)?,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn open(&mut self, span: Span, anchor: usize, kind: FrameKind) -> Result<(), Box<Problem>> {
+        if self.stack.len() >= DEEPEST {
+            return Err(Box::new(Problem::error(
+                span,
+                format!("lists and mappings are nested more than {DEEPEST} deep here"),
+                "check the indentation and the brackets above this line",
+            )));
+        }
+        if self.expects_key() {
+            let line = self.source.line_index(span.start);
+            return Err(syntax::template(self.source, line).map_or_else(|| complex_key(span), Box::new));
+        }
+        self.stack.push(Frame { span, anchor, kind });
+        Ok(())
+    }
+
+    fn close(&mut self) -> Result<(), Box<Problem>> {
+        let Some(Frame { span, anchor, kind }) = self.stack.pop() else {
+            return Ok(());
+        };
+        let value = match kind {
+            FrameKind::List(items) => Value::List(items),
+            FrameKind::Map { entries, .. } => Value::Map(entries),
+        };
+        self.complete(Node::new(value, span), anchor)
+    }
+
+    /// Whether the next node is the key of a mapping.
+    fn expects_key(&self) -> bool {
+        let top = self.stack.last().map(|frame| &frame.kind);
+        matches!(top, Some(FrameKind::Map { key: None, .. }))
+    }
+
+    fn scalar(
+        &mut self,
+        text: &str,
+        style: ScalarStyle,
+        anchor: usize,
+        tag: Option<&Tag>,
+        span: Span,
+    ) -> Result<(), Box<Problem>> {
+        let as_text = match tag {
+            None => style != ScalarStyle::Plain,
+            Some(tag) if tag.is_yaml_core_schema() && tag.suffix == "str" => true,
+            Some(tag) if tag.handle.is_empty() && tag.suffix == "!" => true,
+            tag => {
+                self.refuse_tag(tag, &span)?;
+                style != ScalarStyle::Plain
+            }
+        };
+        if self.expects_key() {
+            return self.key(text, span);
+        }
+        let mut node = Node::new(Value::Text(text.to_owned()), span);
+        if !as_text {
+            node.value = scalar::resolve(text).ok_or_else(|| not_a_number(text, &node.span))?;
+            if !matches!(node.value, Value::Text(_)) {
+                node.written = Some(text.to_owned());
+            }
+        }
+        self.complete(node, anchor)
+    }
+
+    fn key(&mut self, text: &str, span: Span) -> Result<(), Box<Problem>> {
+        if text == "<<" {
+            return Err(merge_key(span));
+        }
+        if let Some(Frame { kind: FrameKind::Map { key, .. }, .. }) = self.stack.last_mut() {
+            *key = Some((text.to_owned(), span));
+        }
+        Ok(())
+    }
+
+    /// Hands a complete node to the list or mapping around it.
+    fn complete(&mut self, node: Node, anchor: usize) -> Result<(), Box<Problem>> {
+        self.count(1, &node.span)?;
+        if anchor > 0 {
+            self.count(size(&node), &node.span)?;
+            self.anchors.insert(anchor, node.clone());
+        }
+        match self.stack.last_mut().map(|frame| &mut frame.kind) {
+            None => self.root = Some(node),
+            Some(FrameKind::List(items)) => items.push(node),
+            Some(FrameKind::Map { entries, first, key }) => {
+                let Some((key, key_span)) = key.take() else {
+                    return Ok(());
+                };
+                match first.get(&key) {
+                    Some(first) => self.problems.push(twice(&key, key_span, first.clone())),
+                    None => {
+                        first.insert(key.clone(), key_span.clone());
+                        entries.push(Entry { key, key_span, node });
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn alias(&mut self, anchor: usize, span: Span) -> Result<(), Box<Problem>> {
+        if self.expects_key() {
+            return Err(complex_key(span));
+        }
+        let Some(node) = self.anchors.get(&anchor) else {
+            return Err(Box::new(Problem::error(
+                span,
+                "this alias stands inside the value that it refers to",
+                "write the value out",
+            )));
+        };
+        let node = node.clone();
+        self.count(size(&node), &span)?;
+        self.complete(Node { span, ..node }, 0)
+    }
+
+    fn count(&mut self, nodes: usize, span: &Span) -> Result<(), Box<Problem>> {
+        self.nodes += nodes;
+        match self.nodes > MOST_NODES {
+            false => Ok(()),
+            true => Err(Box::new(Problem::error(
+                span.clone(),
+                format!("the file has more than {MOST_NODES} values by here, aliases included"),
+                "write it without aliases that contain one another",
+            ))),
+        }
+    }
+
+    fn refuse_tag(&self, tag: Option<&Tag>, span: &Span) -> Result<(), Box<Problem>> {
+        match tag {
+            None => Ok(()),
+            Some(tag) => Err(Box::new(
+                Problem::error(
+                    span.clone(),
+                    format!("the YAML tag {} means nothing in a stack file", quoted(&tag.to_string())),
+                    "write the value without a tag; quotes make it text",
+                )
+                .because("a stack file has only plain text, numbers, true or false, lists and mappings"),
+            )),
+        }
+    }
+
+    fn finish(self) -> Result<(Node, Vec<Problem>), Box<Problem>> {
+        match self.root {
+            Some(node) if !matches!(node.value, Value::Null) => Ok((node, self.problems)),
+            _ => Err(Box::new(empty())),
+        }
+    }
+}
+
+/// How many values a node has, itself included.
+fn size(node: &Node) -> usize {
+    1 + match &node.value {
+        Value::List(items) => items.iter().map(size).sum(),
+        Value::Map(entries) => entries.iter().map(|entry| size(&entry.node)).sum::<usize>(),
+        _ => 0,
+    }
+}
+
+fn empty() -> Problem {
+    Problem::of_file(
+        "the stack file is empty",
+        "the least that a stack file says is\n\n  apiVersion: eksup.dev/v1\n  kind: Stack\n  metadata: { name: shop, region: eu-central-1 }",
+    )
+}
+
+fn second_document(span: Span) -> Box<Problem> {
+    Box::new(Problem::error(
+        span,
+        "a second YAML document starts here",
+        "put each stack into a file of its own, and remove `---` from the end of this one",
+    ))
+}
+
+fn complex_key(span: Span) -> Box<Problem> {
+    Box::new(
+        Problem::error(
+            span,
+            "a list, a mapping or an alias stands where a key is expected",
+            "write a plain key; text that begins with `{`, `[` or `*` needs quotes",
+        )
+        .because("to YAML, `{` and `[` begin a mapping or a list, and `*` refers to another value"),
+    )
+}
+
+fn merge_key(span: Span) -> Box<Problem> {
+    Box::new(
+        Problem::error(
+            span,
+            "merge keys (`<<`) are not supported",
+            "write the keys out; a whole value can be shared with an anchor (`&name`) and an alias (`*name`)",
+        )
+        .because("they are no part of YAML 1.2, and readers disagree on what they mean"),
+    )
+}
+
+fn not_a_number(text: &str, span: &Span) -> Box<Problem> {
+    Box::new(Problem::error(
+        span.clone(),
+        format!("{} is not a number that can be kept", quoted(text)),
+        "write a finite number, or quotes around it if it is text",
+    ))
+}
+
+fn twice(key: &str, span: Span, first: Span) -> Problem {
+    Problem::error(
+        span,
+        format!("the key {} is given twice", quoted(key)),
+        "keep one of the two, or put what both say under one",
+    )
+    .see(first, "first here")
+}

@@ -1,0 +1,106 @@
+//! The interruption, add-ons and autoscaler sections: what runs inside the cluster on the stack's behalf.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The queue and the rules that tell the autoscaler which instances will go away.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Interruption {
+    /// What makes the queue and the rules.
+    #[serde(default)]
+    pub engine: InterruptionEngine,
+}
+
+/// What makes the interruption queue and its rules.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum InterruptionEngine {
+    /// eksup itself: a queue and EventBridge rules.
+    #[default]
+    Native,
+    /// A CloudFormation stack named `Karpenter-<cluster>`.
+    Cloudformation,
+}
+
+/// Controllers that eksup installs into the cluster; `{}` takes one with its defaults.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Addons {
+    /// The AWS Load Balancer Controller: load balancers for Ingresses and Services.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub load_balancer_controller: Option<LoadBalancerController>,
+    /// metrics-server: CPU and memory of pods and nodes, which HorizontalPodAutoscalers need.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metrics_server: Option<MetricsServer>,
+}
+
+/// The AWS Load Balancer Controller.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct LoadBalancerController {
+    /// The version, such as `v3.5.0`. Left out: the one that this eksup was made for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "release-version"))]
+    pub version: Option<String>,
+}
+
+/// metrics-server.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct MetricsServer {
+    /// The version, such as `v0.9.0`. Left out: the one that this eksup was made for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "release-version"))]
+    pub version: Option<String>,
+}
+
+/// What adds nodes to the cluster and removes them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Autoscaler {
+    /// Which autoscaler.
+    pub engine: AutoscalerEngine,
+    /// NodePools (`karpenter.sh/v1`): which nodes may be added, and when they may go.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100))]
+    pub node_pools: Vec<NodePool>,
+    /// EC2NodeClasses (`karpenter.k8s.aws/v1`): what the nodes look like in AWS.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100))]
+    pub node_classes: Vec<NodeClass>,
+}
+
+/// An autoscaler.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum AutoscalerEngine {
+    /// eksup's own.
+    Eksup,
+    /// Karpenter.
+    Karpenter,
+    /// None: node groups keep their size.
+    None,
+}
+
+/// A NodePool: its name, and its spec as `karpenter.sh/v1` has it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NodePool {
+    /// The name of the NodePool.
+    #[schemars(extend("format" = "object-name"))]
+    pub name: String,
+    /// The spec, verbatim.
+    pub spec: serde_json::Map<String, serde_json::Value>,
+}
+
+/// An EC2NodeClass: its name, and its spec as `karpenter.k8s.aws/v1` has it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NodeClass {
+    /// The name of the EC2NodeClass.
+    #[schemars(extend("format" = "object-name"))]
+    pub name: String,
+    /// The spec, verbatim.
+    pub spec: serde_json::Map<String, serde_json::Value>,
+}

@@ -1,0 +1,67 @@
+"""The cloud's own paths under `/sandbox/`: weather, time, calls, inventory, reset."""
+
+import json
+import os
+import threading
+
+from . import inventory, weather
+from .calls import CALLS
+from .clock import CLOCK
+from .weather import WEATHER
+
+NAME = {"name": None}
+
+
+def answer(gateway, incoming):
+    """Status, headers and body for a request to the cloud itself."""
+    what = (incoming.method, incoming.path.removeprefix("/sandbox/"))
+    try:
+        if what == ("GET", "about"):
+            return _json(200, {"pid": os.getpid(), "port": gateway.port, **NAME})
+        if what == ("GET", "weather"):
+            return _json(200, WEATHER.now.as_dict())
+        if what == ("PUT", "weather"):
+            WEATHER.change(weather.parse(json.loads(incoming.body or b"{}")))
+            return _json(200, WEATHER.now.as_dict())
+        if what == ("GET", "calls"):
+            return _json(200, CALLS.all())
+        if what == ("DELETE", "calls"):
+            CALLS.clear()
+            return _json(200, {})
+        if what == ("POST", "reset"):
+            _reset()
+            return _json(200, {})
+        if what == ("POST", "time"):
+            with _state():
+                CLOCK.forward(float(json.loads(incoming.body)["forward"]))
+                CLOCK.catch_up()
+            return _json(200, {})
+        if what == ("POST", "end"):
+            threading.Timer(0.05, os._exit, (0,)).start()
+            return _json(200, {})
+        if what == ("GET", "inventory"):
+            with _state():
+                CLOCK.catch_up()
+                return _json(200, inventory.everything("all" in incoming.query))
+    except (weather.BadWeather, ValueError, KeyError, TypeError) as error:
+        return _json(400, {"error": str(error)})
+    return _json(404, {"error": f"no such path: {incoming.method} {incoming.path}"})
+
+
+def _state():
+    from .gateway import STATE
+
+    return STATE
+
+
+def _reset():
+    """A new account: nothing made, fine weather, an empty log."""
+    with _state():
+        CLOCK.clear()
+        WEATHER.change(weather.Weather())
+        inventory.forget_everything()
+        CALLS.clear()
+
+
+def _json(status, content):
+    return status, {"Content-Type": "application/json"}, json.dumps(content, default=str)

@@ -1,0 +1,1 @@
+"""CloudWatch Logs: moto's, and who writes to it without being asked."""
