@@ -1,6 +1,7 @@
 //! From a problem to packing models: groups, shapes, cells, items.
 
-use super::domains::{Choice, Dealer, Dealt, DomainTerms, topology_keys};
+use super::dealer::{Choice, Dealer, Dealt};
+use super::domains::{DomainRule, DomainTerms, topology_keys};
 use super::groups::Groups;
 use super::host_rules::HostRules;
 use super::model::{BitSet, HostRule, Item, Model, Shape};
@@ -30,6 +31,8 @@ pub struct Compiled<'a> {
     pub tier: Vec<Option<i32>>,
     /// What a pod of each group asks for.
     pub sizes: Vec<Vector>,
+    /// Selectors of which a pod runs, or has been placed.
+    present: BitSet,
     reach: FastMap<(u32, Vector), Reach>,
 }
 
@@ -40,12 +43,46 @@ struct Reach {
     weights: Vec<i32>,
     /// Price of the share of a node that one takes, by pool weight and cell.
     cost: Vec<(i32, u16, f64)>,
-    /// Cells whose nodes match the node requirements.
-    counted: Vec<u16>,
     /// How many fit onto running nodes, by cell.
     room: Vec<(u16, u32)>,
     /// The most that fit onto any one node.
     most_together: u32,
+}
+
+impl Reach {
+    /// Cells with what a pod costs there and how many running nodes have room for. Pools of less weight
+    /// only come in where no other sells.
+    fn choices(&self) -> Vec<(u16, f64, u32)> {
+        /// More than any pod costs.
+        const NEXT_TIER: f64 = 1e9;
+        let mut cells: Vec<(u16, f64, u32)> = Vec::new();
+        for (tier, weight) in self.weights.iter().enumerate() {
+            for (_, cell, cost) in self.cost.iter().filter(|(own, _, _)| own == weight) {
+                if !cells.iter().any(|(known, _, _)| known == cell) {
+                    cells.push((*cell, cost + NEXT_TIER * tier as f64, 0));
+                }
+            }
+        }
+        for (cell, room) in &self.room {
+            match cells.iter_mut().find(|(known, _, _)| known == cell) {
+                Some((_, _, sum)) => *sum = *room,
+                None => cells.push((*cell, f64::INFINITY, *room)),
+            }
+        }
+        cells.sort_by_key(|(cell, _, _)| *cell);
+        cells
+    }
+}
+
+/// What came of dealing pods out over cells.
+pub struct Deal {
+    /// What is to be placed.
+    pub demand: Demand,
+    /// Pods that can go nowhere: (group, count).
+    pub stuck: Vec<(usize, u32)>,
+    /// Cells whose domain a spread did not take into account, with the scope of that spread: a node there
+    /// that takes part in the spread would change its balance.
+    pub uncounted: Vec<(u16, u32)>,
 }
 
 /// How many pods of a group are to be placed, and where.
@@ -78,13 +115,34 @@ impl<'a> Compiled<'a> {
             nodes,
             terms,
             sizes,
+            present: BitSet::default(),
             reach: FastMap::default(),
         };
+        compiled.note_running();
         for group in 0..compiled.groups.groups.len() {
             let reach = compiled.reach(group);
             compiled.tier[group] = reach.weights.first().copied();
         }
         compiled
+    }
+
+    fn note_running(&mut self) {
+        for (pod, identity) in &self.groups.identity_of_pod {
+            let node = self.problem.cluster.pods[*pod as usize].node;
+            if node.is_some_and(|node| !self.problem.without[node as usize]) {
+                let matched = self.groups.matched.get(*identity as usize).into_iter().flatten();
+                matched.for_each(|selector| self.present.insert(*selector as usize));
+            }
+        }
+    }
+
+    /// Remembers that pods of an item have a place.
+    pub fn note_placed(&mut self, item: &Item) {
+        for group in std::iter::once(item.group).chain(item.companions.iter().map(|(group, _)| *group)) {
+            let identity = self.groups.groups[group as usize].identity;
+            let matched = self.groups.matched.get(identity as usize).into_iter().flatten();
+            matched.for_each(|selector| self.present.insert(*selector as usize));
+        }
     }
 
     fn pool_weight(&self, shape: &Shape) -> i32 {
@@ -111,12 +169,10 @@ impl<'a> Compiled<'a> {
     fn find_reach(&self, class: u32, size: &Vector) -> Reach {
         let dims = self.shapes.dimensions.len();
         let mut reach = Reach::default();
-        let mut counted = BitSet::default();
         for shape in &self.shapes.shapes {
             if !self.shapes.accept_sets[shape.accepts as usize].contains(class as usize) {
                 continue;
             }
-            counted.insert(usize::from(shape.cell));
             let together = times(size, &shape.capacity, dims);
             if together == 0 {
                 continue;
@@ -139,7 +195,6 @@ impl<'a> Compiled<'a> {
         reach.weights.sort_unstable_by(|a, b| b.cmp(a));
         for room in &self.nodes.rooms {
             if self.nodes.accept_sets[room.accepts as usize][class as usize] {
-                counted.insert(usize::from(room.cell));
                 let more = times(size, &room.free, dims);
                 if more > 0 {
                     reach.most_together = reach.most_together.max(more);
@@ -150,13 +205,12 @@ impl<'a> Compiled<'a> {
                 }
             }
         }
-        let cells = u16::try_from(self.cells.values.len()).unwrap_or(u16::MAX);
-        reach.counted = (0..cells).filter(|cell| counted.contains(usize::from(*cell))).collect();
         reach
     }
 
-    /// Deals groups with terms over topologies out to cells. What cannot go anywhere is returned too.
-    pub fn deal(&mut self) -> (Demand, Vec<(usize, u32)>) {
+    /// Deals groups with terms over topologies out to cells. With `wide`, every domain that some pod could
+    /// open counts for every spread; otherwise only those of its own pods do, and those that exist.
+    pub fn deal(&mut self, wide: bool) -> Deal {
         let mut demand = Demand::new();
         let mut choices = Vec::new();
         let terms = std::mem::take(&mut self.terms);
@@ -168,27 +222,23 @@ impl<'a> Compiled<'a> {
                 demand.push((group, None, count));
                 continue;
             }
-            let mut cells: Vec<(u16, f64, u32)> = reach
-                .cost
-                .iter()
-                .filter(|(weight, _, _)| Some(*weight) == self.tier[group])
-                .map(|(_, cell, cost)| (*cell, *cost, 0))
-                .collect();
-            for (cell, room) in &reach.room {
-                match cells.iter_mut().find(|(known, _, _)| known == cell) {
-                    Some((_, _, sum)) => *sum = *room,
-                    None => cells.push((*cell, f64::INFINITY, *room)),
-                }
-            }
-            cells.sort_by_key(|(cell, _, _)| *cell);
             let weight = reach.cost.iter().map(|(_, _, cost)| *cost).fold(f64::INFINITY, f64::min);
             let weight = if weight.is_finite() { weight } else { 0.0 };
-            choices.push(Choice { group, cells, counted: reach.counted, weight });
+            choices.push(Choice { group, cells: reach.choices(), weight });
         }
-        let (dealt, left) = dealer.deal(&self.groups, choices);
+        let (dealt, stuck) = dealer.deal(self.problem, &self.groups, &self.cells, choices, wide);
         demand.extend(dealt.into_iter().map(|Dealt { group, cell, count }| (group, Some(cell), count)));
+        let cells = u16::try_from(self.cells.values.len()).unwrap_or(u16::MAX);
+        let uncounted = (0_u32..)
+            .zip(&terms.terms)
+            .filter(|(_, term)| matches!(term.rule, DomainRule::Spread { .. }))
+            .flat_map(|(at, term)| {
+                let dealer = &dealer;
+                (0..cells).filter(move |cell| !dealer.counts(at, *cell)).map(|cell| (cell, term.scope))
+            })
+            .collect();
         self.terms = terms;
-        (demand, left)
+        Deal { demand, stuck, uncounted }
     }
 
     /// A packing model for a demand. Pods that no pool can take are left in, for running nodes.
@@ -303,40 +353,36 @@ impl<'a> Compiled<'a> {
         if self.rules.beside.iter().all(Vec::is_empty) {
             return parts;
         }
+        let mut led = BitSet::default();
         for at in 0..parts.len() {
             let group = parts[at].group;
             if self.rules.beside[group].is_empty() || parts[at].count == 0 {
                 continue;
             }
-            self.keep_together(&mut parts, at);
+            self.keep_together(&mut parts, at, &mut led);
         }
         parts.retain(|part| part.count > 0);
         parts
     }
 
-    fn keep_together(&self, parts: &mut Vec<Part>, at: usize) {
+    /// `led` are the selectors of which a first pod goes where there is none yet.
+    fn keep_together(&self, parts: &mut Vec<Part>, at: usize, led: &mut BitSet) {
         let group = parts[at].group;
         let identity = self.groups.groups[group].identity;
         let wanted = &self.rules.beside[group];
-        let runs = |selector: &u32| {
-            self.rules.counting_term(*selector).is_some_and(|term| {
-                self.nodes
-                    .rooms
-                    .iter()
-                    .any(|room| room.host.iter().any(|(known, matching, _)| *known == term && *matching > 0))
-            })
-        };
-        if wanted.iter().any(runs) {
+        let own = wanted.iter().all(|selector| self.groups.matches(*selector, identity));
+        let taken = |selector: &u32| self.present.contains(*selector as usize) || led.contains(*selector as usize);
+        if wanted.iter().any(taken) {
             parts[at].beside = wanted.iter().filter_map(|selector| self.rules.counting_term(*selector)).collect();
             return;
         }
-        let own = wanted.iter().all(|selector| self.groups.matches(*selector, identity));
         if own {
             // The first goes anywhere, the others to it: one item of as many as fit on one node.
             let together =
                 self.reach.get(&(self.shapes.class_of_group[group], self.sizes[group])).map_or(0, |r| r.most_together);
             parts[at].pods_each = parts[at].count.min(together).max(1);
             parts[at].count = 1;
+            wanted.iter().for_each(|selector| led.insert(*selector as usize));
             return;
         }
         // Beside pods that are pending too: each of those takes its share along.
@@ -370,8 +416,13 @@ impl<'a> Compiled<'a> {
         }
     }
 
-    /// Takes what was bought off the limits of the pools.
-    pub fn charge_limits(&mut self, model: &Model, packing: &super::packing::Packing) {
+    /// Remembers which pods have a place now, and takes what was bought off the limits of the pools.
+    pub fn note_bought(&mut self, model: &Model, packing: &super::packing::Packing) {
+        for (item, _) in packing.bins.iter().flat_map(|bin| &bin.contents) {
+            if !self.groups.selectors.is_empty() {
+                self.note_placed(&model.items[*item as usize]);
+            }
+        }
         if model.limit_use.is_empty() {
             return;
         }
@@ -385,14 +436,28 @@ impl<'a> Compiled<'a> {
         }
     }
 
-    /// Moves a group on to the pools of the next lower weight; `false` when there are none.
-    pub fn lower_tier(&mut self, group: usize) -> bool {
+    /// Moves what is left on to the pools of the next lower weight; what has none drops out.
+    pub fn lower_tiers(&mut self, left: Demand) -> Demand {
+        let mut groups: Vec<usize> = left.iter().map(|(group, _, _)| *group).collect();
+        groups.sort_unstable();
+        groups.dedup();
+        groups.retain(|group| self.lower_tier(*group));
+        left.into_iter().filter(|(group, _, _)| groups.binary_search(group).is_ok()).collect()
+    }
+
+    fn lower_tier(&mut self, group: usize) -> bool {
         let reach = self.reach(group);
         let next = reach.weights.iter().copied().find(|weight| Some(*weight) < self.tier[group]);
         if next.is_some() {
             self.tier[group] = next;
         }
         next.is_some()
+    }
+
+    /// Whether a pod of a group could stand on some node, all terms between pods aside.
+    pub fn could_place(&self, group: usize) -> bool {
+        let key = (self.shapes.class_of_group[group], self.sizes[group]);
+        !self.asks_too_much(group) && self.reach.get(&key).is_some_and(|reach| reach.most_together > 0)
     }
 
     /// Whether a pod of a group could stand on an empty node of any pool.

@@ -46,11 +46,13 @@ pub fn fill_existing(compiled: &mut Compiled<'_>, model: &Model, supply: &mut Su
             if filler.contents.is_empty() {
                 continue;
             }
-            let room = &mut compiled.nodes.rooms[at];
-            subtract(&mut room.free, &filler.used, 1, model.dimensions);
+            let free = &mut compiled.nodes.rooms[at].free;
+            subtract(free, &filler.used, 1, model.dimensions);
             for (item, count) in &filler.contents {
                 supply.take(model, *item, *count);
                 placed.push((at, *item, *count));
+                compiled.note_placed(&model.items[*item as usize]);
+                let room = &mut compiled.nodes.rooms[at];
                 for rule in &model.items[*item as usize].rules {
                     let (matching, carrying) = (rule.matches * count, u32::from(rule.carries) * count);
                     match room.host.iter_mut().find(|(term, _, _)| *term == rule.term) {

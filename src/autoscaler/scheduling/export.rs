@@ -3,7 +3,9 @@
 
 use super::problem::Problem;
 use super::solution::{PlannedNode, Solution};
+use crate::autoscaler::state::intern::Symbol;
 use crate::autoscaler::state::names::keys;
+use crate::autoscaler::state::pod_spec::label;
 use crate::autoscaler::state::resources::{CPU, ResourceId};
 use k8s_openapi::api::core::v1::{Node, NodeSpec, NodeStatus, Taint};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
@@ -26,6 +28,14 @@ pub fn placement(problem: &Problem<'_>, solution: &Solution) -> BTreeMap<String,
 /// of the pool have taken theirs.
 pub fn nodes(problem: &Problem<'_>, solution: &Solution) -> Vec<Node> {
     solution.nodes.iter().map(|node| node_object(problem, node)).collect()
+}
+
+/// The value of one label of a planned node, the host name aside.
+pub fn node_label(problem: &Problem<'_>, planned: &PlannedNode, key: Symbol) -> Option<Symbol> {
+    let cluster = problem.cluster;
+    let instance_type = &cluster.catalogue.types[planned.instance_type as usize];
+    let offering = &instance_type.offerings[planned.offering as usize];
+    label(&planned.labels, key).or_else(|| instance_type.label(&cluster.names, offering, key))
 }
 
 /// The labels of a planned node.

@@ -18,9 +18,12 @@ pub struct HostRules {
     pub beside: Vec<Vec<u32>>,
     /// Terms by selector and limit.
     by_selector: FastMap<u32, Vec<u32>>,
-    ids: FastMap<(u32, u32), u32>,
+    ids: FastMap<Carried, u32>,
     ports: Vec<(HostPort, u32)>,
 }
+
+/// A selector, the limit of pods that match it beside a carrier, and whether that binds those pods as well.
+type Carried = (u32, u32, bool);
 
 /// A limit that never binds: such a term only counts the pods that match a selector.
 const COUNT_ONLY: u32 = u32::MAX;
@@ -43,8 +46,8 @@ impl HostRules {
             specs.extend(running);
         }
         for (spec, identity) in specs {
-            for (selector, limit) in carried(groups, cluster.spec(spec), identity, hostname) {
-                rules.term(selector, limit);
+            for term in carried(groups, cluster.spec(spec), identity, hostname) {
+                rules.term(term);
             }
         }
         for group in &groups.groups {
@@ -56,7 +59,7 @@ impl HostRules {
                 .filter_map(|term| groups.selector_id(&term.selector))
                 .collect();
             for selector in &beside {
-                rules.term(*selector, COUNT_ONLY);
+                rules.term((*selector, COUNT_ONLY, true));
             }
             rules.beside.push(beside);
             for port in &spec.host_ports {
@@ -70,26 +73,26 @@ impl HostRules {
         rules
     }
 
-    fn term(&mut self, selector: u32, limit: u32) -> u32 {
+    fn term(&mut self, term: Carried) {
         let next = u32::try_from(self.terms.len()).unwrap_or(u32::MAX);
-        let id = *self.ids.entry((selector, limit)).or_insert(next);
+        let id = *self.ids.entry(term).or_insert(next);
         if id == next {
-            self.terms.push(HostTerm { limit });
+            let (selector, limit, mutual) = term;
+            self.terms.push(HostTerm { limit, mutual });
             self.by_selector.entry(selector).or_default().push(id);
         }
-        id
     }
 
     fn port(&mut self, port: HostPort) {
         if !self.ports.iter().any(|(known, _)| *known == port) {
             self.ports.push((port, u32::try_from(self.terms.len()).unwrap_or(u32::MAX)));
-            self.terms.push(HostTerm { limit: 1 });
+            self.terms.push(HostTerm { limit: 1, mutual: true });
         }
     }
 
     /// The term that counts the pods of a selector.
     pub fn counting_term(&self, selector: u32) -> Option<u32> {
-        self.ids.get(&(selector, COUNT_ONLY)).copied()
+        self.ids.get(&(selector, COUNT_ONLY, true)).copied()
     }
 
     /// How a pod takes part in the terms.
@@ -106,8 +109,8 @@ impl HostRules {
             for term in matched.iter().filter_map(|selector| self.by_selector.get(selector)).flatten() {
                 list.push(HostRule { term: *term, matches: 1, carries: false });
             }
-            for (selector, limit) in carried(groups, spec, identity, hostname) {
-                let Some(term) = self.ids.get(&(selector, limit)).copied() else {
+            for carried in carried(groups, spec, identity, hostname) {
+                let Some(term) = self.ids.get(&carried).copied() else {
                     continue;
                 };
                 match list.iter_mut().find(|rule| rule.term == term) {
@@ -128,21 +131,21 @@ impl HostRules {
     }
 }
 
-/// The (selector, limit) pairs that a pod carries on the level of hosts.
+/// What a pod carries on the level of hosts.
 fn carried(
     groups: &Groups,
     spec: &PodSpec,
     identity: u32,
     hostname: crate::autoscaler::state::intern::Symbol,
-) -> Vec<(u32, u32)> {
+) -> Vec<Carried> {
     let anti = spec.anti_affinity.iter().filter(|term| term.topology_key == hostname).filter_map(|term| {
         let selector = groups.selector_id(&term.selector)?;
-        Some((selector, u32::from(groups.matches(selector, identity))))
+        Some((selector, u32::from(groups.matches(selector, identity)), true))
     });
     let spreads =
         spec.spreads.iter().filter(|spread| spread.required && spread.topology_key == hostname).filter_map(|spread| {
             // A new node could always be added, so the emptiest host counts as empty.
-            Some((groups.selector_id(&spread.selector)?, u32::try_from(spread.max_skew).unwrap_or(1)))
+            Some((groups.selector_id(&spread.selector)?, u32::try_from(spread.max_skew).unwrap_or(1), false))
         });
     anti.chain(spreads).collect()
 }

@@ -8,6 +8,7 @@
 //! the same solution.
 
 pub mod compile;
+pub mod dealer;
 pub mod domains;
 pub mod existing;
 pub mod explain;
@@ -24,6 +25,8 @@ pub mod packing;
 pub mod prices;
 pub mod problem;
 pub mod random;
+pub mod scope;
+pub mod second_look;
 pub mod shapes;
 pub mod simplex;
 pub mod solution;
@@ -35,7 +38,7 @@ pub use improve::Budget;
 pub use problem::{Problem, Settings};
 pub use solution::{PlannedNode, Solution, Unplaced};
 
-use compile::{Compiled, Demand};
+use compile::{Compiled, Deal, Demand};
 use existing::{Placed, fill_existing};
 use explain::explain;
 use fill::Filler;
@@ -45,61 +48,119 @@ use model::Model;
 use packing::{BuyStyle, Menu, Packing, buy};
 use prices::set_prices;
 use random::Random;
+use second_look::second_look;
 use supply::Supply;
 
 /// Places the pending pods of a problem.
 ///
-/// Pods are dealt out over zones before nodes are filled, on the understanding that all of them find a
-/// place. Where some that others count on do not, everything is placed anew without them.
+/// What finds no place at first is looked at once more when everything else stands.
 pub fn solve(problem: &Problem<'_>, mut budget: Budget<'_>) -> Solution {
-    const MOST_ATTEMPTS: usize = 8;
-    let (mut solution, mut missed) = attempt(problem, &mut budget);
-    let mut left_out: Vec<Unplaced> = Vec::new();
-    let mut smaller = problem.clone();
-    for _ in 0..MOST_ATTEMPTS {
-        if missed.is_empty() {
-            break;
-        }
-        smaller.pending.retain(|pod| missed.binary_search(pod).is_err());
-        left_out.extend(solution.unplaced.drain(..).filter_map(|mut group| {
-            group.pods.retain(|pod| missed.binary_search(pod).is_ok());
-            (!group.pods.is_empty()).then_some(group)
-        }));
-        (solution, missed) = attempt(&smaller, &mut budget);
+    let (mut solution, hopeful) = settle(problem, &mut budget);
+    if !hopeful.is_empty() {
+        second_look(problem, &mut solution, &hopeful);
     }
-    solution.unplaced.extend(left_out);
     solution
 }
 
-/// One solution, and the pods that were counted on while others were dealt out but found no place, sorted.
-fn attempt(problem: &Problem<'_>, budget: &mut Budget<'_>) -> (Solution, Vec<u32>) {
+/// A solution whose assumptions hold, and the pods without a place that a node could be had for.
+///
+/// Pods are dealt out over zones before nodes are filled, on the understanding that all of them find a
+/// place and that no domain opens but those of their own. Where that does not come true, everything is
+/// placed anew without the pods that others counted on in vain, or with every domain in mind.
+fn settle(problem: &Problem<'_>, budget: &mut Budget<'_>) -> (Solution, Vec<u32>) {
+    /// After so many attempts the pods to leave out are doubled each time, so that there is an end soon.
+    const PATIENT_ATTEMPTS: usize = 12;
+    let mut left_out: Vec<Unplaced> = Vec::new();
+    let mut hopeful = Vec::new();
+    let mut smaller = problem.clone();
+    let mut wide = false;
+    let mut attempts = 0;
+    loop {
+        let Attempt { mut solution, mut missed, surprised, hopeful: others } = attempt(&smaller, wide, budget);
+        let settled = missed.is_empty() && (!surprised || wide);
+        if settled {
+            hopeful.extend(others);
+            solution.unplaced.extend(left_out);
+            return (solution, hopeful);
+        }
+        wide |= surprised;
+        attempts += 1;
+        if attempts > PATIENT_ATTEMPTS && !missed.is_empty() {
+            let more = missed.len() << (attempts - PATIENT_ATTEMPTS).min(20);
+            missed.extend(smaller.pending.iter().rev().take(more));
+            missed.sort_unstable();
+            missed.dedup();
+            let reason = "the pods that it depends on find no place".to_owned();
+            solution.unplaced.push(Unplaced { pods: missed.clone(), reason });
+        }
+        smaller.pending.retain(|pod| missed.binary_search(pod).is_err());
+        hopeful.extend_from_slice(&missed);
+        let mut named: Vec<u32> = Vec::new();
+        left_out.extend(solution.unplaced.drain(..).filter_map(|mut group| {
+            group.pods.retain(|pod| missed.binary_search(pod).is_ok() && !named.contains(pod));
+            named.extend_from_slice(&group.pods);
+            (!group.pods.is_empty()).then_some(group)
+        }));
+    }
+}
+
+/// One solution, and what was wrong about its assumptions.
+struct Attempt {
+    solution: Solution,
+    /// Pods that were counted on while others were dealt out but found no place, sorted.
+    missed: Vec<u32>,
+    /// Whether a node opened a domain that a spread had not taken into account.
+    surprised: bool,
+    /// Pods without a place that would fit onto some node by themselves.
+    hopeful: Vec<u32>,
+}
+
+fn attempt(problem: &Problem<'_>, wide: bool, budget: &mut Budget<'_>) -> Attempt {
     let mut compiled = Compiled::new(problem);
     let mut solution = Solution::default();
     let mut pods = Dispenser::new(&compiled);
-    let (demand, stuck) = compiled.deal();
+    let Deal { demand, stuck, uncounted } = compiled.deal(wide);
     let (model, placed, mut demand) = use_running_nodes(&mut compiled, &demand);
     add_existing(&compiled, &model, &placed, &mut pods, &mut solution);
     // Pods go to the pools with the most weight; what these cannot take goes on to the next.
     while !demand.is_empty() {
         let (model, packing, rounds) = pack(&compiled, &demand, budget);
-        solution.bound += model.bound;
+        solution.bound += (model.bound - value_left(&model, &packing)).max(0.0);
         solution.rounds += rounds;
         let left = left_over(&model, &packing);
         add_nodes(&compiled, &model, &packing, &mut pods, &mut solution);
-        compiled.charge_limits(&model, &packing);
-        demand = left.into_iter().filter(|(group, _, _)| compiled.lower_tier(*group)).collect();
+        compiled.note_bought(&model, &packing);
+        demand = compiled.lower_tiers(left);
     }
-    let mut missed = Vec::new();
+    let (mut missed, mut hopeful) = (Vec::new(), Vec::new());
     for (group, left) in pods.rest(&compiled) {
         let never_dealt = stuck.iter().filter(|(at, _)| *at == group).map(|(_, count)| *count as usize).sum::<usize>();
         if !compiled.terms.matched[group].is_empty() {
             missed.extend(left.iter().skip(never_dealt));
         }
+        if compiled.could_place(group) {
+            hopeful.extend_from_slice(&left);
+        }
         let reason = explain(&compiled, group);
         solution.unplaced.push(Unplaced { pods: left, reason });
     }
     missed.sort_unstable();
-    (solution, missed)
+    let surprised = solution.nodes.iter().any(|node| opens_a_domain(&compiled, node, &uncounted));
+    Attempt { solution, missed, surprised, hopeful }
+}
+
+/// Whether a node takes part in a spread that did not take its domain into account.
+fn opens_a_domain(compiled: &Compiled<'_>, node: &PlannedNode, uncounted: &[(u16, u32)]) -> bool {
+    if uncounted.is_empty() {
+        return false;
+    }
+    let cluster = compiled.problem.cluster;
+    let label_of = |key| export::node_label(compiled.problem, node, key);
+    let taints = &cluster.pools[node.pool as usize].taints;
+    let cell = compiled.cells.known(label_of);
+    let here = uncounted.iter().filter(|(uncounted, _)| Some(*uncounted) == cell);
+    here.map(|(_, scope)| &compiled.terms.scopes[*scope as usize])
+        .any(|scope| scope.holds(&cluster.names, label_of, taints))
 }
 
 /// Fills running nodes; what is left to be bought for is returned.
@@ -133,11 +194,21 @@ fn demand_of(model: &Model, items: Vec<(u32, u32)>) -> Demand {
     demand
 }
 
-fn left_over(model: &Model, packing: &Packing) -> Demand {
+fn missing(model: &Model, packing: &Packing) -> Vec<u32> {
     let mut missing: Vec<u32> = model.items.iter().map(|item| item.count).collect();
     for (item, count) in packing.bins.iter().flat_map(|bin| &bin.contents) {
         missing[*item as usize] -= count;
     }
+    missing
+}
+
+/// What the items that found no place count for in the bound.
+fn value_left(model: &Model, packing: &Packing) -> f64 {
+    model.items.iter().zip(missing(model, packing)).map(|(item, count)| item.value * f64::from(count)).sum()
+}
+
+fn left_over(model: &Model, packing: &Packing) -> Demand {
+    let missing = missing(model, packing);
     demand_of(model, (0_u32..).zip(missing).filter(|(_, count)| *count > 0).collect())
 }
 

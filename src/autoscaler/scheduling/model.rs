@@ -41,6 +41,8 @@ impl BitSet {
 pub struct HostTerm {
     /// The most matching pods beside a carrier (itself included).
     pub limit: u32,
+    /// Whether a carrier that runs already keeps others away too. A spread only asks where its own pod goes.
+    pub mutual: bool,
 }
 
 /// How an item takes part in a [`HostTerm`].

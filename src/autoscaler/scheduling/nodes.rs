@@ -5,7 +5,7 @@ use super::groups::Groups;
 use super::host_rules::HostRules;
 use super::model::HostRule;
 use super::problem::Problem;
-use super::shapes::{Cells, Shapes};
+use super::shapes::{Cells, Shapes, room_of};
 use super::variants::tolerates;
 use super::vector::{Vector, subtract, vector};
 use crate::autoscaler::state::cluster::NodeEntry;
@@ -53,7 +53,11 @@ impl Nodes {
         let mut sets: FastMap<Vec<bool>, u32> = FastMap::default();
         for at in order {
             let node = &cluster.nodes[at as usize];
-            if !node.schedulable || problem.without[at as usize] {
+            if problem.without[at as usize] {
+                continue;
+            }
+            let cell = cells.of(|key| label(&node.labels, key));
+            if !node.schedulable {
                 continue;
             }
             let accepted = accepted(problem, &classes, node);
@@ -65,9 +69,9 @@ impl Nodes {
             place[at as usize] = u32::try_from(nodes.rooms.len()).ok();
             nodes.rooms.push(NodeRoom {
                 node: at,
-                free: vector(&shapes.dimensions, &node.allocatable),
+                free: room_of(problem, &shapes.dimensions, &node.allocatable),
                 host: HostCounts::new(),
-                cell: cells.of(|key| label(&node.labels, key)),
+                cell,
                 accepts,
             });
         }
@@ -105,7 +109,7 @@ impl Nodes {
                 .entry((pod.spec, identity))
                 .or_insert_with(|| rules.rules_of(groups, cluster.spec(pod.spec), identity, hostname));
             for rule in list.iter() {
-                let carries = u32::from(rule.carries);
+                let carries = u32::from(rule.carries && rules.terms[rule.term as usize].mutual);
                 match room.host.iter_mut().find(|(term, _, _)| *term == rule.term) {
                     Some((_, matching, carrying)) => {
                         *matching += rule.matches;

@@ -37,7 +37,11 @@ pub struct Problem<'a> {
 impl<'a> Problem<'a> {
     /// All pods without a node, on all nodes.
     pub fn provision(cluster: &'a Cluster, settings: Settings) -> Self {
-        let pending = (0_u32..).zip(&cluster.pods).filter(|(_, pod)| pod.node.is_none()).map(|(at, _)| at).collect();
+        let pending = (0_u32..)
+            .zip(&cluster.pods)
+            .filter(|(_, pod)| pod.node.is_none() && !pod.leaving)
+            .map(|(at, _)| at)
+            .collect();
         Self { cluster, pending, without: vec![false; cluster.nodes.len()], settings }
     }
 
@@ -49,7 +53,9 @@ impl<'a> Problem<'a> {
                 *gone = true;
             }
         }
-        let moved = (0_u32..).zip(&cluster.pods).filter(|(_, pod)| pod.node.is_some_and(|node| nodes.contains(&node)));
+        let moved = (0_u32..)
+            .zip(&cluster.pods)
+            .filter(|(_, pod)| !pod.leaving && pod.node.is_some_and(|node| nodes.contains(&node)));
         problem.pending.extend(moved.map(|(at, _)| at));
         problem
     }

@@ -8,11 +8,11 @@ use super::groups::Groups;
 use super::model::{BitSet, PoolLimit, Shape};
 use super::problem::Problem;
 use super::variants::{Variant, Wanted, tolerates, variants};
-use super::vector::{MAX_DIMENSIONS, Vector, ZERO, fits, vector};
+use super::vector::{MAX_DIMENSIONS, Vector, fits, vector};
 use crate::autoscaler::state::instance_types::{InstanceType, Offering};
 use crate::autoscaler::state::intern::{FastMap, Symbol};
 use crate::autoscaler::state::pod_spec::{HostPort, PodSpec, label};
-use crate::autoscaler::state::resources::{Amounts, PODS, ResourceId};
+use crate::autoscaler::state::resources::{Amounts, ResourceId};
 
 /// The values of the topology keys that required terms use, by cell.
 #[derive(Clone, Debug, Default)]
@@ -28,6 +28,12 @@ impl Cells {
     /// Cells over some keys.
     pub fn new(keys: Vec<Symbol>) -> Self {
         Self { keys, ..Self::default() }
+    }
+
+    /// The cell of a node, if there is one.
+    pub fn known(&self, label_of: impl Fn(Symbol) -> Option<Symbol>) -> Option<u16> {
+        let values: Vec<Option<Symbol>> = self.keys.iter().map(|key| label_of(*key)).collect();
+        self.known.get(&values).copied()
     }
 
     /// The cell of a node, made when it is new.
@@ -235,11 +241,10 @@ impl<'a> Builder<'a> {
             }
             let type_label = |key: Symbol| variant_label(key).or_else(|| label(&instance_type.labels, key));
             let (overhead, ports) = self.overhead(&daemons, &type_label);
-            let mut capacity = vector(&shapes.dimensions, &instance_type.allocatable);
+            let mut capacity = room_of(self.problem, &shapes.dimensions, &instance_type.allocatable);
             for (slot, taken) in capacity.iter_mut().zip(vector(&shapes.dimensions, &overhead)) {
                 *slot -= taken;
             }
-            volume_room(self.problem, &shapes.dimensions, instance_type, &mut capacity);
             if capacity.iter().any(|slot| *slot < 0) {
                 continue;
             }
@@ -261,9 +266,7 @@ impl<'a> Builder<'a> {
             for (offering_at, offering) in (0_u32..).zip(&instance_type.offerings) {
                 let label_of = |key: Symbol| variant_label(key).or_else(|| instance_type.label(names, offering, key));
                 if !offering.available
-                    || !pool
-                        .requirements
-                        .met_by(&names.strings, pool_view(names.known.node_pool, pool.name, &label_of, variant))
+                    || !pool.requirements.met_by(&names.strings, pool_view(names.known.node_pool, pool.name, &label_of))
                 {
                     continue;
                 }
@@ -387,7 +390,6 @@ fn pool_view<'a>(
     node_pool: Symbol,
     name: Symbol,
     label_of: &'a impl Fn(Symbol) -> Option<Symbol>,
-    _variant: &'a Variant,
 ) -> impl Fn(Symbol) -> Option<Symbol> + 'a {
     move |key| {
         if key == node_pool { Some(name) } else { label_of(key) }
@@ -426,14 +428,16 @@ fn keep_cheapest(
     }
 }
 
-/// Volumes are only limited on types that say how many they take.
-fn volume_room(problem: &Problem<'_>, dimensions: &[ResourceId], instance_type: &InstanceType, capacity: &mut Vector) {
-    for (slot, id) in capacity.iter_mut().zip(dimensions) {
+/// What a node has, by dimension. Volumes are only limited where it says how many it takes.
+pub fn room_of(problem: &Problem<'_>, dimensions: &[ResourceId], allocatable: &Amounts) -> Vector {
+    let mut room = vector(dimensions, allocatable);
+    for (slot, id) in room.iter_mut().zip(dimensions) {
         let limits = problem.cluster.names.resources.name(*id).starts_with("attachable-volumes-");
-        if limits && instance_type.allocatable.stated(*id).is_none() {
+        if limits && allocatable.stated(*id).is_none() {
             *slot = i64::from(u32::MAX);
         }
     }
+    room
 }
 
 /// Drops shapes of a pool that another shape of it replaces for every pod, at no higher price.
@@ -474,13 +478,4 @@ pub fn drop_dominated(
         }
     }
     kept
-}
-
-/// A vector of one pod slot, for shapes that nothing asks anything of.
-pub fn one_slot(dimensions: &[ResourceId]) -> Vector {
-    let mut one = ZERO;
-    for (slot, id) in one.iter_mut().zip(dimensions) {
-        *slot = i64::from(*id == PODS);
-    }
-    one
 }

@@ -7,7 +7,7 @@ use super::groups::Groups;
 use super::problem::Problem;
 use crate::autoscaler::state::intern::Symbol;
 use crate::autoscaler::state::names::Names;
-use crate::autoscaler::state::pod_spec::{Labels, PodSpec, Taint, label};
+use crate::autoscaler::state::pod_spec::{Effect, Labels, PodSpec, Taint, Toleration, label};
 use crate::autoscaler::state::pools::Pool;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -117,9 +117,13 @@ fn fixed_labels(names: &Names, pool: &Pool) -> Vec<(Symbol, Symbol)> {
 
 /// Whether a pod tolerates all taints that keep pods away.
 pub fn tolerates(names: &Names, spec: &PodSpec, taints: &[Taint]) -> bool {
-    use crate::autoscaler::state::pod_spec::Effect;
+    tolerated(names, &spec.tolerations, taints)
+}
+
+/// Whether tolerations cover all taints that keep pods away.
+pub fn tolerated(names: &Names, tolerations: &[Toleration], taints: &[Taint]) -> bool {
     taints
         .iter()
         .filter(|taint| taint.effect != Effect::PreferNoSchedule)
-        .all(|taint| spec.tolerations.iter().any(|toleration| toleration.tolerates(&names.strings, taint)))
+        .all(|taint| tolerations.iter().any(|toleration| toleration.tolerates(&names.strings, taint)))
 }

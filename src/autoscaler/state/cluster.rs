@@ -34,6 +34,8 @@ pub struct PodEntry {
     pub labels: u32,
     /// Index of the node that it runs on.
     pub node: Option<u32>,
+    /// Whether it is being deleted; topology spreads do not count it then.
+    pub leaving: bool,
 }
 
 /// A node that exists or is on its way.
@@ -177,10 +179,22 @@ impl Cluster {
                 let spec = self.intern_spec(read);
                 let labels = read_labels(&mut self.names, pod.metadata.labels.as_ref());
                 let labels = self.intern_labels(labels);
-                self.pods.push(PodEntry { name: name.into(), spec, labels, node });
+                let leaving = pod.metadata.deletion_timestamp.is_some();
+                self.pods.push(PodEntry { name: name.into(), spec, labels, node, leaving });
             }
             Err(reason) => self.unreadable.push(Unreadable { pod: name, reason }),
         }
+    }
+
+    /// Adds a node that is planned, and daemons (by spec) on it, as if it ran already.
+    pub fn add_planned_node(&mut self, node: NodeEntry, daemons: &[u32]) -> u32 {
+        let id = u32::try_from(self.nodes.len()).unwrap_or(u32::MAX);
+        let labels = self.intern_labels(Labels::default());
+        let daemon = |spec: &u32| PodEntry { name: "".into(), spec: *spec, labels, node: Some(id), leaving: false };
+        self.pods.extend(daemons.iter().map(daemon));
+        self.node_ids.insert(node.name.clone(), id);
+        self.nodes.push(node);
+        id
     }
 
     /// Adds a daemon; one that cannot be read is left out with its reason.

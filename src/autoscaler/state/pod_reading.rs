@@ -51,6 +51,7 @@ pub fn read_pod(
     let namespace = names.strings.intern(namespace_text);
     let mut requests = effective_requests(names, spec)?;
     let mut node_terms = required_node_terms(names, spec)?;
+    let selection = node_terms.clone();
     add_volumes(names, around.volumes, namespace_text, metadata, spec, &mut requests, &mut node_terms)?;
     if node_terms.iter().all(|term| term.iter().any(|(_, set)| set.is_empty())) {
         return Err("its node selector and node affinity contradict each other".to_owned());
@@ -79,14 +80,15 @@ pub fn read_pod(
     Ok(PodSpec {
         namespace: namespace.0,
         requests,
+        selection: (selection != node_terms).then_some(selection),
         node_terms,
         preferred_nodes: preferred_node_terms(names, spec)?,
         tolerations: read_tolerations(names, spec.tolerations.as_deref().unwrap_or_default())?,
         spreads,
-        affinity: required(
+        affinity: together(required(
             pod_affinity.and_then(|a| a.required_during_scheduling_ignored_during_execution.as_ref()),
             names,
-        )?,
+        )?),
         anti_affinity: required(
             pod_anti.and_then(|a| a.required_during_scheduling_ignored_during_execution.as_ref()),
             names,
@@ -95,6 +97,18 @@ pub fn read_pod(
         host_ports: host_ports(names, spec),
         workload,
     })
+}
+
+/// Of several required affinity terms each is satisfied only by pods that all of them speak of, so each
+/// gets the selector that is common to all.
+fn together(mut terms: Vec<PodTerm>) -> Vec<PodTerm> {
+    if let [first, rest @ ..] = terms.as_slice()
+        && !rest.is_empty()
+    {
+        let common = rest.iter().fold(first.selector.clone(), |common, term| common.and(&term.selector));
+        terms.iter_mut().for_each(|term| term.selector = common.clone());
+    }
+    terms
 }
 
 fn labels_by_text(metadata: &ObjectMeta) -> BTreeMap<&str, &str> {

@@ -22,6 +22,8 @@ pub struct PodSpec {
     /// Alternatives of which one must hold: node selector, required node affinity and volumes
     /// multiplied out. Never empty: a pod without requirements has one unrestricted term.
     pub node_terms: Vec<Requirements>,
+    /// The same without volumes, where these narrow it: what a topology spread goes by.
+    pub selection: Option<Vec<Requirements>>,
     /// Preferred node affinity with weights.
     pub preferred_nodes: Vec<(i32, Requirements)>,
     /// Tolerations.
@@ -38,6 +40,13 @@ pub struct PodSpec {
     pub host_ports: Vec<HostPort>,
     /// The workload that owns the pod, for spreading its replicas over machines.
     pub workload: Option<Symbol>,
+}
+
+impl PodSpec {
+    /// Node selector and required node affinity, volumes left out.
+    pub fn node_selection(&self) -> &[Requirements] {
+        self.selection.as_ref().unwrap_or(&self.node_terms)
+    }
 }
 
 /// The effect of a taint.
@@ -113,6 +122,19 @@ pub struct PodSelector {
 }
 
 impl PodSelector {
+    /// The pods that both selectors mean.
+    pub fn and(&self, other: &Self) -> Self {
+        let namespaces = match (&self.namespaces, &other.namespaces) {
+            (Some(own), Some(others)) => Some(own.iter().filter(|name| others.contains(name)).copied().collect()),
+            (own, others) => own.clone().or_else(|| others.clone()),
+        };
+        let labels = match (&self.labels, &other.labels) {
+            (Some(own), Some(others)) => Some(own.and(others)),
+            _ => None,
+        };
+        Self { namespaces, labels }
+    }
+
     /// Whether a pod is meant.
     pub fn matches(&self, names: &super::intern::Interner, namespace: Symbol, labels: &[(Symbol, Symbol)]) -> bool {
         self.namespaces.as_ref().is_none_or(|list| list.contains(&namespace))
