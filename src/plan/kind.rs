@@ -68,6 +68,8 @@ pub struct Facts {
     pub dies_with: Option<&'static str>,
     /// Kinds that have to be gone before one of this kind can go, though no value flows between them.
     pub outlives: &'static [&'static str],
+    /// The kind of resource that one of this kind cannot leave: while it stands, that one is not made anew.
+    pub rooted_in: Option<&'static str>,
     /// Belongs to the account: made where it is missing, never deleted, not counted as the stack's.
     pub shared: bool,
     /// Why a resource with this body must not be deleted, if it must not, and the way out.
@@ -94,6 +96,7 @@ impl Facts {
             volatile: &[],
             dies_with: None,
             outlives: &[],
+            rooted_in: None,
             shared: false,
             protected: |_| None,
             keeping: None,
