@@ -21,9 +21,10 @@ fn a_cluster_goes_up_one_minor_at_a_time() {
     }
     rig.clear_calls();
     rig.apply(&stack);
-    let updates: Vec<String> = rig.mutations().into_iter().filter(|call| call.ends_with("Version")).collect();
-    let once = ["eks:UpdateClusterVersion", "eks:UpdateNodegroupVersion"];
-    assert_eq!(updates, [once, once].concat(), "control plane, then nodes, and again");
+    let mut updates: Vec<String> = rig.mutations().into_iter().filter(|call| call.starts_with("eks:Update")).collect();
+    updates.dedup();
+    let once = ["eks:UpdateClusterVersion", "eks:UpdateAddon", "eks:UpdateNodegroupVersion"];
+    assert_eq!(updates, [once, once].concat(), "control plane, then add-ons, then nodes, and again");
     rig.expect_empty_plan(&stack);
     rig.stack(&at("1.35"));
     let refused = rig.eksup(&["plan", text(&stack)]).expect(1);
