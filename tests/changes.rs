@@ -21,9 +21,10 @@ fn a_cluster_goes_up_one_minor_at_a_time() {
     }
     rig.clear_calls();
     rig.apply(&stack);
-    let updates: Vec<String> = rig.mutations().into_iter().filter(|call| call.ends_with("Version")).collect();
-    let once = ["eks:UpdateClusterVersion", "eks:UpdateNodegroupVersion"];
-    assert_eq!(updates, [once, once].concat(), "control plane, then nodes, and again");
+    let mut updates: Vec<String> = rig.mutations().into_iter().filter(|call| call.starts_with("eks:Update")).collect();
+    updates.dedup();
+    let once = ["eks:UpdateClusterVersion", "eks:UpdateAddon", "eks:UpdateNodegroupVersion"];
+    assert_eq!(updates, [once, once].concat(), "control plane, then add-ons, then nodes, and again");
     rig.expect_empty_plan(&stack);
     rig.stack(&at("1.35"));
     let refused = rig.eksup(&["plan", text(&stack)]).expect(1);
@@ -64,6 +65,43 @@ fn a_section_that_is_taken_out_of_the_file_is_taken_down() {
     rig.expect_empty_plan(&stack);
     let standing = rig.inventory();
     assert!(!standing.keys().any(|kind| kind.contains("/rds/")), "{standing:?}");
+    rig.destroy(&stack);
+}
+
+#[test]
+fn a_network_is_not_made_anew_under_a_cluster_and_a_database() {
+    let rig = Rig::start();
+    let whole = example("shop.yaml");
+    let stack = rig.stack(&whole);
+    rig.apply(&stack);
+    rig.stack(&whole.replace("10.0.", "10.9."));
+    let refused = rig.eksup(&["plan", text(&stack)]).expect(1);
+    for word in ["network/vpc", "cluster/cluster", "database/instance", "10.0.0.0/16"] {
+        assert!(refused.stderr.contains(word), "{}", refused.stderr);
+    }
+    rig.stack(&whole);
+    let destroyed = rig.eksup(&["destroy", "--yes", "--progress", "json", text(&stack)]).expect(0);
+    let lines: Vec<serde_json::Value> =
+        destroyed.stdout.lines().map(|line| serde_json::from_str(line).expect("every line is JSON")).collect();
+    let last = lines.last().expect("a line");
+    assert_eq!((&last["event"], &last["left"]), (&"swept".into(), &serde_json::json!([])), "{last}");
+}
+
+#[test]
+fn a_database_of_another_engine_takes_the_place_of_the_old_one() {
+    let rig = Rig::start();
+    let whole = example("shop.yaml");
+    let stack = rig.stack(&whole);
+    rig.apply(&stack);
+    let other = whole
+        .replace("engine: mariadb", "engine: postgres")
+        .replace("version: \"10.11\"", "version: \"16\"")
+        .replace("username: admin", "username: owner");
+    rig.stack(&other);
+    let plan = rig.eksup(&["plan", text(&stack)]).expect(0);
+    assert!(plan.stdout.contains("! data loss: everything in the database"), "{}", plan.stdout);
+    rig.apply(&stack);
+    rig.expect_empty_plan(&stack);
     rig.destroy(&stack);
 }
 

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 /// Rooms that decide and ask nobody: no client, no clock, no task, no process.
 const PURE: &[&str] = &["plan", "phases", "autoscaler/state", "autoscaler/scheduling", "autoscaler/disruption"];
@@ -39,6 +40,19 @@ fn every_file_says_what_it_is_for() {
         let text = fs::read_to_string(&file).expect("a source file");
         assert!(text.starts_with("//!"), "`{}` does not begin with `//!`", file.display());
     }
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_failure() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_eksup"))
+        .arg("schema")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("eksup runs");
+    drop(child.stdout.take());
+    let ran = child.wait_with_output().expect("eksup ends");
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
 }
 
 fn source_folder() -> PathBuf {

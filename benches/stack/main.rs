@@ -31,8 +31,8 @@ fn instant_cloud(bench: &Bench, figures: &mut Vec<Figure>) -> anyhow::Result<()>
     let apply = bench.run(&["apply", "--yes", STACK])?;
     figures.push(Figure::seconds("apply from nothing", &apply, "104.6 s", "≤ 5 s", apply.seconds <= 5.0));
     figures.push(Figure::calls("  calls", &apply, "248", &format!("≤ {allowed}"), apply.calls <= allowed));
-    let plans = (0..3).map(|_| bench.run(&["plan", "--detailed-exitcode", STACK])).collect::<Result<Vec<_>, _>>()?;
-    let slowest = plans.iter().max_by(|one, other| one.seconds.total_cmp(&other.seconds)).unwrap_or(&plans[0]);
+    let plans = three_plans(bench)?;
+    let slowest = slowest(&plans);
     figures.push(Figure::seconds(
         "plan after apply, slowest of 3",
         slowest,
@@ -57,6 +57,16 @@ fn instant_cloud(bench: &Bench, figures: &mut Vec<Figure>) -> anyhow::Result<()>
     Ok(())
 }
 
+fn three_plans(bench: &Bench) -> anyhow::Result<[Run; 3]> {
+    let plan = || bench.run(&["plan", "--detailed-exitcode", STACK]);
+    Ok([plan()?, plan()?, plan()?])
+}
+
+fn slowest(runs: &[Run; 3]) -> &Run {
+    let [first, rest @ ..] = runs;
+    rest.iter().fold(first, |slowest, run| if run.seconds > slowest.seconds { run } else { slowest })
+}
+
 fn slow_cloud(bench: &Bench, figures: &mut Vec<Figure>) -> anyhow::Result<()> {
     let delays = [(Kind::Cluster, 20.0), (Kind::Nodegroup, 10.0), (Kind::Database, 15.0), (Kind::Nat, 5.0)];
     let mut weather = Weather { latency_ms: 60.0, ..Weather::default() };
@@ -69,9 +79,13 @@ fn slow_cloud(bench: &Bench, figures: &mut Vec<Figure>) -> anyhow::Result<()> {
     let share = apply.seconds / path;
     figures.push(Figure::seconds("apply, slow cloud", &apply, "114.8 s", &format!("critical path {path:.1} s"), true));
     figures.push(Figure::new("  × critical path", &format!("{share:.3}"), "–", "≤ 1.06", share <= 1.06));
-    let plan: Run = bench.run(&["plan", "--detailed-exitcode", STACK])?;
-    figures.push(Figure::seconds("plan, 60 ms per call", &plan, "16.4 s", "≤ 1.0 s", plan.seconds <= 1.0));
-    figures.push(Figure::new("  calls one after the other", &plan.depth.to_string(), "–", "≤ 4", plan.depth <= 4));
+    let plans = three_plans(bench)?;
+    let slowest = slowest(&plans);
+    figures.push(Figure::seconds("plan, 60 ms per call", slowest, "16.4 s", "≤ 1.0 s", slowest.seconds <= 1.0));
+    // Calls that wait for one another never overlap; others may happen not to. The least of three is the
+    // closest from above.
+    let depth = plans.iter().map(|plan| plan.depth).min().unwrap_or_default();
+    figures.push(Figure::new("  calls one after the other", &depth.to_string(), "–", "≤ 4", depth <= 4));
     let destroy = bench.run(&["destroy", "--yes", STACK])?;
     figures.push(Figure::seconds("destroy, slow cloud", &destroy, "87 s", "–", true));
     Ok(())

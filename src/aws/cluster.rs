@@ -97,6 +97,7 @@ impl Describe for Cluster {
         references: &[("role", &["role"]), ("subnets", &["subnet"]), ("securityGroups", &["security-group"])],
         volatile: &["version"],
         protected: cluster_facts::protected,
+        rooted_in: Some("vpc"),
         ..Facts::new("cluster")
     };
 }

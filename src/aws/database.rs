@@ -112,6 +112,7 @@ impl Describe for Database {
         references: &[("subnetGroup", &["db-subnet-group"]), ("securityGroups", &["security-group"])],
         volatile: &["port", "secretArn"],
         protected: judgement::protected,
+        rooted_in: Some("vpc"),
         ..Facts::new("database")
     };
 }

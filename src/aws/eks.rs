@@ -9,7 +9,7 @@ use aws_sdk_eks::types::{Cluster, Update, UpdateStatus};
 use super::error::{Class, CloudError, call, existing};
 use super::kind::Work;
 use super::reads::Reads;
-use super::waits::settled;
+use super::waits::{Look, settled};
 use crate::plan::{Fingerprint, RESOURCE, STACK, Tags};
 
 /// The cluster that has the stack's name, whoever it belongs to.
@@ -101,7 +101,7 @@ pub async fn finish(
         Err(error) => return Err(not_settled_yet(error)),
     };
     let id = update.as_ref().and_then(Update::id).ok_or_else(|| CloudError::incomplete(action, "update id"))?;
-    let ended = settled(|| async move {
+    let ended = settled(&work.waiting, || async move {
         let sending = work
             .cloud
             .read
@@ -112,7 +112,8 @@ pub async fn finish(
             .set_nodegroup_name(target.node_group.map(str::to_owned))
             .set_addon_name(target.addon.map(str::to_owned));
         let update = call("eks:DescribeUpdate", sending.send()).await?.update;
-        Ok(update.filter(|update| update.status() != Some(&UpdateStatus::InProgress)))
+        let ended = update.filter(|update| update.status() != Some(&UpdateStatus::InProgress));
+        Ok(ended.map_or_else(|| Look::GoesOn("the update is in progress".to_owned()), Look::Ended))
     })
     .await?;
     match ended.status() {

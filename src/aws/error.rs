@@ -44,6 +44,15 @@ pub enum Class {
     Unreachable,
     /// AWS does not take it as it is.
     Refused,
+    /// The user has ended the wait for it.
+    Stopped,
+}
+
+impl Class {
+    /// Whether the same question may be answered a moment later.
+    pub fn may_pass(self) -> bool {
+        matches!(self, Self::Throttled | Self::Unanswered | Self::NotYet | Self::Busy)
+    }
 }
 
 impl fmt::Display for CloudError {

@@ -11,6 +11,7 @@ use super::cloud::Cloud;
 use super::error::CloudError;
 use super::reads::Reads;
 use super::tagging::{self, Tagged};
+use super::waits::Waiting;
 use crate::plan::{Address, Change, Describe, Desired, Facts, FieldChange, Observed, State, TagChange, Tags};
 
 /// A resource of kind `K` that the cloud shows.
@@ -75,6 +76,8 @@ pub struct Work {
     pub fields: Vec<FieldChange>,
     /// Tells AWS that a repeated call is the same call: the same for a resource throughout a plan.
     pub token: String,
+    /// Where to say what is waited for inside the operation.
+    pub waiting: Waiting,
 }
 
 impl Work {

@@ -37,8 +37,10 @@ pub mod node_group;
 mod node_group_request;
 mod node_group_update;
 pub mod oidc_provider;
+mod pace;
 pub mod pod_identity_association;
 mod policy_document;
+pub mod ports;
 pub mod queue;
 mod quotas;
 mod reads;
@@ -62,8 +64,10 @@ pub use cloud::{Clients, Cloud, looks_like_a_wrong_region};
 pub use error::{Class, CloudError, call, existing};
 use kind::canonical;
 pub use kind::{AnyKind, BELIEF, Erased, Found, Kind, Left, Made, Progress, Work};
+pub use pace::{Pace, back_off};
 pub use reads::{Reads, filter};
 pub use tagging::Tagged;
+pub use waits::Waiting;
 
 use crate::plan::{Describe, Facts, Registry};
 

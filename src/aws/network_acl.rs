@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::error::{CloudError, call, existing};
 use super::ids::{NetworkAclId, VpcId};
 use super::kind::{Found, Kind, Made, Work};
+use super::ports::Ports;
 use super::reads::{Reads, filter};
 use super::tagging::{self, Tagged};
 use crate::plan::{Describe, Effect, Facts, Handle, Reference, State};
@@ -35,7 +36,7 @@ pub struct Rule {
     /// The number of the protocol; `-1` is all of them.
     pub protocol: String,
     /// The first and the last port, for TCP and UDP.
-    pub ports: Option<(i32, i32)>,
+    pub ports: Option<Ports>,
     /// The other side's addresses.
     pub cidr: String,
     /// Whether it lets through or drops.
@@ -200,7 +201,7 @@ impl Rule {
     }
 
     fn port_range(&self) -> Option<types::PortRange> {
-        self.ports.map(|(from, to)| types::PortRange::builder().from(from).to(to).build())
+        self.ports.map(|ports| types::PortRange::builder().from(ports.from).to(ports.to).build())
     }
 
     /// ICMP rules are for every type and code.
@@ -212,7 +213,8 @@ impl Rule {
         let number = entry.rule_number().filter(|number| *number < CATCH_ALL)?;
         let protocol = entry.protocol().unwrap_or("-1").to_owned();
         let has_ports = matches!(protocol.as_str(), "6" | "17");
-        let ports = entry.port_range().filter(|_| has_ports).and_then(|range| Some((range.from()?, range.to()?)));
+        let range = entry.port_range().filter(|_| has_ports);
+        let ports = range.and_then(|range| Some(Ports { from: range.from()?, to: range.to()? }));
         let cidr = entry.cidr_block().or(entry.ipv6_cidr_block()).unwrap_or_default().to_owned();
         Some(Self { number, protocol, ports, cidr, allow: entry.rule_action() == Some(&RuleAction::Allow) })
     }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::error::{Class, CloudError, call, existing};
 use super::ids::SecurityGroupId;
 use super::kind::{Found, Kind, Made, Work};
+use super::ports::Ports;
 use super::reads::{Reads, filter};
 use super::tagging::{self, Tagged};
 use crate::plan::{Describe, Effect, Facts, Reference, State};
@@ -23,7 +24,7 @@ pub struct SecurityGroupRule {
     /// `tcp`, `udp`, `icmp`, or `-1` for everything.
     pub protocol: String,
     /// The first and the last port; none for every protocol.
-    pub ports: Option<(i32, i32)>,
+    pub ports: Option<Ports>,
     /// The other side.
     pub peer: Peer,
     /// Why it is there.
@@ -181,8 +182,8 @@ impl SecurityGroupRule {
     fn permission(&self) -> IpPermission {
         let permission = IpPermission::builder()
             .ip_protocol(&self.protocol)
-            .set_from_port(self.ports.map(|(from, _)| from))
-            .set_to_port(self.ports.map(|(_, to)| to));
+            .set_from_port(self.ports.map(|ports| ports.from))
+            .set_to_port(self.ports.map(|ports| ports.to));
         match &self.peer {
             Peer::Cidr(cidr) => {
                 permission.ip_ranges(IpRange::builder().cidr_ip(cidr).description(&self.description).build())
@@ -197,8 +198,8 @@ impl SecurityGroupRule {
     fn request(&self) -> SecurityGroupRuleRequest {
         let request = SecurityGroupRuleRequest::builder()
             .ip_protocol(&self.protocol)
-            .set_from_port(self.ports.map(|(from, _)| from))
-            .set_to_port(self.ports.map(|(_, to)| to))
+            .set_from_port(self.ports.map(|ports| ports.from))
+            .set_to_port(self.ports.map(|ports| ports.to))
             .description(&self.description);
         match &self.peer {
             Peer::Cidr(cidr) => request.cidr_ipv4(cidr),
@@ -216,7 +217,8 @@ fn made(action: &'static str, rules: &[types::SecurityGroupRule]) -> Result<Made
 
 fn body_of(rule: &types::SecurityGroupRule) -> Option<SecurityGroupRule> {
     let protocol = rule.ip_protocol()?.to_owned();
-    let ports = (rule.from_port().zip(rule.to_port())).filter(|_| protocol != "-1");
+    let range = (rule.from_port().zip(rule.to_port())).filter(|_| protocol != "-1");
+    let ports = range.map(|(from, to)| Ports { from, to });
     let referenced = rule.referenced_group_info().and_then(|info| info.group_id());
     let peer = match (rule.cidr_ipv4().or(rule.cidr_ipv6()).or(rule.prefix_list_id()), referenced) {
         (Some(cidr), _) => Peer::Cidr(cidr.to_owned()),
@@ -249,7 +251,7 @@ mod tests {
             group: Reference::known("sg-1"),
             direction: Direction::Ingress,
             protocol: "tcp".into(),
-            ports: Some((443, 443)),
+            ports: Some(Ports::one(443)),
             peer: Peer::Cidr("10.0.0.0/16".into()),
             description: "ours".into(),
         };

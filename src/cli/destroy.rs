@@ -8,8 +8,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::arguments::{Format, ProgressFormat};
 use super::run::carry_out;
-use super::session::{Ended, complain, connect, explain, read_stack};
-use super::{Exit, plan};
+use super::session::{Ended, Watch, complain, connect, explain, read_stack};
+use super::{Exit, output, plan};
 use crate::engine::{self, Events};
 use crate::plan::Disposal;
 use crate::spec;
@@ -58,17 +58,24 @@ pub async fn run(arguments: Arguments) -> Ended {
     let disposal = if arguments.delete_volumes { Disposal::DeleteData } else { Disposal::KeepData };
     let (plan, _) =
         engine::plan_destroy(&name, &cloud, disposal, &Events::silent()).await.map_err(|failure| explain(&failure))?;
+    let for_programs = arguments.progress == ProgressFormat::Json;
     if !plan.is_empty() {
-        if arguments.progress != ProgressFormat::Json {
+        if !for_programs {
             plan::print(&plan, Format::Text);
         }
         let commands = Commands::again(&again);
         carry_out(&plan, &cloud, arguments.yes, arguments.progress, commands).await?;
     }
-    let swept = engine::sweep(&name, &cloud, disposal, &Events::silent(), &CancellationToken::new())
+    let watch = for_programs.then(|| Watch::start(arguments.progress, Commands::again(&again)));
+    let events = watch.as_ref().map_or_else(Events::silent, |watch| watch.events.clone());
+    let swept = engine::sweep(&name, &cloud, disposal, &events, &CancellationToken::new())
         .await
         .map_err(|failure| explain(&failure))?;
-    println!("{}", closing::destroyed(&name, began.elapsed(), &swept.left, &swept.kept, &again));
+    drop(events);
+    match watch {
+        Some(watch) => watch.finish().await,
+        None => output::line(closing::destroyed(&name, began.elapsed(), &swept.left, &swept.kept, &again)),
+    }
     Ok(if swept.left.is_empty() { Exit::Done } else { Exit::Failed })
 }
 

@@ -3,10 +3,11 @@
 use clap::Args;
 use serde_json::json;
 
-use super::Exit;
 use super::arguments::{Format, StackFile};
 use super::session::read_stack;
+use super::{Exit, output};
 use crate::phases::{self, Surroundings};
+use crate::plan::Desired;
 
 /// The arguments of `eksup graph`.
 #[derive(Debug, Args)]
@@ -30,20 +31,22 @@ pub fn run(arguments: &Arguments) -> Exit {
             .iter()
             .map(|resource| json!({ "address": resource.address, "kind": resource.kind, "needs": resource.needs() }))
             .collect();
-        println!("{:#}", json!(list));
+        output::line(json!(list));
         return Exit::Done;
     }
-    println!("digraph {:?} {{\n  rankdir = LR\n  node [shape = box]", stack.metadata.name);
-    for resource in &resources {
-        println!(
-            "  {:?} [label = {:?}]",
-            resource.address.as_str(),
-            format!("{}\n{}", resource.address, resource.kind)
-        );
-        for need in resource.needs() {
-            println!("  {:?} -> {:?}", resource.address.as_str(), need.as_str());
-        }
-    }
-    println!("}}");
+    output::line(in_graphviz(&stack.metadata.name, &resources));
     Exit::Done
+}
+
+/// The graph in Graphviz's language: an arrow leads from a resource to what it needs.
+fn in_graphviz(name: &str, resources: &[Desired]) -> String {
+    let mut lines =
+        vec![format!("digraph {name:?} {{"), "  rankdir = LR".to_owned(), "  node [shape = box]".to_owned()];
+    for resource in resources {
+        let (address, kind) = (resource.address.as_str(), &resource.kind);
+        lines.push(format!("  {address:?} [label = {:?}]", format!("{address}\n{kind}")));
+        lines.extend(resource.needs().iter().map(|need| format!("  {address:?} -> {:?}", need.as_str())));
+    }
+    lines.push("}".to_owned());
+    lines.join("\n")
 }

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::Exit;
 use super::session::complain;
+use super::{Exit, output};
 
 const MINIMAL: &str = include_str!("../../stacks/minimal.yaml");
 
@@ -29,7 +29,7 @@ pub fn run(arguments: &Arguments) -> Exit {
         .and_then(|mut file| file.write_all(MINIMAL.as_bytes()));
     match written {
         Ok(()) => {
-            println!("Wrote `{0}`. Set its name and region, then run `eksup plan {0}`.", path.display());
+            output::line(format!("Wrote `{0}`. Set its name and region, then run `eksup plan {0}`.", path.display()));
             Exit::Done
         }
         Err(error) => {

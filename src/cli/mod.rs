@@ -8,6 +8,7 @@ mod destroy;
 mod exit;
 mod graph;
 mod init;
+mod output;
 mod outputs;
 mod plan;
 mod render;

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use clap::Args;
 use serde_json::{Map, Value};
 
-use super::Exit;
 use super::arguments::{Format, StackFile};
 use super::session::{Ended, connect, explain, read_stack};
+use super::{Exit, output};
 use crate::aws::{KINDS, Reads};
 use crate::engine::{self, Events, Failure};
 
@@ -37,13 +37,13 @@ pub async fn run(arguments: Arguments) -> Ended {
     match (&arguments.get, arguments.output) {
         (Some(name), _) => print_one(&outputs, name),
         (None, Format::Json) => {
-            println!("{:#}", serde_json::json!(outputs));
+            output::line(serde_json::json!(outputs));
             Ok(Exit::Done)
         }
         (None, _) => {
             for (address, fields) in &outputs {
                 for (name, value) in fields {
-                    println!("{address}#{name} = {}", plain(value));
+                    output::line(format!("{address}#{name} = {}", plain(value)));
                 }
             }
             Ok(Exit::Done)
@@ -55,7 +55,7 @@ fn print_one(outputs: &BTreeMap<String, Map<String, Value>>, name: &str) -> Ende
     let value = name.split_once('#').and_then(|(address, output)| outputs.get(address)?.get(output));
     match value {
         Some(value) => {
-            println!("{}", plain(value));
+            output::line(plain(value));
             Ok(Exit::Done)
         }
         None => {

@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::Exit;
 use super::arguments::{Format, StackFile};
 use super::session::{Ended, complain, connect, explain, read_stack};
+use super::{Exit, output};
 use crate::engine::{self, Events};
 use crate::plan::Plan;
 use crate::views::{self, closing};
@@ -48,7 +48,7 @@ pub async fn run(arguments: Arguments) -> Ended {
     print(&plan, arguments.output);
     if arguments.output == Format::Text {
         let file = arguments.out.as_ref().unwrap_or(&arguments.stack.path);
-        closing::planned(&plan, &format!("eksup apply {}", file.display())).iter().for_each(|line| println!("{line}"));
+        closing::planned(&plan, &format!("eksup apply {}", file.display())).iter().for_each(output::line);
     }
     Ok(if arguments.detailed_exitcode && pending { Exit::Pending } else { Exit::Done })
 }
@@ -56,9 +56,9 @@ pub async fn run(arguments: Arguments) -> Ended {
 /// Prints `plan` in the form that was asked for.
 pub fn print(plan: &Plan, format: Format) {
     match format {
-        Format::Text => print!("{}", views::plan_text(plan, views::Style::of_stdout())),
-        Format::Json => println!("{:#}", views::plan_json(plan)),
-        Format::Markdown => print!("{}", views::plan_markdown(plan)),
+        Format::Text => output::text(views::plan_text(plan, views::Style::of_stdout())),
+        Format::Json => output::line(views::plan_json(plan)),
+        Format::Markdown => output::text(views::plan_markdown(plan)),
     }
 }
 

@@ -3,9 +3,9 @@
 use clap::Args;
 use serde_json::Value;
 
-use super::Exit;
 use super::arguments::StackFile;
 use super::session::read_stack;
+use super::{Exit, output};
 use crate::phases::{self, Surroundings};
 use crate::plan::Desired;
 
@@ -31,7 +31,7 @@ pub fn run(arguments: &Arguments) -> Exit {
     };
     for resource in resources.iter().filter(wanted) {
         for (field, document) in documents(resource) {
-            println!("# {} {field}\n{document}\n", resource.address);
+            output::line(format!("# {} {field}\n{document}\n", resource.address));
         }
     }
     Exit::Done

@@ -1,10 +1,10 @@
 //! `eksup schema`: the JSON Schema of the stack file.
 
-use super::Exit;
+use super::{Exit, output};
 use crate::spec;
 
 /// Runs the command.
 pub fn run() -> Exit {
-    println!("{:#}", spec::schema());
+    output::line(spec::schema());
     Exit::Done
 }

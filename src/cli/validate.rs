@@ -2,9 +2,9 @@
 
 use clap::Args;
 
-use super::Exit;
 use super::arguments::{Format, StackFile};
 use super::session::problem_style;
+use super::{Exit, output};
 use crate::spec;
 
 /// The arguments of `eksup validate`.
@@ -22,23 +22,19 @@ pub fn run(arguments: &Arguments) -> Exit {
     let path = &arguments.stack.path;
     match (spec::read(path), arguments.output) {
         (Ok(loaded), Format::Json) => {
-            println!("{:#}", serde_json::json!(loaded.warnings.records()));
+            output::line(serde_json::json!(loaded.warnings.records()));
             Exit::Done
         }
         (Ok(loaded), _) => {
             if !loaded.warnings.is_empty() {
                 eprintln!("{}", loaded.warnings.render(problem_style()));
             }
-            println!(
-                "`{}` is a valid stack file: `{}` in {}",
-                path.display(),
-                loaded.stack.metadata.name,
-                loaded.stack.metadata.region
-            );
+            let about = &loaded.stack.metadata;
+            output::line(format!("`{}` is a valid stack file: `{}` in {}", path.display(), about.name, about.region));
             Exit::Done
         }
         (Err(problems), Format::Json) => {
-            println!("{:#}", serde_json::json!(problems.records()));
+            output::line(serde_json::json!(problems.records()));
             Exit::BadInput
         }
         (Err(problems), _) => {

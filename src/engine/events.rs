@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::plan::{Action, Address, Purpose};
+use crate::plan::{Action, Address, Kept, Purpose};
 
 /// What an operation does to its resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -137,6 +137,13 @@ pub enum Event {
     Stopping,
     /// The account is searched for what may be left.
     Sweeping,
+    /// The account has been searched.
+    Swept {
+        /// What should not be there any more.
+        left: Vec<Address>,
+        /// What stays in place on purpose.
+        kept: Vec<Kept>,
+    },
     /// Operations have ended.
     RunFinished {
         /// How.

@@ -9,9 +9,8 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinHandle;
 
-use super::pace::back_off;
 use super::process::{self, Process};
-use crate::aws::{Class, Cloud, CloudError, call, existing};
+use crate::aws::{Class, Cloud, CloudError, back_off, call, existing};
 use crate::plan::STACK;
 
 const LIFETIME: SignedDuration = SignedDuration::from_secs(60);

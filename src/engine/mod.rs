@@ -8,7 +8,6 @@ mod failure;
 mod lock;
 mod observe;
 mod operate;
-mod pace;
 mod planning;
 mod process;
 mod progress;

@@ -10,8 +10,9 @@ use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
 use super::events::{Event, Events};
-use super::pace::{Pace, back_off};
-use crate::aws::{AnyKind, BELIEF, Class, Cloud, CloudError, Kinds, Left, Progress, Reads, Work};
+use crate::aws::{
+    AnyKind, BELIEF, Class, Cloud, CloudError, Kinds, Left, Pace, Progress, Reads, Waiting, Work, back_off,
+};
 use crate::plan::{
     Action, Change, Desired, Fingerprint, Observed, OperationKind, Outputs, ReplaceOrder, State, TagChange,
     differences, is_unknown, resolve,
@@ -35,6 +36,9 @@ pub enum Broken {
 
 impl From<CloudError> for Broken {
     fn from(error: CloudError) -> Self {
+        if error.class == Class::Stopped {
+            return Self::Stopped;
+        }
         Self::Failed { message: error.to_string(), help: error.help() }
     }
 }
@@ -75,8 +79,8 @@ impl Operator {
 
     async fn make(&self, number: usize, change: &Change, kind: &dyn AnyKind) -> Result<Option<String>, Broken> {
         let wanted = self.filled_in(change)?;
-        let work = self.work(change);
-        let mut errand = self.first_errand(change, &wanted, kind).await?;
+        let work = self.work(number, change);
+        let mut errand = self.first_errand(&work, change, &wanted, kind).await?;
         let mut patience = Patience::new(self, number);
         let left = loop {
             let attempt = match &errand {
@@ -89,7 +93,7 @@ impl Operator {
                 Err(error) => {
                     let exists = error.class == Class::Exists;
                     patience.pause_after(&error, exists).await?;
-                    errand = self.errand_now(change, &wanted, kind).await?;
+                    errand = self.errand_now(&work, change, &wanted, kind).await?;
                     if exists && matches!(errand, Errand::Create) {
                         return Err(not_ours(&error));
                     }
@@ -119,7 +123,7 @@ impl Operator {
                 Ok(Progress::Ready(outputs)) => return Ok(outputs),
                 Ok(Progress::Failed(why)) => return Err(failed(why)),
                 Ok(Progress::Waiting(why)) => why,
-                Err(error) if may_pass(error.class) && pace.lasted() < PATIENCE => error.to_string(),
+                Err(error) if error.class.may_pass() && pace.lasted() < PATIENCE => error.to_string(),
                 Err(error) if error.class == Class::Missing && pace.lasted() < READ_LAG => "not visible yet".to_owned(),
                 Err(error) => return Err(error.into()),
             };
@@ -130,7 +134,7 @@ impl Operator {
 
     async fn remove(&self, number: usize, change: &Change, kind: &dyn AnyKind) -> Result<Option<String>, Broken> {
         let Some(found) = &change.before else { return Ok(None) };
-        let work = self.work(change);
+        let work = self.work(number, change);
         let mut patience = Patience::new(self, number);
         let pace = Pace::start();
         loop {
@@ -150,7 +154,7 @@ impl Operator {
             let why = match kind.remains(found, &work).await {
                 Ok(None) => break,
                 Ok(Some(why)) => why,
-                Err(error) if may_pass(error.class) && pace.lasted() < PATIENCE => error.to_string(),
+                Err(error) if error.class.may_pass() && pace.lasted() < PATIENCE => error.to_string(),
                 Err(error) => return Err(error.into()),
             };
             self.events.say(Event::Waiting { number, why });
@@ -160,15 +164,21 @@ impl Operator {
     }
 
     /// What to do first, from what the plan saw.
-    async fn first_errand(&self, change: &Change, wanted: &Desired, kind: &dyn AnyKind) -> Result<Errand, Broken> {
+    async fn first_errand(
+        &self,
+        work: &Work,
+        change: &Change,
+        wanted: &Desired,
+        kind: &dyn AnyKind,
+    ) -> Result<Errand, Broken> {
         if self.look_first {
-            return self.errand_now(change, wanted, kind).await;
+            return self.errand_now(work, change, wanted, kind).await;
         }
         Ok(match (&change.action, &change.before) {
             (Action::Await, Some(found)) => Errand::Settle(Left { outputs: found.outputs.clone(), ready: false }),
             (Action::Update, Some(found)) => {
                 let (fields, tags) = differences(wanted, found, kind.facts(), &Outputs::new());
-                let work = Work { fields, ..self.work(change) };
+                let work = Work { fields, ..work.clone() };
                 Errand::Update(Box::new(Repair { found: found.clone(), tags, work }))
             }
             _ => Errand::Create,
@@ -176,13 +186,19 @@ impl Operator {
     }
 
     /// What is left to do, from what stands now.
-    async fn errand_now(&self, change: &Change, wanted: &Desired, kind: &dyn AnyKind) -> Result<Errand, Broken> {
+    async fn errand_now(
+        &self,
+        work: &Work,
+        change: &Change,
+        wanted: &Desired,
+        kind: &dyn AnyKind,
+    ) -> Result<Errand, Broken> {
         let Some(found) = self.look(change, kind).await? else { return Ok(Errand::Create) };
         let (fields, tags) = differences(wanted, &found, kind.facts(), &Outputs::new());
         if fields.is_empty() && tags.is_empty() {
             return Ok(Errand::Settle(Left { ready: found.state == State::Ready, outputs: found.outputs }));
         }
-        let work = Work { fields, ..self.work(change) };
+        let work = Work { fields, ..work.clone() };
         Ok(Errand::Update(Box::new(Repair { found, tags, work })))
     }
 
@@ -211,7 +227,7 @@ impl Operator {
         Ok(wanted)
     }
 
-    fn work(&self, change: &Change) -> Work {
+    fn work(&self, number: usize, change: &Change) -> Work {
         let seed = format!("{}/{}/{}", self.stack, change.address, self.plan);
         Work {
             cloud: self.cloud.clone(),
@@ -220,7 +236,14 @@ impl Operator {
             tags: change.after.as_ref().map(|wanted| wanted.tags.clone()).unwrap_or_default(),
             fields: change.fields.clone(),
             token: Fingerprint::short(&seed, 32),
+            waiting: self.waiting(number),
         }
+    }
+
+    /// What an operation tells this run while it waits.
+    fn waiting(&self, number: usize) -> Waiting {
+        let events = self.events.clone();
+        Waiting::new(move |why| events.say(Event::Waiting { number, why }), self.stop.clone())
     }
 
     fn shared_outputs<T>(&self, with: impl FnOnce(&mut Outputs) -> T) -> T {
@@ -289,10 +312,6 @@ impl<'a> Patience<'a> {
 /// A number in 0..1 that differs between operations.
 fn spread(number: usize) -> f64 {
     (number as f64 * 0.618_034).fract()
-}
-
-fn may_pass(class: Class) -> bool {
-    matches!(class, Class::Throttled | Class::Unanswered | Class::NotYet | Class::Busy)
 }
 
 fn failed(message: String) -> Broken {

@@ -40,6 +40,8 @@ pub async fn sweep(
         swept = search(name, cloud, disposal).await?;
     }
     lock::clear(cloud, name).await?;
+    let left = swept.left.iter().map(|resource| resource.address.clone()).collect();
+    events.say(Event::Swept { left, kept: swept.kept.clone() });
     Ok(swept)
 }
 

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::{Bastion, Draft, Network, Subnet, names};
 use crate::aws::instance::Instance;
 use crate::aws::instance_profile::InstanceProfile;
+use crate::aws::ports::Ports;
 use crate::aws::role::Role;
 use crate::aws::security_group::SecurityGroup;
 use crate::aws::security_group_rule::{Direction, Peer, SecurityGroupRule};
@@ -85,7 +86,7 @@ fn declare_security_group(draft: &mut Draft<'_>, bastion: &spec::Bastion, networ
             group: group.id(),
             direction: Direction::Ingress,
             protocol: "tcp".to_owned(),
-            ports: Some((SSH, SSH)),
+            ports: Some(Ports::one(SSH)),
             peer: Peer::Cidr(cidr.to_string()),
             description: "SSH".to_owned(),
         };

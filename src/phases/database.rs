@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Bastion, Cluster, Draft, Network, names};
 use crate::aws::database::{self, FINAL_SNAPSHOT, SKIP, Storage};
 use crate::aws::db_subnet_group::DbSubnetGroup;
+use crate::aws::ports::Ports;
 use crate::aws::security_group::SecurityGroup;
 use crate::aws::security_group_rule::{Direction, Peer, SecurityGroupRule};
 use crate::plan::{Handle, Tags};
@@ -63,7 +64,7 @@ fn declare_rules(
             group: group.id(),
             direction: Direction::Ingress,
             protocol: "tcp".to_owned(),
-            ports: Some((port, port)),
+            ports: Some(Ports::one(port)),
             peer,
             description: format!("{} from {from}", wanted.engine.title()),
         };

@@ -8,6 +8,7 @@ use crate::aws::ids::{RouteTableId, SecurityGroupId, SubnetId};
 use crate::aws::internet_gateway::InternetGateway;
 use crate::aws::network_acl::{self, NetworkAcl};
 use crate::aws::network_acl_association::{self, NetworkAclAssociation};
+use crate::aws::ports::Ports;
 use crate::aws::route::{self, Route};
 use crate::aws::route_table::RouteTable;
 use crate::aws::route_table_association::{self, RouteTableAssociation};
@@ -193,7 +194,7 @@ fn acl_rule(rule: &spec::AclRule) -> network_acl::Rule {
     network_acl::Rule {
         number: i32::from(rule.rule_number),
         protocol: protocol.to_owned(),
-        ports: rule.ports.filter(|_| has_ports).map(|range| (i32::from(range.from), i32::from(range.to))),
+        ports: rule.ports.filter(|_| has_ports).map(|range| Ports { from: range.from.into(), to: range.to.into() }),
         cidr: rule.cidr.to_string(),
         allow: rule.action == AclAction::Allow,
     }
@@ -303,7 +304,7 @@ fn declare_endpoint_security_group(
         group: group.id(),
         direction: Direction::Ingress,
         protocol: "tcp".to_owned(),
-        ports: Some((443, 443)),
+        ports: Some(Ports::one(443)),
         peer: Peer::Cidr(network.cidr.to_string()),
         description: "HTTPS from the VPC".to_owned(),
     };

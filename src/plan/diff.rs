@@ -43,6 +43,7 @@ pub fn diff(desired: &[Desired], observed: &[Observed], registry: &dyn Registry)
         changes.insert(wanted.address.clone(), change);
     }
     let mut list: Vec<Change> = desired.iter().filter_map(|wanted| changes.remove(&wanted.address)).collect();
+    refuse_uprooting(&list, registry, &mut problems);
     for leftover in standing.unmatched.into_iter().filter(|leftover| is_the_stacks(leftover, registry)) {
         list.push(deletion(leftover, registry, &mut problems));
     }
@@ -63,6 +64,36 @@ pub fn tear_down(observed: &[Observed], registry: &dyn Registry) -> Result<Vec<C
 /// Whether a resource may be taken away at all: what the account shares is never deleted.
 pub fn is_the_stacks(resource: &Observed, registry: &dyn Registry) -> bool {
     !registry.facts(&resource.kind).is_some_and(|facts| facts.shared)
+}
+
+/// Refuses to make something anew while what cannot leave it stands.
+fn refuse_uprooting(changes: &[Change], registry: &dyn Registry, problems: &mut Vec<Problem>) {
+    for ground in changes.iter().filter(|change| change.action == Action::Replace) {
+        let rooted = changes.iter().filter(|change| {
+            let facts = registry.facts(&change.kind);
+            let stays = matches!(change.action, Action::Keep | Action::Update | Action::Await);
+            stays && facts.is_some_and(|facts| facts.rooted_in == Some(&*ground.kind))
+        });
+        let names: Vec<String> = rooted.map(|change| format!("`{}`", change.address)).collect();
+        if names.is_empty() {
+            continue;
+        }
+        let fields = ground.fields.iter().filter(|field| field.forces_replacement);
+        let fields: Vec<String> = fields
+            .map(|change| format!("`{}` from {} to {}", change.field, plain(&change.before), plain(&change.after)))
+            .collect();
+        let message = format!(
+            "it would have to be made anew to change {}, and {} cannot leave it: take the change back; to get there, \
+             destroy this stack and apply it again, or build a second one beside it and move over",
+            fields.join(", "),
+            names.join(", ")
+        );
+        problems.push(Problem { address: ground.address.clone(), message });
+    }
+}
+
+fn plain(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
 struct Standing<'a> {
@@ -168,7 +199,10 @@ fn compare(
     for effect in effects {
         match effect {
             Effect::Marked(mark) if change.action == Action::Update => drop(change.marks.insert(mark)),
-            Effect::Refused(message) => problems.push(Problem { address: wanted.address.clone(), message }),
+            // What is made anew does not have to get there from what stands.
+            Effect::Refused(message) if change.action != Action::Replace => {
+                problems.push(Problem { address: wanted.address.clone(), message });
+            }
             _ => {}
         }
     }

@@ -47,6 +47,7 @@ impl Graph {
     pub fn of(changes: &[Change], registry: &dyn Registry) -> Result<Self, Vec<Address>> {
         let mut builder = Builder::new(changes, registry);
         builder.order_makes();
+        builder.order_updates();
         builder.order_replacements();
         builder.order_removals();
         let graph = Self { operations: builder.operations };
@@ -117,10 +118,31 @@ impl<'a> Builder<'a> {
             .filter_map(|(change, operation)| Some((*operation, self.changes[*change].after.as_ref()?.needs())))
             .flat_map(|(operation, needs)| needs.into_iter().map(move |need| (operation, need)))
             .filter_map(|(operation, need)| Some((operation, *by_address.get(&need)?)))
+            .filter(|(operation, need)| !self.is_changed_before(*operation, *need))
             .collect();
         for (later, earlier) in edges {
             self.need(later, earlier);
         }
+    }
+
+    /// Where both stand already, some kinds are changed before others.
+    fn order_updates(&mut self) {
+        let makes: Vec<usize> = self.makes.values().copied().collect();
+        for (earlier, later) in makes.iter().flat_map(|earlier| makes.iter().map(move |later| (*earlier, *later))) {
+            if self.is_changed_before(earlier, later) {
+                self.need(later, earlier);
+            }
+        }
+    }
+
+    /// Whether both operations change what stands, and the first one's kind has to be changed before the
+    /// second one's.
+    fn is_changed_before(&self, earlier: usize, later: usize) -> bool {
+        let (at, change) = (self.operations[earlier].change, &self.changes[self.operations[later].change]);
+        let both_stand = self.changes[at].action == Action::Update && change.action == Action::Update;
+        let rules = self.facts[at].map_or(&[][..], |facts| facts.changed_before);
+        let touches = |field: &str| change.fields.iter().any(|changed| changed.field == field);
+        both_stand && rules.iter().any(|(kind, field)| change.kind == *kind && touches(field))
     }
 
     /// The two halves of a replacement come in the order that its kind asks for, as far as what it stands on

@@ -68,6 +68,11 @@ pub struct Facts {
     pub dies_with: Option<&'static str>,
     /// Kinds that have to be gone before one of this kind can go, though no value flows between them.
     pub outlives: &'static [&'static str],
+    /// Changes of others, as kind and field, that come only after all of this kind have been changed: in an
+    /// upgrade node groups follow the add-ons, though some add-ons are made after them.
+    pub changed_before: &'static [(&'static str, &'static str)],
+    /// The kind of resource that one of this kind cannot leave: while it stands, that one is not made anew.
+    pub rooted_in: Option<&'static str>,
     /// Belongs to the account: made where it is missing, never deleted, not counted as the stack's.
     pub shared: bool,
     /// Why a resource with this body must not be deleted, if it must not, and the way out.
@@ -94,6 +99,8 @@ impl Facts {
             volatile: &[],
             dies_with: None,
             outlives: &[],
+            changed_before: &[],
+            rooted_in: None,
             shared: false,
             protected: |_| None,
             keeping: None,

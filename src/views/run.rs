@@ -152,6 +152,7 @@ impl Run {
             }),
             Event::Stopping => self.stopping = true,
             Event::Sweeping => self.enter(Activity::Sweeping, *time),
+            Event::Swept { .. } => self.activity = Activity::Idle,
             Event::RunFinished { ending, took } => {
                 self.ended = Some((*ending, *took));
                 self.activity = Activity::Idle;

@@ -77,6 +77,7 @@ pub fn sentence(run: &Run, event: &Event, time: Timestamp) -> Option<String> {
         | Event::Started { .. }
         | Event::Waiting { .. }
         | Event::Retrying { .. }
+        | Event::Swept { .. }
         | Event::RunFinished { .. } => None,
     }
 }

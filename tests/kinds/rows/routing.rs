@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use eksup::aws::network_acl::{NetworkAcl, Rule};
 use eksup::aws::network_acl_association::NetworkAclAssociation;
+use eksup::aws::ports::Ports;
 use eksup::aws::route::Route;
 use eksup::aws::route_table::RouteTable;
 use eksup::aws::route_table_association::RouteTableAssociation;
@@ -137,7 +138,7 @@ pub fn table(resources: &mut Resources, vpc: &Handle<Vpc>, name: &str) -> Handle
 fn acl(resources: &mut Resources, vpc: &Handle<Vpc>, name: &str, form: Form) -> Handle<NetworkAcl> {
     let all =
         |number| Rule { number, protocol: "-1".to_owned(), ports: None, cidr: "0.0.0.0/0".to_owned(), allow: true };
-    let https = Rule { number: 110, protocol: "6".to_owned(), ports: Some((443, 443)), ..all(110) };
+    let https = Rule { number: 110, protocol: "6".to_owned(), ports: Some(Ports::one(443)), ..all(110) };
     let ping = Rule { number: 120, protocol: "1".to_owned(), ..all(120) };
     let ingress = match form {
         Form::Changed => BTreeSet::from([Rule { cidr: "10.0.0.0/8".to_owned(), ..all(100) }, ping]),

@@ -1,6 +1,7 @@
 //! Security groups and their rules.
 
 use aws_sdk_ec2::types::{IpPermission, IpRange};
+use eksup::aws::ports::Ports;
 use eksup::aws::security_group::SecurityGroup;
 use eksup::aws::security_group_rule::{Direction, Peer, SecurityGroupRule};
 use eksup::aws::vpc::Vpc;
@@ -89,7 +90,7 @@ fn rule(group: &Handle<SecurityGroup>, direction: Direction, port: i32, peer: Pe
         group: group.id(),
         direction,
         protocol: "tcp".to_owned(),
-        ports: Some((port, port)),
+        ports: Some(Ports::one(port)),
         peer,
         description: "a row".to_owned(),
     }
