@@ -21,6 +21,7 @@ test: lint ## Run everything that continuous integration runs
 torture: ## Kill apply and destroy at every call that changes something; takes long
 	EKSUP_TORTURE=all cargo test --locked --test torture -- --nocapture
 
-bench: ## Measure what the README claims, and print it beside Terraform's figures
+bench: ## Measure what the README claims, and print it beside Terraform's and Karpenter's figures
 	cargo build --locked --release
 	cargo bench --locked --bench stack
+	cargo bench --locked --bench scheduling

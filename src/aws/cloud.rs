@@ -28,6 +28,8 @@ pub struct Clients {
     pub iam: aws_sdk_iam::Client,
     /// CloudWatch Logs.
     pub logs: aws_sdk_cloudwatchlogs::Client,
+    /// The price list.
+    pub pricing: aws_sdk_pricing::Client,
     /// Service Quotas.
     pub quotas: aws_sdk_servicequotas::Client,
     /// RDS.
@@ -51,6 +53,7 @@ impl Clients {
             events: aws_sdk_eventbridge::Client::new(config),
             iam: aws_sdk_iam::Client::new(config),
             logs: aws_sdk_cloudwatchlogs::Client::new(config),
+            pricing: aws_sdk_pricing::Client::from_conf(prices_from(config)),
             quotas: aws_sdk_servicequotas::Client::new(config),
             rds: aws_sdk_rds::Client::new(config),
             sqs: aws_sdk_sqs::Client::new(config),
@@ -58,6 +61,18 @@ impl Clients {
             sts: aws_sdk_sts::Client::new(config),
         }
     }
+}
+
+/// The price list of all regions is served from a few of them.
+fn prices_from(config: &SdkConfig) -> aws_sdk_pricing::Config {
+    let region = config.region().map(Region::as_ref).unwrap_or_default();
+    let nearest = match region.split('-').next() {
+        Some("cn") => "cn-northwest-1",
+        Some("eu" | "me" | "af" | "il") => "eu-central-1",
+        Some("ap") => "ap-south-1",
+        _ => "us-east-1",
+    };
+    aws_sdk_pricing::config::Builder::from(config).region(Region::from_static(nearest)).build()
 }
 
 /// A region of an account.

@@ -5,9 +5,12 @@ use std::path::Path;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::Exit;
-use super::session::complain;
-use crate::autoscaler::simulate;
+use super::session::{Ended, block_on, complain, connect};
+use super::{Exit, output};
+use crate::autoscaler::cloud;
+use crate::autoscaler::simulate::{self, SimulateError};
+use crate::autoscaler::state::cluster::Cluster;
+use crate::autoscaler::state::overhead::KubeletReservation;
 
 /// The arguments of `eksup autoscaler`.
 #[derive(Debug, Args)]
@@ -18,7 +21,7 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Show which nodes NodePools and workloads from files would get, and what they would cost; offline.
+    /// Show which nodes NodePools and workloads from files would get, and what they would cost.
     Simulate(Simulate),
 }
 
@@ -43,8 +46,8 @@ enum Form {
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> Exit {
     let Command::Simulate(simulate) = &arguments.command;
-    match answer(simulate) {
-        Ok(()) => Exit::Done,
+    match read_all(simulate) {
+        Ok(inputs) => block_on(answer(simulate, inputs)),
         Err(message) => {
             complain(&message, None);
             Exit::BadInput
@@ -52,20 +55,50 @@ pub fn run(arguments: &Arguments) -> Exit {
     }
 }
 
-fn answer(arguments: &Simulate) -> Result<(), String> {
-    let catalogue = arguments.simulation.catalogue.as_ref().ok_or(
-        "no instance types to choose from: name a file of them with `--catalogue FILE`; the cloud's own cannot be asked \
-         for yet",
-    )?;
-    let catalogue = read(catalogue)?;
+/// The files that were named.
+struct Inputs {
+    documents: Vec<String>,
+    catalogue: Option<String>,
+}
+
+fn read_all(arguments: &Simulate) -> Result<Inputs, String> {
+    let catalogue = arguments.simulation.catalogue.as_deref().map(read).transpose()?;
     let documents = arguments.simulation.files.iter().map(|path| read(path)).collect::<Result<Vec<_>, _>>()?;
-    let report =
-        simulate::simulate(&documents, &catalogue, &arguments.simulation).map_err(|error| error.to_string())?;
+    Ok(Inputs { documents, catalogue })
+}
+
+async fn answer(arguments: &Simulate, inputs: Inputs) -> Ended {
+    let simulation = &arguments.simulation;
+    let bad_input = |error: SimulateError| {
+        complain(&error.to_string(), None);
+        Exit::BadInput
+    };
+    let report = match inputs.catalogue {
+        Some(catalogue) => simulate::simulate(&inputs.documents, &catalogue, simulation),
+        None => simulate::simulate_on(of_the_cloud(simulation).await?, &inputs.documents, simulation),
+    };
+    let report = report.map_err(bad_input)?;
     match arguments.output {
-        Form::Text => print!("{report}"),
-        Form::Json => println!("{:#}", serde_json::to_value(&report).unwrap_or_default()),
+        Form::Text => output::line(report.to_string().trim_end()),
+        Form::Json => output::line(format!("{:#}", serde_json::to_value(&report).unwrap_or_default())),
     }
-    Ok(())
+    Ok(Exit::Done)
+}
+
+/// A cluster with nothing in it but what the cloud sells.
+async fn of_the_cloud(simulation: &simulate::Arguments) -> Ended<Cluster> {
+    let cloud = connect(&simulation.region).await?;
+    let mut cluster = Cluster::default();
+    let catalogue = cloud::catalogue(&mut cluster.names, &cloud, &KubeletReservation::default()).await;
+    cluster.catalogue = catalogue.map_err(|error| {
+        let help = error.help();
+        complain(
+            &format!("the instance types of `{}` cannot be had: {error}", simulation.region),
+            help.as_deref().or(Some("name a file of instance types with `--catalogue FILE` to do without")),
+        );
+        Exit::Failed
+    })?;
+    Ok(cluster)
 }
 
 fn read(path: &Path) -> Result<String, String> {

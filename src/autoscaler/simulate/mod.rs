@@ -1,5 +1,5 @@
-//! Which nodes would these NodePools and workloads get, and what would they cost? Offline, from
-//! Kubernetes manifests and a catalogue of instance types.
+//! Which nodes would these NodePools and workloads get, and what would they cost? From Kubernetes
+//! manifests and a catalogue of instance types, which is a file or the cloud's own.
 //!
 //! | file | holds |
 //! |---|---|
@@ -29,10 +29,10 @@ pub struct Arguments {
     /// Manifests of NodePools, workloads and, optionally, nodes that exist; `-` reads standard input
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<std::path::PathBuf>,
-    /// Instance types and prices from a CSV file, instead of the cloud's own
+    /// Instance types and prices from a CSV file, instead of those that AWS sells in the region now
     #[arg(long, value_name = "FILE")]
     pub catalogue: Option<std::path::PathBuf>,
-    /// Region whose zones the letters in the catalogue stand for
+    /// Region to ask, or whose zones the letters in the catalogue stand for
     #[arg(long, default_value = "us-east-1")]
     pub region: String,
     /// Rounds of improvement; the same number gives the same answer

@@ -1,6 +1,7 @@
 //! The answer as data.
 
-use crate::autoscaler::scheduling::{Problem, Solution};
+use crate::autoscaler::scheduling::fallbacks::fallbacks;
+use crate::autoscaler::scheduling::{PlannedNode, Problem, Solution};
 use crate::autoscaler::state::names::Names;
 use crate::autoscaler::state::resources::{CPU, MEMORY};
 use serde::Serialize;
@@ -52,8 +53,26 @@ pub struct ReportNode {
     pub cpu_use: f64,
     /// Requested memory as a share of what it has for pods.
     pub memory_use: f64,
+    /// Why this one, and what was second.
+    pub why: String,
+    /// The cheapest other way to hold the same pods, if there is one.
+    pub second: Option<ReportOffering>,
     /// Its pods, as `namespace/name`.
     pub pods: Vec<String>,
+}
+
+/// Another way to buy a node.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReportOffering {
+    /// The instance type.
+    pub instance_type: String,
+    /// The zone.
+    pub zone: String,
+    /// `spot`, `on-demand` or `reserved`.
+    pub capacity_type: String,
+    /// Dollars per hour.
+    pub hourly_cost: f64,
 }
 
 /// A running node that takes pods.
@@ -96,6 +115,7 @@ impl Report {
                 used[at] += own_used[at];
                 had[at] += own_had[at];
             }
+            let (why, second) = reasons(problem, node);
             nodes.push(ReportNode {
                 name: node.name.clone(),
                 pool: names.text(cluster.pools[node.pool as usize].name).to_owned(),
@@ -105,6 +125,8 @@ impl Report {
                 hourly_cost: node.price.dollars(),
                 cpu_use: share(own_used[0], own_had[0]),
                 memory_use: share(own_used[1], own_had[1]),
+                why,
+                second,
                 pods: pod_names(&node.pods),
             });
         }
@@ -131,4 +153,34 @@ impl Report {
             memory_use: share(used[1], had[1]),
         }
     }
+}
+
+/// Why a node is what it is, and what was second.
+fn reasons(problem: &Problem<'_>, node: &PlannedNode) -> (String, Option<ReportOffering>) {
+    let cluster = problem.cluster;
+    let names = &cluster.names;
+    let pool = names.text(cluster.pools[node.pool as usize].name);
+    let others = fallbacks(problem, node, usize::MAX);
+    let Some((instance_type, offering)) = others.first() else {
+        return (format!("nothing else that pool `{pool}` may buy holds these pods"), None);
+    };
+    let instance_type = &cluster.catalogue.types[*instance_type as usize];
+    let offering = &instance_type.offerings[*offering as usize];
+    let second = ReportOffering {
+        instance_type: names.text(instance_type.name).to_owned(),
+        zone: names.text(offering.zone).to_owned(),
+        capacity_type: names.text(offering.capacity_type).to_owned(),
+        hourly_cost: offering.price.dollars(),
+    };
+    let ReportOffering { instance_type, zone, capacity_type, hourly_cost } = &second;
+    let other = format!("`{instance_type}` {capacity_type} in {zone} at {hourly_cost:.4} $ per hour");
+    let why = if offering.price < node.price {
+        format!("the limits or minimum values of pool `{pool}` rule out {other}")
+    } else {
+        format!(
+            "cheapest of {} that pool `{pool}` may buy and that hold these pods; second is {other}",
+            others.len() + 1
+        )
+    };
+    (why, Some(second))
 }

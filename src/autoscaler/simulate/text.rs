@@ -1,6 +1,6 @@
 //! The answer for people.
 
-use super::report::Report;
+use super::report::{Report, ReportNode};
 use std::fmt;
 
 impl fmt::Display for Report {
@@ -8,14 +8,14 @@ impl fmt::Display for Report {
         if !self.nodes.is_empty() {
             writeln!(
                 f,
-                "{:<10} {:<16} {:<18} {:<16} {:<10} {:>5} {:>5} {:>7} {:>10}",
+                "{:<10} {:<16} {:<18} {:<16} {:<10} {:>5} {:>5} {:>7} {:>10}  SECOND CHOICE",
                 "NODE", "POOL", "TYPE", "ZONE", "CAPACITY", "PODS", "CPU", "MEMORY", "$/HOUR"
             )?;
         }
         for node in &self.nodes {
             writeln!(
                 f,
-                "{:<10} {:<16} {:<18} {:<16} {:<10} {:>5} {:>4.0}% {:>6.0}% {:>10.4}",
+                "{:<10} {:<16} {:<18} {:<16} {:<10} {:>5} {:>4.0}% {:>6.0}% {:>10.4}  {}",
                 node.name,
                 node.pool,
                 node.instance_type,
@@ -24,7 +24,8 @@ impl fmt::Display for Report {
                 node.pods.len(),
                 node.cpu_use * 100.0,
                 node.memory_use * 100.0,
-                node.hourly_cost
+                node.hourly_cost,
+                second(node)
             )?;
         }
         for node in &self.existing {
@@ -57,6 +58,22 @@ impl fmt::Display for Report {
         }
         Ok(())
     }
+}
+
+/// What else would have held the pods of a node, and its price.
+fn second(node: &ReportNode) -> String {
+    node.second.as_ref().map_or_else(
+        || "none".to_owned(),
+        |other| {
+            let elsewhere = if other.zone == node.zone { String::new() } else { format!(" in {}", other.zone) };
+            let otherwise = if other.capacity_type == node.capacity_type {
+                String::new()
+            } else {
+                format!(" {}", other.capacity_type)
+            };
+            format!("{}{otherwise}{elsewhere} at {:.4}", other.instance_type, other.hourly_cost)
+        },
+    )
 }
 
 fn pods(count: usize) -> &'static str {
