@@ -45,13 +45,9 @@ fn scenario(name: &str) -> (Cluster, Vec<Pod>) {
     (cluster, pods)
 }
 
-fn scenario_names() -> Vec<String> {
-    inputs::read("karpenter.csv").lines().skip(1).filter_map(|line| line.split(',').next().map(str::to_owned)).collect()
-}
-
 #[test]
 fn every_scenario_is_placed_whole_and_by_the_rules() {
-    for name in scenario_names() {
+    for name in inputs::scenario_names() {
         let (cluster, pods) = scenario(&name);
         for share in [0.0, 0.02] {
             let problem = Problem::provision(&cluster, settings(share));

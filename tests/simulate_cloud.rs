@@ -36,7 +36,7 @@ fn without_a_catalogue_the_types_and_prices_are_those_of_the_cloud() {
     std::fs::write(&file, MANIFESTS).expect("the manifests");
     let path = file.to_str().expect("a path");
     let simulate = ["autoscaler", "simulate", path, "--region", "us-east-1", "--balance-share", "0", "-o", "json"];
-    let ran = rig.run(&simulate).expect(0);
+    let ran = rig.eksup(&simulate).expect(0);
     let report: Value = serde_json::from_str(&ran.stdout).expect("JSON");
     assert_eq!(report["placed"], 9, "{report}");
     let nodes = report["nodes"].as_array().expect("nodes");

@@ -23,6 +23,21 @@ pub fn read(name: &str) -> String {
     std::fs::read_to_string(data(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
+/// The scenarios that there are, by name.
+pub fn scenario_names() -> Vec<String> {
+    let folder = std::fs::read_dir(data("scenarios")).unwrap_or_else(|error| panic!("{error}"));
+    let mut names: Vec<String> =
+        folder.filter_map(|entry| Some(entry.ok()?.path().file_stem()?.to_str()?.to_owned())).collect();
+    names.sort();
+    names
+}
+
+/// Whether pods of a scenario spread over zones or keep off each other's machines.
+pub fn has_terms(scenario: &Value) -> bool {
+    let deployments = scenario["deployments"].as_array().into_iter().flatten();
+    deployments.into_iter().any(|one| one["spread_zone"].is_number() || one["anti_host"] == json!(true))
+}
+
 fn object<T: serde::de::DeserializeOwned>(value: Value) -> T {
     serde_json::from_value(value).unwrap_or_else(|error| panic!("{error}"))
 }

@@ -22,7 +22,7 @@ pub fn set_prices(model: &mut Model) {
     let slot = scarce_slot(model);
     let dims = model.dimensions + usize::from(slot.is_some());
     let kinds = kinds(model);
-    let layout = Layout::new(model, &kinds, dims).unwrap_or_else(|| Layout::merged(model, &kinds, dims));
+    let layout = Layout::new(model, &kinds, dims).unwrap_or_else(|| Layout::merged(model, &kinds));
     let total = totals(model, slot, dims);
     let demand = demands(model, slot, &layout, &total, dims);
     let mut prices = solve(model, &layout, &demand, &total, dims);
@@ -115,8 +115,21 @@ impl Layout {
         (layout.blocks * dims <= MOST_COLUMNS).then_some(layout)
     }
 
+    /// The columns that some machine has something of.
+    fn held(&self, model: &Model, dims: usize) -> Vec<bool> {
+        let mut held = vec![false; self.blocks * dims];
+        for shape in &model.shapes {
+            if let Some(block) = self.shape_block.get(&(shape.accepts, shape.cell)) {
+                for dim in 0..dims {
+                    held[block * dims + dim] |= capacity(model, shape, dim) > 0.0;
+                }
+            }
+        }
+        held
+    }
+
     /// All kinds in one block: as if every machine accepted all of them, which keeps the bound valid.
-    fn merged(model: &Model, kinds: &[Kind], _dims: usize) -> Self {
+    fn merged(model: &Model, kinds: &[Kind]) -> Self {
         Self {
             kind_block: kinds.iter().map(|kind| (*kind, 0)).collect(),
             shape_block: model.shapes.iter().map(|shape| ((shape.accepts, shape.cell), 0)).collect(),
@@ -169,22 +182,24 @@ fn solve(model: &Model, layout: &Layout, demand: &[f64], total: &[f64], dims: us
         row.iter_mut().for_each(|entry| *entry /= largest);
         program.constrain(&row, shape.price.dollars() / largest);
     }
+    // What no machine of a set has does not hold the price of a kind down: other machines may have it.
+    let held = layout.held(model, dims);
     for (kind, set) in &layout.within {
-        for dim in 0..dims {
+        for dim in (0..dims).filter(|dim| held[set * dims + dim]) {
             row.fill(0.0);
             row[kind * dims + dim] = 1.0;
             row[set * dims + dim] = -1.0;
             program.constrain(&row, 0.0);
         }
     }
-    // A kind that no machine accepts has no price: nothing may hold its columns down, so pin them.
-    for kind in 0..layout.blocks {
+    // What no machine at all has for a kind has no price.
+    for block in 0..layout.blocks {
         for dim in 0..dims {
-            let column = kind * dims + dim;
-            let held = (0..program.bounds.len()).any(|at| program.rows[at * columns + column] > 0.0);
-            if !held {
+            let bounded = held[block * dims + dim]
+                || layout.within.iter().any(|(kind, set)| *kind == block && held[set * dims + dim]);
+            if !bounded {
                 row.fill(0.0);
-                row[column] = 1.0;
+                row[block * dims + dim] = 1.0;
                 program.constrain(&row, 0.0);
             }
         }
@@ -195,8 +210,9 @@ fn solve(model: &Model, layout: &Layout, demand: &[f64], total: &[f64], dims: us
 /// Rounding must never make the bound too high: prices are lowered until no machine is worth more
 /// than it costs, and no kind of pod more than the machines that take it.
 fn make_feasible(model: &Model, layout: &Layout, prices: &mut [f64], total: &[f64], dims: usize) {
+    let held = layout.held(model, dims);
     for (kind, set) in &layout.within {
-        for dim in 0..dims {
+        for dim in (0..dims).filter(|dim| held[set * dims + dim]) {
             prices[kind * dims + dim] = prices[kind * dims + dim].min(prices[set * dims + dim]);
         }
     }
