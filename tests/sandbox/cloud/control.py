@@ -7,6 +7,8 @@ import threading
 from . import inventory, weather
 from .calls import CALLS
 from .clock import CLOCK
+from .nodes import endpoints as nodes
+from .nodes.settings import SETTINGS
 from .weather import WEATHER
 
 NAME = {"name": None}
@@ -16,6 +18,8 @@ def answer(gateway, incoming):
     """Status, headers and body for a request to the cloud itself."""
     what = (incoming.method, incoming.path.removeprefix("/sandbox/"))
     try:
+        if nodes.is_ours(what[1]):
+            return _json(*nodes.answer(_state(), *what, incoming.query, incoming.body))
         if what == ("GET", "about"):
             return _json(200, {"pid": os.getpid(), "port": gateway.port, **NAME})
         if what == ("GET", "weather"):
@@ -58,6 +62,7 @@ def _reset():
     """A new account: nothing made, fine weather, an empty log."""
     with _state():
         CLOCK.clear()
+        SETTINGS.clear()
         WEATHER.change(weather.Weather())
         inventory.forget_everything()
         CALLS.clear()

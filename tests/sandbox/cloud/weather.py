@@ -19,6 +19,8 @@ KINDS = (
     "endpoint",
     "update",
     "loadbalancer",
+    "boot",  # From an instance that runs to its node; from its end to the end of the node.
+    "pod",  # From a pod that is bound to one that is ready; from its deletion to its end.
 )
 
 

@@ -28,6 +28,10 @@ pub enum Kind {
     Update,
     /// A load balancer.
     LoadBalancer,
+    /// A node: from an instance that runs to its node, and from its end to the end of the node.
+    Boot,
+    /// A pod of no known image: from being bound to being ready, and from its deletion to its end.
+    Pod,
 }
 
 /// Before or after the call at which the caller is killed is done.
