@@ -106,7 +106,15 @@ def _endpoint_access(backend, cluster, asked):
         "EndpointPrivateAccess": str(wanted["endpointPrivateAccess"]).lower(),
         "PublicAccessCidrs": wanted["publicAccessCidrs"],
     }
-    return params, lambda: setattr(cluster, "endpoint_access", wanted)
+    return params, lambda: _open_and_close(cluster, wanted)
+
+
+def _open_and_close(cluster, wanted):
+    cluster.endpoint_access = wanted
+    if cluster.plane is not None:
+        from ..kubernetes.planes import PLANES
+
+        PLANES.tell(cluster.plane)
 
 
 def _vpc_config(backend, cluster, asked):

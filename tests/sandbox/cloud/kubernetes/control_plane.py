@@ -1,0 +1,387 @@
+"""The components of one control plane: their files, their flags, their start and their end."""
+
+import json
+import os
+import time
+
+from . import PROGRAMS, namespace
+from .certificates import Authority, private_pem, public_pem
+from .namespace import CLOUD_ADDRESS
+
+# Users of the components themselves and of tests that only look; the request log leaves them out.
+NODES_USER, OBSERVER_USER = "sandbox:nodes", "sandbox:observer"
+_UNLOGGED_USERS = [
+    "system:apiserver",
+    "system:kube-controller-manager",
+    "system:kube-scheduler",
+    NODES_USER,
+    OBSERVER_USER,
+]
+# Controllers that nothing here can need: no disks, no devices, no bootstrap tokens.
+_IDLE_CONTROLLERS = (
+    "bootstrap-signer-controller",
+    "token-cleaner-controller",
+    "node-ipam-controller",
+    "persistentvolume-attach-detach-controller",
+    "persistentvolume-expander-controller",
+    "legacy-serviceaccount-token-cleaner-controller",
+    "selinux-warning-controller",
+    "resourceclaim-controller",
+    "device-taint-eviction-controller",
+    "podcertificaterequest-cleaner-controller",
+    "volumeattributesclass-protection-controller",
+)
+_REQUESTS_LOG = "requests.log"
+
+
+class ControlPlane:
+    """Files and processes of one control plane. `start` returns once the API server is ready."""
+
+    def __init__(self, place, setup):
+        """`setup` is a `planes.Setup`."""
+        self._place = place
+        self._setup = setup
+        self._folder = setup.identifier
+        self._processes = {}
+        self.authority = Authority("kubernetes")
+        self._front_authority = Authority("front-proxy")
+
+    # Files
+
+    def inside(self, name):
+        """Where processes inside find a file of this control plane."""
+        return f"{self._place.folder}/{self._folder}/{name}"
+
+    def outside(self, name=""):
+        """Where the cloud finds it."""
+        return self._place.path(f"{self._folder}/{name}")
+
+    def _write(self, name, content):
+        if isinstance(content, (dict, list)):
+            content = json.dumps(content)
+        if isinstance(content, str):
+            content = content.encode()
+        with open(self.outside(name), "wb") as file:
+            file.write(content)
+
+    def _write_pair(self, name, pair):
+        self._write(f"{name}.crt", pair[0])
+        self._write(f"{name}.key", pair[1])
+
+    def write_files(self):
+        """Certificates, kubeconfigs and settings."""
+        setup = self._setup
+        os.makedirs(self.outside(), mode=0o755, exist_ok=True)
+        self._write("authority.crt", self.authority.pem)
+        self._write("authority.key", private_pem(self.authority.key))
+        self._write("front-authority.crt", self._front_authority.pem)
+        self._write_pair("front-proxy", self._front_authority.for_client("front-proxy-client"))
+        self._write_pair("server", self.authority.for_server("kube-apiserver", setup.names))
+        kubelets = self.authority.for_client("kube-apiserver-kubelet-client", "system:masters")
+        self._write_pair("kubelet-client", kubelets)
+        self._write_pair("observer", self.authority.for_client(OBSERVER_USER, "system:masters"))
+        self._write("service-accounts.key", private_pem(setup.service_account_key))
+        self._write("service-accounts.pub", public_pem(setup.service_account_key))
+        direct = f"https://{setup.address}:{setup.api_port}"
+        for user in ("system:kube-controller-manager", "system:kube-scheduler"):
+            self._write(f"{user.partition(':')[2]}.kubeconfig", self._kubeconfig(user, direct))
+        front = f"https://{setup.address}:{setup.front_port}"
+        self._write("nodes.kubeconfig", self._kubeconfig(NODES_USER, front, "system:masters"))
+        self._write("token-webhook.kubeconfig", self._webhook("token"))
+        self._write("access-webhook.kubeconfig", self._webhook("access"))
+        self._write("authentication.json", _AUTHENTICATION)
+        self._write("authorization.json", self._authorization())
+        self._write("audit.json", _AUDIT)
+        self._write("scheduler.json", self._scheduler())
+
+    def _kubeconfig(self, user, server, *groups):
+        from base64 import b64encode
+
+        certificate, key = self.authority.for_client(user, *groups)
+        return {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": "it",
+            "contexts": [{"name": "it", "context": {"cluster": "it", "user": "it"}}],
+            "clusters": [
+                {
+                    "name": "it",
+                    "cluster": {
+                        "server": server,
+                        "certificate-authority-data": b64encode(self.authority.pem).decode(),
+                    },
+                }
+            ],
+            "users": [
+                {
+                    "name": "it",
+                    "user": {
+                        "client-certificate-data": b64encode(certificate).decode(),
+                        "client-key-data": b64encode(key).decode(),
+                    },
+                }
+            ],
+        }
+
+    def observer_kubeconfig(self, server):
+        """All rights, unlogged: for a test that looks without being seen."""
+        return self._kubeconfig(OBSERVER_USER, server, "system:masters")
+
+    def observer_pair(self):
+        """Files with the same user's certificate and key."""
+        return self.outside("observer.crt"), self.outside("observer.key")
+
+    def _webhook(self, what):
+        server = f"http://{CLOUD_ADDRESS}/sandbox/kubernetes/{what}/{self._setup.identifier}"
+        return {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": "it",
+            "contexts": [{"name": "it", "context": {"cluster": "it", "user": "it"}}],
+            "clusters": [{"name": "it", "cluster": {"server": server}}],
+            "users": [{"name": "it", "user": {}}],
+        }
+
+    def _authorization(self):
+        return {
+            "apiVersion": "apiserver.config.k8s.io/v1",
+            "kind": "AuthorizationConfiguration",
+            "authorizers": [
+                {"type": "Node", "name": "node"},
+                {"type": "RBAC", "name": "rbac"},
+                {
+                    "type": "Webhook",
+                    "name": "eks-access-policies",
+                    "webhook": {
+                        "authorizedTTL": "1s",
+                        "unauthorizedTTL": "1s",
+                        "timeout": "10s",
+                        "subjectAccessReviewVersion": "v1",
+                        "matchConditionSubjectAccessReviewVersion": "v1",
+                        "failurePolicy": "NoOpinion",
+                        "connectionInfo": {
+                            "type": "KubeConfigFile",
+                            "kubeConfigFile": self.inside("access-webhook.kubeconfig"),
+                        },
+                        "matchConditions": [
+                            # Only who came in by an access entry can have a policy.
+                            {"expression": "has(request.extra) && 'arn' in request.extra"}
+                        ],
+                    },
+                },
+            ],
+        }
+
+    def _scheduler(self):
+        return {
+            "apiVersion": "kubescheduler.config.k8s.io/v1",
+            "kind": "KubeSchedulerConfiguration",
+            "leaderElection": {"leaderElect": False},
+            "clientConnection": {
+                "kubeconfig": self.inside("kube-scheduler.kubeconfig"),
+                "qps": 1000,
+                "burst": 2000,
+            },
+        }
+
+    # Processes
+
+    def start(self, outside_listener):
+        """Start everything; `outside_listener` is the socket that is the cluster's endpoint."""
+        self._start("etcd", self._etcd_flags())
+        self._start("kube-apiserver", self._api_server_flags())
+        descriptor = outside_listener.fileno()
+        front = self._start("front", self._front_flags(descriptor), [descriptor])
+        if front.stdout.readline().strip() != b"ready":
+            raise RuntimeError(self.complaint("front"))
+
+    def start_controllers(self):
+        """What wants an API server that answers."""
+        self._start("kube-controller-manager", self._controller_flags())
+        self._start("kube-scheduler", ["--config", self.inside("scheduler.json"), "--secure-port=0"])
+
+    def start_program(self, name, arguments, environment):
+        """One more program beside the control plane."""
+        return self._launch(name, [PROGRAMS[name], *arguments], (), environment)
+
+    def dead(self):
+        """The name of a component that has ended by itself, or None."""
+        for name, process in self._processes.items():
+            if process.poll() is not None:
+                return name
+        return None
+
+    def complaint(self, name):
+        """The last words of a component."""
+        return f"{name} did not start:\n{self.log(name)[-4000:]}"
+
+    def log(self, name):
+        """What a component has written so far."""
+        try:
+            with open(self.outside(f"{name}.log"), encoding="utf-8", errors="replace") as file:
+                return file.read()
+        except FileNotFoundError:
+            return ""
+
+    def logs(self):
+        """Names of all components that write something."""
+        return sorted(self._processes)
+
+    def tell_front(self, mischief):
+        """From now on, this mischief at the door."""
+        front = self._processes.get("front")
+        if front is None or front.poll() is not None:
+            return
+        try:
+            front.stdin.write(json.dumps(mischief).encode() + b"\n")
+            front.stdin.flush()
+            front.stdout.readline()
+        except OSError:
+            pass  # It is just being stopped.
+
+    def requests_log(self):
+        """Where the API server writes down every request."""
+        return self.outside(_REQUESTS_LOG)
+
+    def stop(self):
+        """End everything, and forget its files."""
+        import shutil
+
+        for process in reversed(list(self._processes.values())):
+            namespace.stop(process)
+        self._processes.clear()
+        shutil.rmtree(self.outside(), ignore_errors=True)
+
+    def _start(self, name, flags, descriptors=()):
+        return self._launch(name, [PROGRAMS["control-plane"], name, *flags], descriptors)
+
+    def _launch(self, name, arguments, descriptors=(), environment=None):
+        log = f"{self._folder}/{name}.log"
+        process = self._place.start(arguments, log, descriptors, environment)
+        self._processes[name] = process
+        return process
+
+    def _etcd_flags(self):
+        client, peer = (f"http://127.0.0.1:{self._setup.etcd_port + n}" for n in (0, 1))
+        return [
+            f"--data-dir={self.inside('etcd')}",
+            f"--listen-client-urls={client}",
+            f"--advertise-client-urls={client}",
+            f"--listen-peer-urls={peer}",
+            f"--initial-advertise-peer-urls={peer}",
+            f"--initial-cluster=default={peer}",
+            "--unsafe-no-fsync",
+            "--log-level=warn",
+            "--auto-compaction-mode=periodic",
+            "--auto-compaction-retention=10m",
+        ]
+
+    def _api_server_flags(self):
+        setup, inside = self._setup, self.inside
+        return [
+            f"--etcd-servers=http://127.0.0.1:{setup.etcd_port}",
+            "--etcd-compaction-interval=0",
+            f"--bind-address={setup.address}",
+            f"--advertise-address={setup.address}",
+            f"--secure-port={setup.api_port}",
+            f"--tls-cert-file={inside('server.crt')}",
+            f"--tls-private-key-file={inside('server.key')}",
+            f"--client-ca-file={inside('authority.crt')}",
+            f"--service-cluster-ip-range={setup.service_block}",
+            f"--service-account-issuer={setup.issuer}",
+            f"--service-account-jwks-uri={setup.issuer}/keys",
+            f"--service-account-key-file={inside('service-accounts.pub')}",
+            f"--service-account-signing-key-file={inside('service-accounts.key')}",
+            "--api-audiences=https://kubernetes.default.svc",
+            f"--authentication-config={inside('authentication.json')}",
+            f"--authentication-token-webhook-config-file={inside('token-webhook.kubeconfig')}",
+            "--authentication-token-webhook-version=v1",
+            "--authentication-token-webhook-cache-ttl=1s",
+            f"--authorization-config={inside('authorization.json')}",
+            "--enable-admission-plugins=NodeRestriction",
+            "--enable-aggregator-routing=true",
+            f"--requestheader-client-ca-file={inside('front-authority.crt')}",
+            "--requestheader-allowed-names=front-proxy-client",
+            "--requestheader-username-headers=X-Remote-User",
+            "--requestheader-group-headers=X-Remote-Group",
+            "--requestheader-extra-headers-prefix=X-Remote-Extra-",
+            f"--proxy-client-cert-file={inside('front-proxy.crt')}",
+            f"--proxy-client-key-file={inside('front-proxy.key')}",
+            f"--kubelet-client-certificate={inside('kubelet-client.crt')}",
+            f"--kubelet-client-key={inside('kubelet-client.key')}",
+            f"--kubelet-certificate-authority={inside('authority.crt')}",
+            "--kubelet-preferred-address-types=InternalIP",
+            f"--audit-policy-file={inside('audit.json')}",
+            f"--audit-log-path={inside(_REQUESTS_LOG)}",
+            "--audit-log-maxsize=100",
+            "--enable-priority-and-fairness=false",
+            "--profiling=false",
+            "--allow-privileged=true",
+        ]
+
+    def _front_flags(self, descriptor):
+        setup, inside = self._setup, self.inside
+        return [
+            f"--outside-descriptor={descriptor}",
+            f"--inside={setup.address}:{setup.front_port}",
+            f"--upstream={setup.address}:{setup.api_port}",
+            f"--cloud=http://{CLOUD_ADDRESS}/sandbox/kubernetes/kill/{setup.identifier}",
+            f"--authority={inside('authority.crt')}",
+            f"--certificate={inside('server.crt')}",
+            f"--key={inside('server.key')}",
+            f"--proxy-certificate={inside('front-proxy.crt')}",
+            f"--proxy-key={inside('front-proxy.key')}",
+        ]
+
+    def _controller_flags(self):
+        inside = self.inside
+        return [
+            f"--kubeconfig={inside('kube-controller-manager.kubeconfig')}",
+            "--secure-port=0",
+            "--leader-elect=false",
+            "--kube-api-qps=1000",
+            "--kube-api-burst=2000",
+            f"--service-account-private-key-file={inside('service-accounts.key')}",
+            f"--root-ca-file={inside('authority.crt')}",
+            f"--cluster-signing-cert-file={inside('authority.crt')}",
+            f"--cluster-signing-key-file={inside('authority.key')}",
+            "--controllers=*," + ",".join(f"-{name}" for name in _IDLE_CONTROLLERS),
+            "--horizontal-pod-autoscaler-sync-period=3s",
+            "--horizontal-pod-autoscaler-cpu-initialization-period=5s",
+            "--horizontal-pod-autoscaler-initial-readiness-delay=2s",
+            "--profiling=false",
+        ]
+
+
+# As on EKS: who brings nothing may ask how the server is, and nothing else.
+_AUTHENTICATION = {
+    "apiVersion": "apiserver.config.k8s.io/v1",
+    "kind": "AuthenticationConfiguration",
+    "anonymous": {
+        "enabled": True,
+        "conditions": [{"path": "/livez"}, {"path": "/readyz"}, {"path": "/healthz"}],
+    },
+}
+_AUDIT = {
+    "apiVersion": "audit.k8s.io/v1",
+    "kind": "Policy",
+    "omitStages": ["RequestReceived", "ResponseStarted"],
+    "omitManagedFields": True,
+    "rules": [
+        {"level": "None", "users": _UNLOGGED_USERS},
+        {"level": "None", "nonResourceURLs": ["/livez*", "/readyz*", "/healthz*"]},
+        {"level": "Metadata"},
+    ],
+}
+
+
+def wait_until_ready(is_ready, is_dead, patience=120):
+    """Wait until `is_ready()`; an error when `is_dead()` tells of one, or it takes too long."""
+    deadline = time.monotonic() + patience
+    while not is_ready():
+        trouble = is_dead()
+        if trouble:
+            raise RuntimeError(trouble)
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"the API server was not ready after {patience} s")
+        time.sleep(0.05)

@@ -1,0 +1,199 @@
+"""Service accounts as roles: what an issuer publishes, and STS that believes nobody without proof.
+
+While clusters have control planes, `AssumeRoleWithWebIdentity` checks what AWS checks: a provider in
+IAM for the token's issuer, the signature, the life and the audience of the token, and the role's trust
+policy. Without control planes there is nothing to check a token with, and moto's answer stands.
+"""
+
+import base64
+import fnmatch
+import json
+import time
+import urllib.parse
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import padding
+from moto.sts.responses import TokenResponse
+
+from .. import identity
+from ..mend import mend
+from ..wire import ServiceError
+from . import is_on
+from .planes import PLANES
+
+ACTION = "sts:AssumeRoleWithWebIdentity"
+
+
+def published(path):
+    """What an issuer's two documents say, or None: `/id/NAME/keys`, `…/.well-known/openid-configuration`."""
+    for plane in PLANES.all():
+        base = urllib.parse.urlsplit(plane.setup.issuer).path
+        if path == f"{base}/keys":
+            return {"keys": [_public_key(plane.setup.service_account_key)]}
+        if path == f"{base}/.well-known/openid-configuration":
+            return {
+                "issuer": plane.setup.issuer,
+                "jwks_uri": f"{plane.setup.issuer}/keys",
+                "authorization_endpoint": "urn:kubernetes:programmatic_authorization",
+                "response_types_supported": ["id_token"],
+                "subject_types_supported": ["public"],
+                "claims_supported": ["sub", "iss"],
+                "id_token_signing_alg_values_supported": ["RS256"],
+            }
+    return None
+
+
+def _public_key(key):
+    numbers = key.public_key().public_numbers()
+    return {
+        "kty": "RSA",
+        "use": "sig",
+        "alg": "RS256",
+        "kid": _key_id(key),
+        "n": _number(numbers.n),
+        "e": _number(numbers.e),
+    }
+
+
+def _key_id(key):
+    """As the API server names a key: the hash of its public half."""
+    digest = hashes.Hash(hashes.SHA256())
+    digest.update(
+        key.public_key().public_bytes(
+            serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+    )
+    return _encoded(digest.finalize())
+
+
+def _number(value):
+    return _encoded(value.to_bytes((value.bit_length() + 7) // 8, "big"))
+
+
+def _encoded(content):
+    return base64.urlsafe_b64encode(content).rstrip(b"=").decode()
+
+
+@mend(TokenResponse, "assume_role_with_web_identity")
+def assume_role_with_web_identity(original, self):
+    """Only for a token that is good, and a role that trusts its bearer."""
+    if is_on():
+        _check(self._get_param("RoleArn") or "", self._get_param("WebIdentityToken") or "")
+    return original(self)
+
+
+def _check(role_arn, token):
+    claims, signed, signature, algorithm = _parts(token)
+    issuer = str(claims.get("iss", ""))
+    account = role_arn.split(":")[4] if role_arn.count(":") >= 5 else ""
+    provider = _provider(account, issuer)
+    if provider is None:
+        raise ServiceError(
+            "InvalidIdentityToken",
+            f"No OpenIDConnect provider found in your account for {issuer}",
+        )
+    _check_signature(issuer, algorithm, signed, signature)
+    if float(claims.get("exp", 0)) <= time.time():
+        words = "Token expired: current date/time must be before the expiration date/time"
+        raise ServiceError("ExpiredTokenException", words)
+    audiences = _list(claims.get("aud", []))
+    if not set(audiences) & set(provider.client_id_list):
+        raise ServiceError("InvalidIdentityToken", "Incorrect token audience")
+    role = identity.find_role(role_arn)
+    if role is None or not _trusted(role, provider, claims, audiences):
+        raise ServiceError("AccessDenied", f"Not authorized to perform {ACTION}", 403)
+
+
+def _parts(token):
+    try:
+        head, body, signature = token.split(".")
+        header, claims = (json.loads(_decoded(part)) for part in (head, body))
+        return claims, f"{head}.{body}".encode(), _decoded(signature), header.get("alg")
+    except (ValueError, AttributeError) as error:
+        raise ServiceError(
+            "InvalidIdentityToken",
+            "The ID Token provided is not a valid JWT. (You may see this error if you sent an Access Token)",
+        ) from error
+
+
+def _decoded(text):
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+
+
+def _provider(account, issuer):
+    from moto.iam.models import iam_backends
+
+    wanted = issuer.removeprefix("https://")
+    if not account or wanted == issuer:
+        return None
+    for provider in iam_backends[account]["aws"].open_id_providers.values():
+        if provider.url == wanted:
+            return provider
+    return None
+
+
+def _check_signature(issuer, algorithm, signed, signature):
+    key = PLANES.key_of(issuer)
+    if key is None:
+        raise ServiceError(
+            "InvalidIdentityToken",
+            "Couldn't retrieve verification key from your identity provider, please reference "
+            "AssumeRoleWithWebIdentity documentation for requirements",
+        )
+    try:
+        if algorithm != "RS256":
+            raise InvalidSignature
+        key.public_key().verify(signature, signed, padding.PKCS1v15(), hashes.SHA256())
+    except InvalidSignature as error:
+        raise ServiceError(
+            "InvalidIdentityToken", "Provided Token's signature is not valid"
+        ) from error
+
+
+def _trusted(role, provider, claims, audiences):
+    document = role.assume_role_policy_document
+    if isinstance(document, str):
+        try:
+            document = json.loads(urllib.parse.unquote(document))
+        except ValueError:
+            return False
+    values = {
+        f"{provider.url}:sub": [str(claims.get("sub", ""))],
+        f"{provider.url}:aud": audiences,
+    }
+    return any(
+        _statement_allows(statement, provider.arn, values)
+        for statement in _list(document.get("Statement", []))
+    )
+
+
+def _statement_allows(statement, provider_arn, values):
+    principal = statement.get("Principal", {})
+    federated = _list(principal.get("Federated", [])) if isinstance(principal, dict) else []
+    actions = [action.lower() for action in _list(statement.get("Action", []))]
+    return (
+        statement.get("Effect") == "Allow"
+        and provider_arn in federated
+        and any(fnmatch.fnmatchcase(ACTION.lower(), action) for action in actions)
+        and all(
+            _condition_holds(operator, key, _list(wanted), values)
+            for operator, keys in statement.get("Condition", {}).items()
+            for key, wanted in keys.items()
+        )
+    )
+
+
+def _condition_holds(operator, key, wanted, values):
+    """One condition of a trust policy; an operator that is not played does not hold."""
+    present = {name.lower(): found for name, found in values.items()}.get(key.lower(), [])
+    base = operator.split(":")[-1].lower()
+    if base == "stringequals":
+        return any(value in wanted for value in present)
+    if base == "stringlike":
+        return any(fnmatch.fnmatchcase(value, pattern) for value in present for pattern in wanted)
+    return False
+
+
+def _list(value):
+    return value if isinstance(value, list) else [value]
