@@ -317,12 +317,7 @@ pub(crate) fn kubernetes_arguments(wanted: bool) -> Result<Vec<String>> {
     if !wanted {
         return Ok(Vec::new());
     }
-    let mut built = BTreeMap::new();
-    for name in go::programs()? {
-        let path = go::program(&name)?;
-        built.insert(name, path);
-    }
-    Ok(vec!["--kubernetes".to_owned(), serde_json::to_string(&built)?])
+    Ok(vec!["--kubernetes".to_owned(), serde_json::to_string(&go::build_all()?)?])
 }
 
 /// Reads the line in which the cloud says on which port it listens.

@@ -4,6 +4,7 @@
 //! `~/.cache/eksup-sandbox/programs/<name>-<hash of the sources>`. Two processes that come at once do
 //! not disturb each other: the second waits for the first. Where there is no Go, PyPI has it.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -59,6 +60,15 @@ pub fn programs() -> Result<Vec<String>> {
     }
     names.sort();
     Ok(names)
+}
+
+/// Every program by name, built unless it was built before.
+///
+/// # Errors
+///
+/// As [`program`] and [`programs`].
+pub fn build_all() -> Result<BTreeMap<String, PathBuf>> {
+    programs()?.into_iter().map(|name| Ok((name.clone(), program(&name)?))).collect()
 }
 
 /// One number for everything that a program is made of; tests are no part of it.

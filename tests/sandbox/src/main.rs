@@ -100,8 +100,8 @@ fn perform(verb: Verb) -> Result<ExitCode> {
 fn build() -> Result<()> {
     sandbox::install::python()?;
     let mut out = std::io::stdout().lock();
-    for name in sandbox::go::programs()? {
-        writeln!(out, "{}", sandbox::go::program(&name)?.display())?;
+    for path in sandbox::go::build_all()?.values() {
+        writeln!(out, "{}", path.display())?;
     }
     Ok(())
 }

@@ -24,7 +24,11 @@ def review_token(plane, review):
         "canonicalArn": [caller.principal_arn],
         "sessionName": [caller.session_name],
     }
-    user = {"username": username, "uid": f"aws-iam-authenticator:{caller.account}", "groups": groups}
+    user = {
+        "username": username,
+        "uid": f"aws-iam-authenticator:{caller.account}",
+        "groups": groups,
+    }
     return {"authenticated": True, "user": {**user, "extra": extra}}
 
 

@@ -198,7 +198,9 @@ class ControlPlane:
     def start_controllers(self):
         """What wants an API server that answers."""
         self._start("kube-controller-manager", self._controller_flags())
-        self._start("kube-scheduler", ["--config", self.inside("scheduler.json"), "--secure-port=0"])
+        self._start(
+            "kube-scheduler", ["--config", self.inside("scheduler.json"), "--secure-port=0"]
+        )
 
     def start_program(self, name, arguments, environment):
         """One more program beside the control plane."""

@@ -1,9 +1,10 @@
 """A user, network, mount and process namespace of the cloud's own, and processes in it.
 
 The cloud itself stays outside. Inside, API servers, nodes and pods have the addresses that AWS would
-have given them, and nothing beyond is touched. Sockets cross the border: one that was made inside and handed out lets the cloud listen there, one that was made outside
-and inherited lets a process inside answer callers outside. When the cloud ends, however it does, the
-kernel ends every process of the namespace, and its files are gone with it.
+have given them, and nothing beyond is touched. Sockets cross the border: one that was made inside
+and handed out lets the cloud listen there, one that was made outside and inherited lets a process
+inside answer callers outside. When the cloud ends, however it does, the kernel ends every process of
+the namespace, and its files are gone with it.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Which cluster of EKS has which control plane, and what happens to it when something happens to the cluster."""
+"""Which cluster of EKS has which control plane, from its start to its end."""
 
 import dataclasses
 import itertools
