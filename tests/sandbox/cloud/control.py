@@ -63,6 +63,13 @@ def answer_as_issuer(incoming):
     return _json(200, found) if found else _json(404, {"error": "no such issuer"})
 
 
+def answer_as_agent(incoming):
+    """What the agent of pod identities has for a pod."""
+    from .kubernetes import pod_identity
+
+    return _json(*pod_identity.answer(_state(), incoming.headers.get("authorization", "")))
+
+
 def _answer_about_kubernetes(incoming):
     from .kubernetes import answers
 

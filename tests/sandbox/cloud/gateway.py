@@ -34,6 +34,8 @@ class Gateway:
             return control.answer(self, incoming)
         if kubernetes.is_on() and incoming.path.startswith("/id/"):
             return control.answer_as_issuer(incoming)
+        if kubernetes.is_on() and incoming.path == "/v1/credentials":
+            return control.answer_as_agent(incoming)
         started = time.time()
         clock = time.perf_counter()
         request = services.IncomingRequest(incoming.environ(self.port))

@@ -306,6 +306,29 @@ class ServiceAccounts(KubernetesTest):
         self.refused("InvalidIdentityToken", "signature", self.assume, me, forged)
         self.refused("InvalidIdentityToken", "not a valid JWT", self.assume, me, "nonsense")
 
+    def test_the_agent_gives_a_pod_the_role_that_its_account_is_associated_with(self):
+        arn = self.role("pods", "pods.eks.amazonaws.com")
+        client("eks").create_pod_identity_association(
+            clusterName="shop", namespace="default", serviceAccount="default", roleArn=arn
+        )
+        good = self.service_account_token("pods.eks.amazonaws.com")
+        self.assertEqual(self.ask_agent(good), "200")
+        self.assertEqual(self.ask_agent(self.service_account_token()), "400")
+        self.assertEqual(self.ask_agent(good[:-8] + "AAAAAAAA"), "400")
+
+    def ask_agent(self, bearer):
+        """The status that a process inside gets from the agent of pod identities."""
+        first = cloud().ask("GET", "kubernetes/clusters")[0]["first_process"]
+        script = f"""
+import http.client
+agent = http.client.HTTPConnection("169.254.170.23", timeout=10)
+agent.request("GET", "/v1/credentials", headers={{"Authorization": "{bearer}"}})
+print(agent.getresponse().status)
+"""
+        enter = ["nsenter", "--preserve-credentials", "-U", "-n", "-t", str(first), "--"]
+        process = subprocess.run([*enter, sys.executable, "-c", script], capture_output=True)
+        return process.stdout.decode().strip() or process.stderr.decode()
+
     def test_the_issuer_publishes_the_key_that_tokens_are_signed_with(self):
         path = urllib.parse.urlsplit(self.issuer).path
         with urllib.request.urlopen(f"{cloud().endpoint}{path}/keys") as answer:
@@ -313,6 +336,27 @@ class ServiceAccounts(KubernetesTest):
         head = self.service_account_token().split(".")[0]
         used = json.loads(base64.urlsafe_b64decode(head + "=" * (-len(head) % 4)))["kid"]
         self.assertEqual(published, used)
+
+
+class Controllers(KubernetesTest):
+    def test_a_deployment_becomes_pods_that_wait_for_a_node(self):
+        labels = {"app": "web"}
+        containers = [{"name": "web", "image": "web"}]
+        spec = {
+            "replicas": 2,
+            "selector": {"matchLabels": labels},
+            "template": {"metadata": {"labels": labels}, "spec": {"containers": containers}},
+        }
+        body = {"metadata": {"name": "web"}, "spec": spec}
+        path = "/apis/apps/v1/namespaces/default/deployments"
+        self.assertEqual(self.status(token(), "POST", path, body), 201)
+        reasons, deadline = [], time.monotonic() + 30
+        while reasons != ["Unschedulable"] * 2:
+            self.assertLess(time.monotonic(), deadline, reasons)
+            time.sleep(0.05)
+            pods = self.ask(token(), "GET", PODS)[1]["items"]
+            conditions = [pod["status"].get("conditions", []) for pod in pods]
+            reasons = [entry.get("reason") for entries in conditions for entry in entries]
 
 
 class TheLog(KubernetesTest):

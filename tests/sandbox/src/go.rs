@@ -104,7 +104,7 @@ fn build(name: &str, folder: &Path, built: &Path) -> Result<()> {
     let expected = count_packages(&go, folder)?;
     let unfinished = built.with_extension("unfinished");
     let mut child = command(&go, folder)
-        .args(["build", "-v", "-trimpath", "-ldflags", &linker_flags(folder)?, "-o"])
+        .args(["build", "-v", "-trimpath", "-buildvcs=false", "-ldflags", &linker_flags(folder)?, "-o"])
         .arg(&unfinished)
         .arg(".")
         .stderr(Stdio::piped())

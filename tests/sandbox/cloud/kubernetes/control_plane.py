@@ -84,7 +84,11 @@ class ControlPlane:
         self._write("service-accounts.pub", public_pem(setup.service_account_key))
         direct = f"https://{setup.address}:{setup.api_port}"
         for user in ("system:kube-controller-manager", "system:kube-scheduler"):
-            self._write(f"{user.partition(':')[2]}.kubeconfig", self._kubeconfig(user, direct))
+            # Its controllers have roles as service accounts of their own; one user for all of them
+            # starts sooner, and nothing here needs to tell them apart.
+            rights = ["system:masters"] if "controller" in user else []
+            kubeconfig = self._kubeconfig(user, direct, *rights)
+            self._write(f"{user.partition(':')[2]}.kubeconfig", kubeconfig)
         front = f"https://{setup.address}:{setup.front_port}"
         self._write("nodes.kubeconfig", self._kubeconfig(NODES_USER, front, "system:masters"))
         self._write("token-webhook.kubeconfig", self._webhook("token"))

@@ -20,6 +20,8 @@ from . import NoNamespace
 
 # Where processes inside find the cloud: what `AWS_ENDPOINT_URL` is for them.
 CLOUD_ADDRESS = "169.254.171.1"
+# Where they find the agent of pod identities, as on EKS.
+AGENT_ADDRESS = "169.254.170.23"
 
 _HELP = (
     "the local cloud's Kubernetes half needs user namespaces: {}. "
@@ -57,6 +59,7 @@ class Namespace:
             raise NoNamespace(_HELP.format(words.splitlines()[-1] if words else "no reason given"))
         self.process = answer["first_process"]
         self.own(f"{CLOUD_ADDRESS}/32")
+        self.own(f"{AGENT_ADDRESS}/32")
 
     def own(self, block):
         """From now on, every address of this block belongs to the namespace."""

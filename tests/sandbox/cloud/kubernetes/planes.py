@@ -10,7 +10,7 @@ import traceback
 
 from . import PROGRAMS, certificates, http, image_programs
 from .control_plane import ControlPlane, wait_until_ready
-from .namespace import CLOUD_ADDRESS, Namespace
+from .namespace import AGENT_ADDRESS, CLOUD_ADDRESS, Namespace
 
 _FRONT_PORT, _API_PORT, _ETCD_PORT = 443, 6443, 20000
 
@@ -246,7 +246,8 @@ class Planes:
         if self._place is None:
             self._place = Namespace()
             tables = self._place.network_tables()
-            self.serve(self._place.listen(CLOUD_ADDRESS, 80), tables)
+            for address in (CLOUD_ADDRESS, AGENT_ADDRESS):
+                self.serve(self._place.listen(address, 80), tables)
         return self._place
 
 

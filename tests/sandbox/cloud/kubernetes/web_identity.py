@@ -8,18 +8,15 @@ policy. Without control planes there is nothing to check a token with, and moto'
 import base64
 import fnmatch
 import json
-import time
 import urllib.parse
 
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import padding
 from moto.sts.responses import TokenResponse
 
 from .. import identity
 from ..mend import mend
 from ..wire import ServiceError
-from . import is_on
+from . import is_on, service_account_tokens
 from .planes import PLANES
 
 ACTION = "sts:AssumeRoleWithWebIdentity"
@@ -83,42 +80,36 @@ def assume_role_with_web_identity(original, self):
     return original(self)
 
 
-def _check(role_arn, token):
-    claims, signed, signature, algorithm = _parts(token)
-    issuer = str(claims.get("iss", ""))
-    account = role_arn.split(":")[4] if role_arn.count(":") >= 5 else ""
-    provider = _provider(account, issuer)
-    if provider is None:
-        raise ServiceError(
-            "InvalidIdentityToken",
-            f"No OpenIDConnect provider found in your account for {issuer}",
+def _check(role_arn, text):
+    try:
+        token = service_account_tokens.read(text)
+    except service_account_tokens.NoToken as error:
+        words = (
+            "The ID Token provided is not a valid JWT. (You may see this error if you sent an "
+            "Access Token)"
         )
-    _check_signature(issuer, algorithm, signed, signature)
-    if float(claims.get("exp", 0)) <= time.time():
+        raise ServiceError("InvalidIdentityToken", words) from error
+    account = role_arn.split(":")[4] if role_arn.count(":") >= 5 else ""
+    provider = _provider(account, token.issuer)
+    if provider is None:
+        words = f"No OpenIDConnect provider found in your account for {token.issuer}"
+        raise ServiceError("InvalidIdentityToken", words)
+    if not token.has_known_issuer():
+        words = (
+            "Couldn't retrieve verification key from your identity provider, please reference "
+            "AssumeRoleWithWebIdentity documentation for requirements"
+        )
+        raise ServiceError("InvalidIdentityToken", words)
+    if not token.is_signed():
+        raise ServiceError("InvalidIdentityToken", "Provided Token's signature is not valid")
+    if token.is_over:
         words = "Token expired: current date/time must be before the expiration date/time"
         raise ServiceError("ExpiredTokenException", words)
-    audiences = _list(claims.get("aud", []))
-    if not set(audiences) & set(provider.client_id_list):
+    if not set(token.audiences) & set(provider.client_id_list):
         raise ServiceError("InvalidIdentityToken", "Incorrect token audience")
     role = identity.find_role(role_arn)
-    if role is None or not _trusted(role, provider, claims, audiences):
+    if role is None or not _trusted(role, provider, token):
         raise ServiceError("AccessDenied", f"Not authorized to perform {ACTION}", 403)
-
-
-def _parts(token):
-    try:
-        head, body, signature = token.split(".")
-        header, claims = (json.loads(_decoded(part)) for part in (head, body))
-        return claims, f"{head}.{body}".encode(), _decoded(signature), header.get("alg")
-    except (ValueError, AttributeError) as error:
-        raise ServiceError(
-            "InvalidIdentityToken",
-            "The ID Token provided is not a valid JWT. (You may see this error if you sent an Access Token)",
-        ) from error
-
-
-def _decoded(text):
-    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
 
 def _provider(account, issuer):
@@ -133,25 +124,7 @@ def _provider(account, issuer):
     return None
 
 
-def _check_signature(issuer, algorithm, signed, signature):
-    key = PLANES.key_of(issuer)
-    if key is None:
-        raise ServiceError(
-            "InvalidIdentityToken",
-            "Couldn't retrieve verification key from your identity provider, please reference "
-            "AssumeRoleWithWebIdentity documentation for requirements",
-        )
-    try:
-        if algorithm != "RS256":
-            raise InvalidSignature
-        key.public_key().verify(signature, signed, padding.PKCS1v15(), hashes.SHA256())
-    except InvalidSignature as error:
-        raise ServiceError(
-            "InvalidIdentityToken", "Provided Token's signature is not valid"
-        ) from error
-
-
-def _trusted(role, provider, claims, audiences):
+def _trusted(role, provider, token):
     document = role.assume_role_policy_document
     if isinstance(document, str):
         try:
@@ -159,8 +132,8 @@ def _trusted(role, provider, claims, audiences):
         except ValueError:
             return False
     values = {
-        f"{provider.url}:sub": [str(claims.get("sub", ""))],
-        f"{provider.url}:aud": audiences,
+        f"{provider.url}:sub": [str(token.claims.get("sub", ""))],
+        f"{provider.url}:aud": token.audiences,
     }
     return any(
         _statement_allows(statement, provider.arn, values)
