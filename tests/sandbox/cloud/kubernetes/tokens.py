@@ -82,7 +82,7 @@ def caller_of(token, cluster_name, now=None):
     scope = asked.get("x-amz-credential", "").split("/")
     if len(scope) != 5 or scope[3:] != ["sts", "aws4_request"]:
         raise Refused("the credential is not for STS")
-    secret = _secret_of(scope[0], asked.get("x-amz-security-token"))
+    secret = _secret_of(scope[0], scope[2], asked.get("x-amz-security-token"))
     headers = {"host": url.netloc, _CLUSTER_HEADER: cluster_name}
     if any(name not in headers for name in signed_headers):
         raise Refused("a header is signed that nobody sends")
@@ -93,15 +93,15 @@ def caller_of(token, cluster_name, now=None):
 
 
 def _caller(access_key, region):
-    session = _session_of(access_key)
+    session = _session_of(access_key, region)
     arn = identity.caller_arn(access_key, region)
     return Caller(access_key, region, arn, session.role_arn if session else arn)
 
 
-def _session_of(access_key):
+def _session_of(access_key, region):
     from moto.sts.models import sts_backends
 
-    backend = sts_backends[identity.account_of(access_key)]["aws"]
+    backend = sts_backends[identity.account_of(access_key)][identity.partition_of(region)]
     return backend.get_assumed_role_from_access_key(access_key)
 
 
@@ -149,12 +149,12 @@ def _check_age(asked, now):
         raise Refused("the token is from the future")
 
 
-def _secret_of(access_key, session_token):
+def _secret_of(access_key, region, session_token):
     """The secret of an access key that this cloud gave out."""
     from moto.core.utils import utcnow
     from moto.iam.models import iam_backends
 
-    session = _session_of(access_key)
+    session = _session_of(access_key, region)
     if session:
         if session.expiration < utcnow():
             raise Refused("the session of this key has expired")
@@ -165,7 +165,8 @@ def _secret_of(access_key, session_token):
         raise Refused("a session token for a key that is none of a session")
     if access_key in _OWN_KEYS:
         return _OWN_KEYS[access_key]
-    for user in iam_backends[identity.account_of(access_key)]["aws"].users.values():
+    iam = iam_backends[identity.account_of(access_key)][identity.partition_of(region)]
+    for user in iam.users.values():
         for key in user.access_keys:
             if key.access_key_id == access_key and key.status == "Active":
                 return key.secret_access_key

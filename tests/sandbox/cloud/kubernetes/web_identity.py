@@ -89,8 +89,7 @@ def _check(role_arn, text):
             "Access Token)"
         )
         raise ServiceError("InvalidIdentityToken", words) from error
-    account = role_arn.split(":")[4] if role_arn.count(":") >= 5 else ""
-    provider = _provider(account, token.issuer)
+    provider = _provider(role_arn, token.issuer)
     if provider is None:
         words = f"No OpenIDConnect provider found in your account for {token.issuer}"
         raise ServiceError("InvalidIdentityToken", words)
@@ -112,13 +111,13 @@ def _check(role_arn, text):
         raise ServiceError("AccessDenied", f"Not authorized to perform {ACTION}", 403)
 
 
-def _provider(account, issuer):
+def _provider(role_arn, issuer):
     from moto.iam.models import iam_backends
 
-    wanted = issuer.removeprefix("https://")
-    if not account or wanted == issuer:
+    parts, wanted = role_arn.split(":"), issuer.removeprefix("https://")
+    if len(parts) != 6 or wanted == issuer:
         return None
-    for provider in iam_backends[account]["aws"].open_id_providers.values():
+    for provider in iam_backends[parts[4]][parts[1]].open_id_providers.values():
         if provider.url == wanted:
             return provider
     return None
