@@ -45,13 +45,19 @@ def main():
     try:
         weather.WEATHER.change(weather.parse(json.loads(arguments.weather)))
     except ValueError as error:
-        sys.exit(f"bad weather: {error}")
+        _give_up(f"bad weather: {error}")
     try:
         server = cloud.build(arguments.port)
     except kubernetes.NoNamespace as error:
-        sys.exit(str(error))
+        _give_up(str(error))
     print(f"ready {server.port}", flush=True)
     server.serve_forever()
+
+
+def _give_up(words):
+    """Say why, and end at once: a thread that waits for standard input would not let go of it."""
+    print(words, file=sys.stderr, flush=True)
+    os._exit(1)
 
 
 def _end_with_parent(marker):

@@ -26,6 +26,7 @@ CONFIGMAPS = "/api/v1/namespaces/{}/configmaps"
 STS = f"https://sts.{REGION}.amazonaws.com/?Action=GetCallerIdentity&Version=2011-06-15"
 
 
+_KEYS = ("AccessKeyId", "SecretAccessKey", "SessionToken")
 # A signer holds its events by a weak reference.
 SESSION = botocore.session.get_session()
 
@@ -136,8 +137,7 @@ class KubernetesTest(CloudTest):
         if entry.pop("entry", True):
             client("eks").create_access_entry(clusterName="shop", principalArn=arn, **entry)
         session = client("sts").assume_role(RoleArn=arn, RoleSessionName="me")["Credentials"]
-        keys = (session["AccessKeyId"], session["SecretAccessKey"], session["SessionToken"])
-        return arn, token("shop", *keys)
+        return arn, token("shop", *(session[name] for name in _KEYS))
 
     def allow(self, arn, policy, *namespaces):
         """Associate an access policy."""
@@ -243,6 +243,30 @@ class Admission(KubernetesTest):
         deadline = time.monotonic() + 10
         while self.status(bearer, "GET", "/api/v1/nodes") != 200:
             self.assertLess(time.monotonic(), deadline)
+
+    def test_sessions_are_called_what_their_entry_says(self):
+        _, bearer = self.session("named", kubernetesGroups=["devs"])
+        name, groups = self.who_is(bearer)
+        self.assertEqual(name, "arn:aws:sts::123456789012:assumed-role/named/me")
+        self.assertEqual(groups, ["devs", "system:authenticated"])
+        arn = self.role("kubelet", "ec2.amazonaws.com")
+        client("eks").create_access_entry(clusterName="shop", principalArn=arn, type="EC2_LINUX")
+        instance = self.ec2.run_instances(
+            ImageId=self.image(), InstanceType="m5.large", MinCount=1, MaxCount=1
+        )["Instances"][0]
+        session = client("sts").assume_role(RoleArn=arn, RoleSessionName=instance["InstanceId"])
+        keys = [session["Credentials"][name] for name in _KEYS]
+        name, groups = self.who_is(token("shop", *keys))
+        self.assertEqual(name, f"system:node:{instance['PrivateDnsName']}")
+        self.assertEqual(groups, ["system:nodes", "system:authenticated"])
+
+    def who_is(self, bearer):
+        """What the API server takes the bearer of a token for: name and groups."""
+        path = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
+        status, review = self.ask(bearer, "POST", path, {"metadata": {}})
+        self.assertEqual(status, 201, review)
+        user = review["status"]["userInfo"]
+        return user["username"], user["groups"]
 
     def test_a_role_made_anew_under_its_old_name_does_not_get_in(self):
         arn, bearer = self.session("reborn")

@@ -12,7 +12,7 @@ pub struct KubernetesRequest {
     pub number: u64,
     /// When it came in, in seconds since 1970.
     pub time: f64,
-    /// Milliseconds from the request to the answer.
+    /// Milliseconds from the request to the end of the answer; of a watch that goes on, to its start.
     pub ms: f64,
     /// The cluster's name.
     pub cluster: String,

@@ -7,8 +7,8 @@ use std::io::{BufRead, BufReader};
 use std::net::TcpStream;
 use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result};
-use sandbox::{Access, Sandbox, Weather};
+use anyhow::{Context, Result, ensure};
+use sandbox::{Access, Sandbox, Weather, install};
 use support::{cluster, eks, get, is_alive, until};
 
 /// The processes of a cloud's namespace, by the namespace of its first process.
@@ -34,6 +34,19 @@ fn answers(cluster: &serde_json::Value) -> bool {
     TcpStream::connect(endpoint.trim_start_matches("https://")).is_ok()
 }
 
+/// Asks for the namespaces without a token.
+fn knock(cluster: &serde_json::Value) -> Result<()> {
+    let endpoint = cluster["endpoint"].as_str().context("no endpoint")?;
+    let script = format!(
+        "import ssl, urllib.request\n\
+         urllib.request.urlopen('{endpoint}/api/v1/namespaces', context=ssl._create_unverified_context())"
+    );
+    let output = install::python()?.command().args(["-c", &script]).output()?;
+    let words = String::from_utf8_lossy(&output.stderr);
+    ensure!(words.contains("HTTP Error 401"), "{words}");
+    Ok(())
+}
+
 #[test]
 fn clouds_side_by_side_have_clusters_of_their_own_until_they_end() -> Result<()> {
     let one = Sandbox::start_with_kubernetes(Weather::default())?;
@@ -45,7 +58,16 @@ fn clouds_side_by_side_have_clusters_of_their_own_until_they_end() -> Result<()>
     assert_ne!(first["endpoint"], second["endpoint"]);
     assert_ne!(first["certificateAuthority"], second["certificateAuthority"]);
     assert!(one.kubeconfig("shop")?.contains(first["endpoint"].as_str().context("no endpoint")?));
-    assert!(one.kubernetes_requests()?.iter().all(|request| request.cluster == "shop"));
+
+    // Who brings no token is refused, and remembered by its own cloud alone.
+    knock(&first)?;
+    let requests = one.kubernetes_requests()?;
+    assert_eq!((requests[0].cluster.as_str(), requests[0].status), ("shop", 401), "{requests:?}");
+    assert!(!requests[0].mutating && requests[0].user.is_empty());
+    assert_eq!(two.kubernetes_requests()?, []);
+    one.clear_kubernetes_requests()?;
+    assert_eq!(one.kubernetes_requests()?, []);
+    assert_eq!(one.kubernetes_kills()?, []);
 
     // A reset and a deletion end a control plane as the end of its cloud does.
     let inside = processes(one.access())?;

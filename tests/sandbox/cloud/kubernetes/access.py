@@ -86,5 +86,5 @@ def _private_name(caller):
     for reservation in ec2_backends[caller.account][caller.region].reservations.values():
         for instance in reservation.instances:
             if instance.id == instance_id:
-                return instance.private_dns
+                return instance.private_dns_name
     raise tokens.Refused(f"the session `{instance_id}` is named after no instance")

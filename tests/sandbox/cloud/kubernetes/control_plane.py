@@ -89,8 +89,7 @@ class ControlPlane:
             rights = ["system:masters"] if "controller" in user else []
             kubeconfig = self._kubeconfig(user, direct, *rights)
             self._write(f"{user.partition(':')[2]}.kubeconfig", kubeconfig)
-        front = f"https://{setup.address}:{setup.front_port}"
-        self._write("nodes.kubeconfig", self._kubeconfig(NODES_USER, front, "system:masters"))
+        self._write("nodes.kubeconfig", self._kubeconfig(NODES_USER, direct, "system:masters"))
         self._write("token-webhook.kubeconfig", self._webhook("token"))
         self._write("access-webhook.kubeconfig", self._webhook("access"))
         self._write("authentication.json", _AUTHENTICATION)
@@ -371,7 +370,8 @@ _AUTHENTICATION = {
 _AUDIT = {
     "apiVersion": "audit.k8s.io/v1",
     "kind": "Policy",
-    "omitStages": ["RequestReceived", "ResponseStarted"],
+    # A refused caller and a watch are written down as their answer starts.
+    "omitStages": ["RequestReceived"],
     "omitManagedFields": True,
     "rules": [
         {"level": "None", "users": _UNLOGGED_USERS},

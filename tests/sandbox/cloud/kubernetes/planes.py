@@ -95,6 +95,7 @@ class Plane:
         os.makedirs(part.outside("nodes"), exist_ok=True)
         arguments = [
             f"--kubeconfig={part.inside('nodes.kubeconfig')}",
+            f"--server=https://{setup.address}:{setup.front_port}",
             f"--cloud=http://{CLOUD_ADDRESS}",
             f"--cluster={setup.cluster_name}",
             f"--region={setup.region}",

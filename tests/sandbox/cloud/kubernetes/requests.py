@@ -26,14 +26,16 @@ class RequestLog:
 
     def all(self, planes):
         """Every request since `clear`, of the control planes that are there."""
-        found = []
+        by_id = {}
         for plane in planes:
             for line in self._lines(plane):
                 try:
-                    found.append(_entry(plane, json.loads(line)))
+                    event = json.loads(line)
                 except ValueError:
                     continue  # The last line may be half written.
-        found.sort(key=lambda entry: entry["time"])
+                # A watch comes twice: as it starts, and as it ends.
+                by_id[event["auditID"]] = _entry(plane, event)
+        found = sorted(by_id.values(), key=lambda entry: entry["time"])
         for number, entry in enumerate(found, 1):
             entry["number"] = number
         return found
