@@ -21,7 +21,7 @@ import (
 )
 
 const (
-	nodeWorkers = 12
+	nodeWorkers = 32
 	// How soon a refused kubelet tries again.
 	retryAfter = 2 * time.Second
 )

@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"os"
@@ -55,6 +56,8 @@ func (k *kubelets) serve(ctx context.Context) error {
 	}
 	server := &http.Server{
 		Handler: k, TLSConfig: &tls.Config{GetCertificate: k.certificate}, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute,
+		// Callers that give up are nothing to talk about.
+		ErrorLog: log.New(io.Discard, "", 0),
 	}
 	go func() {
 		<-ctx.Done()

@@ -20,7 +20,7 @@ const (
 	// Large fleets breathe more slowly, still well within the lease.
 	renewEveryLarge = 18 * time.Second
 	largeFleet      = 200
-	leaseWorkers    = 4
+	leaseWorkers    = 32
 )
 
 func jittered(every time.Duration) time.Duration {

@@ -27,6 +27,7 @@ const lookEvery = 10 * time.Second
 
 type arguments struct {
 	kubeconfig, cloud, cluster, region, folder string
+	server                                     string
 	caCertificate, caKey                       string
 	noNetwork, noLifeline                      bool
 }
@@ -45,6 +46,7 @@ func main() {
 func parse() arguments {
 	var asked arguments
 	flag.StringVar(&asked.kubeconfig, "kubeconfig", "", "an administrator's way to the API server")
+	flag.StringVar(&asked.server, "server", "", "address of the API server as pods have it; the kubeconfig's when left out")
 	flag.StringVar(&asked.cloud, "cloud", "", "address of the cloud, as pods reach it too")
 	flag.StringVar(&asked.cluster, "cluster", "", "name of the cluster")
 	flag.StringVar(&asked.region, "region", "", "region of the cluster; any when left out")
@@ -70,7 +72,7 @@ func run(asked arguments) error {
 	if err != nil {
 		return fmt.Errorf("reading the kubeconfig: %w", err)
 	}
-	client, server, err := connect(config)
+	client, server, err := connect(config, asked.server)
 	if err != nil {
 		return err
 	}
@@ -104,14 +106,17 @@ func run(asked arguments) error {
 	return err
 }
 
-func connect(config *rest.Config) (*kubernetes.Clientset, *url.URL, error) {
+func connect(config *rest.Config, podsServer string) (*kubernetes.Clientset, *url.URL, error) {
 	config.QPS, config.Burst = -1, -1
 	config.ContentType = "application/vnd.kubernetes.protobuf"
 	config.AcceptContentTypes = "application/vnd.kubernetes.protobuf,application/json"
 	config.UserAgent = "sandbox-nodes"
-	server, err := url.Parse(config.Host)
+	if podsServer == "" {
+		podsServer = config.Host
+	}
+	server, err := url.Parse(podsServer)
 	if err != nil {
-		return nil, nil, fmt.Errorf("the API server's address `%s`: %w", config.Host, err)
+		return nil, nil, fmt.Errorf("the API server's address `%s`: %w", podsServer, err)
 	}
 	client, err := kubernetes.NewForConfig(config)
 	if err != nil {

@@ -20,7 +20,7 @@ import (
 )
 
 const (
-	podWorkers = 24
+	podWorkers = 32
 	byNode     = "node"
 )
 
