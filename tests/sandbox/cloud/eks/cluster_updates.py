@@ -1,7 +1,7 @@
 """Changing a cluster: its version one minor at a time, its settings one kind per call."""
 
 from ..logs import control_plane
-from . import updates, versions
+from . import plane, updates, versions
 from .clusters import check_endpoint_access, enabled_log_types, make_interfaces
 from .errors import bad_parameter, bad_request
 from .service import operation
@@ -111,10 +111,7 @@ def _endpoint_access(backend, cluster, asked):
 
 def _open_and_close(cluster, wanted):
     cluster.endpoint_access = wanted
-    if cluster.plane is not None:
-        from ..kubernetes.planes import PLANES
-
-        PLANES.tell(cluster.plane)
+    plane.open_and_close(cluster)
 
 
 def _vpc_config(backend, cluster, asked):

@@ -10,7 +10,7 @@ from ..ec2 import interfaces
 from ..iam import ensure_service_linked_role
 from ..logs import control_plane
 from ..weather import WEATHER
-from . import access, versions
+from . import access, plane, versions
 from .errors import bad_parameter, bad_request, in_use, not_found
 from .service import operation
 from .store import new_hex, now, page
@@ -166,7 +166,7 @@ def create_cluster(backend, asked, caller):
         if wanted:
             cluster.creator_arn = caller.principal_arn
         if kubernetes.is_on():
-            _start_control_plane(backend, cluster)
+            plane.start(backend, cluster, lambda: _become_active(backend, cluster))
         after(WEATHER.now.to_be_ready("cluster"), lambda: _become_active(backend, cluster))
         return lambda: _while_there(backend, cluster)
 
@@ -208,7 +208,7 @@ def delete_cluster(backend, asked, caller):
         )
     if cluster.status != "DELETING":
         cluster.status = "DELETING"
-        _stop_control_plane(cluster)
+        plane.stop(cluster)
         control_plane.expect_late_writes(backend, cluster)
         after(WEATHER.now.to_be_gone("cluster"), lambda: _be_gone(backend, cluster))
     return {"cluster": cluster.describe()}
@@ -342,33 +342,6 @@ def make_interfaces(backend, cluster):
         cluster.interfaces.append(eni)
     for eni in old:
         interfaces.remove(ec2, eni)
-
-
-def _start_control_plane(backend, cluster):
-    """A real one, in the background; the cluster cannot be active before it answers."""
-    from ..kubernetes.planes import PLANES
-
-    def when_over(plane):
-        from ..gateway import STATE
-
-        with STATE:
-            if backend.clusters.get(cluster.name) is not cluster or cluster.status != "CREATING":
-                return
-            if plane.failure:
-                cluster.status = "FAILED"
-            elif cluster.is_due:
-                _become_active(backend, cluster)
-
-    cluster.plane = PLANES.start(cluster, when_over)
-    cluster.endpoint = cluster.plane.endpoint
-    cluster.authority_data = base64.b64encode(cluster.plane.authority_pem).decode()
-
-
-def _stop_control_plane(cluster):
-    if cluster.plane is not None:
-        from ..kubernetes.planes import PLANES
-
-        PLANES.stop(cluster.plane)
 
 
 def _become_active(backend, cluster):

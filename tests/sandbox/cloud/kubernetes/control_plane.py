@@ -1,10 +1,10 @@
-"""The components of one control plane: their files, their flags, their start and their end."""
+"""The components of one control plane: their files, their start and their end."""
 
 import json
 import os
 import time
 
-from . import PROGRAMS, namespace
+from . import PROGRAMS, flags, namespace
 from .certificates import Authority, private_pem, public_pem
 from .namespace import CLOUD_ADDRESS
 
@@ -17,21 +17,6 @@ _UNLOGGED_USERS = [
     NODES_USER,
     OBSERVER_USER,
 ]
-# Controllers that nothing here can need: no disks, no devices, no bootstrap tokens.
-_IDLE_CONTROLLERS = (
-    "bootstrap-signer-controller",
-    "token-cleaner-controller",
-    "node-ipam-controller",
-    "persistentvolume-attach-detach-controller",
-    "persistentvolume-expander-controller",
-    "legacy-serviceaccount-token-cleaner-controller",
-    "selinux-warning-controller",
-    "resourceclaim-controller",
-    "device-taint-eviction-controller",
-    "podcertificaterequest-cleaner-controller",
-    "volumeattributesclass-protection-controller",
-)
-_REQUESTS_LOG = "requests.log"
 
 
 class ControlPlane:
@@ -191,16 +176,18 @@ class ControlPlane:
 
     def start(self, outside_listener):
         """Start everything; `outside_listener` is the socket that is the cluster's endpoint."""
-        self._start("etcd", self._etcd_flags())
-        self._start("kube-apiserver", self._api_server_flags())
+        self._start("etcd", flags.etcd(self._setup, self.inside))
+        self._start("kube-apiserver", flags.api_server(self._setup, self.inside))
         descriptor = outside_listener.fileno()
-        front = self._start("front", self._front_flags(descriptor), [descriptor])
+        front = self._start(
+            "front", flags.front(self._setup, self.inside, descriptor), [descriptor]
+        )
         if front.stdout.readline().strip() != b"ready":
             raise RuntimeError(self.complaint("front"))
 
     def start_controllers(self):
         """What wants an API server that answers."""
-        self._start("kube-controller-manager", self._controller_flags())
+        self._start("kube-controller-manager", flags.controller_manager(self._setup, self.inside))
         self._start(
             "kube-scheduler", ["--config", self.inside("scheduler.json"), "--secure-port=0"]
         )
@@ -246,7 +233,7 @@ class ControlPlane:
 
     def requests_log(self):
         """Where the API server writes down every request."""
-        return self.outside(_REQUESTS_LOG)
+        return self.outside(flags.REQUESTS_LOG)
 
     def stop(self):
         """End everything, and forget its files."""
@@ -257,105 +244,14 @@ class ControlPlane:
         self._processes.clear()
         shutil.rmtree(self.outside(), ignore_errors=True)
 
-    def _start(self, name, flags, descriptors=()):
-        return self._launch(name, [PROGRAMS["control-plane"], name, *flags], descriptors)
+    def _start(self, name, arguments, descriptors=()):
+        return self._launch(name, [PROGRAMS["control-plane"], name, *arguments], descriptors)
 
     def _launch(self, name, arguments, descriptors=(), environment=None):
         log = f"{self._folder}/{name}.log"
         process = self._place.start(arguments, log, descriptors, environment)
         self._processes[name] = process
         return process
-
-    def _etcd_flags(self):
-        client, peer = (f"http://127.0.0.1:{self._setup.etcd_port + n}" for n in (0, 1))
-        return [
-            f"--data-dir={self.inside('etcd')}",
-            f"--listen-client-urls={client}",
-            f"--advertise-client-urls={client}",
-            f"--listen-peer-urls={peer}",
-            f"--initial-advertise-peer-urls={peer}",
-            f"--initial-cluster=default={peer}",
-            "--unsafe-no-fsync",
-            "--log-level=warn",
-            "--auto-compaction-mode=periodic",
-            "--auto-compaction-retention=10m",
-        ]
-
-    def _api_server_flags(self):
-        setup, inside = self._setup, self.inside
-        return [
-            f"--etcd-servers=http://127.0.0.1:{setup.etcd_port}",
-            "--etcd-compaction-interval=0",
-            f"--bind-address={setup.address}",
-            f"--advertise-address={setup.address}",
-            f"--secure-port={setup.api_port}",
-            f"--tls-cert-file={inside('server.crt')}",
-            f"--tls-private-key-file={inside('server.key')}",
-            f"--client-ca-file={inside('authority.crt')}",
-            f"--service-cluster-ip-range={setup.service_block}",
-            f"--service-account-issuer={setup.issuer}",
-            f"--service-account-jwks-uri={setup.issuer}/keys",
-            f"--service-account-key-file={inside('service-accounts.pub')}",
-            f"--service-account-signing-key-file={inside('service-accounts.key')}",
-            "--api-audiences=https://kubernetes.default.svc",
-            f"--authentication-config={inside('authentication.json')}",
-            f"--authentication-token-webhook-config-file={inside('token-webhook.kubeconfig')}",
-            "--authentication-token-webhook-version=v1",
-            "--authentication-token-webhook-cache-ttl=1s",
-            f"--authorization-config={inside('authorization.json')}",
-            "--enable-admission-plugins=NodeRestriction",
-            "--enable-aggregator-routing=true",
-            f"--requestheader-client-ca-file={inside('front-authority.crt')}",
-            "--requestheader-allowed-names=front-proxy-client",
-            "--requestheader-username-headers=X-Remote-User",
-            "--requestheader-group-headers=X-Remote-Group",
-            "--requestheader-extra-headers-prefix=X-Remote-Extra-",
-            f"--proxy-client-cert-file={inside('front-proxy.crt')}",
-            f"--proxy-client-key-file={inside('front-proxy.key')}",
-            f"--kubelet-client-certificate={inside('kubelet-client.crt')}",
-            f"--kubelet-client-key={inside('kubelet-client.key')}",
-            f"--kubelet-certificate-authority={inside('authority.crt')}",
-            "--kubelet-preferred-address-types=InternalIP",
-            f"--audit-policy-file={inside('audit.json')}",
-            f"--audit-log-path={inside(_REQUESTS_LOG)}",
-            "--audit-log-maxsize=100",
-            "--enable-priority-and-fairness=false",
-            "--profiling=false",
-            "--allow-privileged=true",
-        ]
-
-    def _front_flags(self, descriptor):
-        setup, inside = self._setup, self.inside
-        return [
-            f"--outside-descriptor={descriptor}",
-            f"--inside={setup.address}:{setup.front_port}",
-            f"--upstream={setup.address}:{setup.api_port}",
-            f"--cloud=http://{CLOUD_ADDRESS}/sandbox/kubernetes/kill/{setup.identifier}",
-            f"--authority={inside('authority.crt')}",
-            f"--certificate={inside('server.crt')}",
-            f"--key={inside('server.key')}",
-            f"--proxy-certificate={inside('front-proxy.crt')}",
-            f"--proxy-key={inside('front-proxy.key')}",
-        ]
-
-    def _controller_flags(self):
-        inside = self.inside
-        return [
-            f"--kubeconfig={inside('kube-controller-manager.kubeconfig')}",
-            "--secure-port=0",
-            "--leader-elect=false",
-            "--kube-api-qps=1000",
-            "--kube-api-burst=2000",
-            f"--service-account-private-key-file={inside('service-accounts.key')}",
-            f"--root-ca-file={inside('authority.crt')}",
-            f"--cluster-signing-cert-file={inside('authority.crt')}",
-            f"--cluster-signing-key-file={inside('authority.key')}",
-            "--controllers=*," + ",".join(f"-{name}" for name in _IDLE_CONTROLLERS),
-            "--horizontal-pod-autoscaler-sync-period=3s",
-            "--horizontal-pod-autoscaler-cpu-initialization-period=5s",
-            "--horizontal-pod-autoscaler-initial-readiness-delay=2s",
-            "--profiling=false",
-        ]
 
 
 # As on EKS: who brings nothing may ask how the server is, and nothing else.
