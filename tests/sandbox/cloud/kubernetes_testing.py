@@ -90,13 +90,13 @@ class KubernetesTest(CloudTest):
         self.ec2, self.iam = client("ec2"), client("iam")
         self.weather()
 
-    def ask(self, bearer, method, path, body=None):
+    def ask(self, bearer, method, path, body=None, more_headers=None):
         """One request: status and what came back."""
         authority = base64.b64decode(self.shop["certificateAuthority"]["data"]).decode()
         host = self.shop["endpoint"].removeprefix("https://")
         context = ssl.create_default_context(cadata=authority)
         connection = http.client.HTTPSConnection(host, timeout=30, context=context)
-        headers = {"Content-Type": "application/json"}
+        headers = {"Content-Type": "application/json", **(more_headers or {})}
         if bearer:
             headers["Authorization"] = f"Bearer {bearer}"
         try:

@@ -56,6 +56,14 @@ class Admission(KubernetesTest):
         self.assertEqual(self.status(None, "GET", NAMESPACES), 401)
         self.assertEqual(self.status("nonsense", "GET", NAMESPACES), 401)
 
+    def test_nobody_becomes_admin_by_saying_so(self):
+        said = {"X-Remote-User": "admin", "X-Remote-Group": "system:masters"}
+        self.assertEqual(self.ask(None, "GET", NAMESPACES, more_headers=said)[0], 401)
+        _, bearer = self.session("pretender")
+        self.assertEqual(self.ask(bearer, "GET", NAMESPACES, more_headers=said)[0], 403)
+        said = {"Impersonate-User": "admin", "Impersonate-Group": "system:masters"}
+        self.assertEqual(self.ask(bearer, "GET", NAMESPACES, more_headers=said)[0], 403)
+
     def test_every_flaw_of_a_token_is_noticed(self):
         good, now = presigned(), datetime.datetime.now(datetime.timezone.utc)
         minute = datetime.timedelta(minutes=1)
