@@ -22,6 +22,7 @@ def main():
     parser.add_argument("--name")
     parser.add_argument("--with-parent", metavar="MARKER", nargs="?", const="")
     parser.add_argument("--detached", action="store_true")
+    parser.add_argument("--kubernetes", metavar="PROGRAMS", help="JSON: paths by name")
     arguments = parser.parse_args()
 
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
@@ -37,16 +38,26 @@ def main():
     else:
         signal.signal(signal.SIGINT, lambda *_: os._exit(0))
 
-    from . import cloud, control, weather
+    from . import cloud, control, kubernetes, weather
 
+    kubernetes.PROGRAMS.update(json.loads(arguments.kubernetes or "{}"))
     control.NAME["name"] = arguments.name
     try:
         weather.WEATHER.change(weather.parse(json.loads(arguments.weather)))
     except ValueError as error:
-        sys.exit(f"bad weather: {error}")
-    server = cloud.build(arguments.port)
+        _give_up(f"bad weather: {error}")
+    try:
+        server = cloud.build(arguments.port)
+    except kubernetes.NoNamespace as error:
+        _give_up(str(error))
     print(f"ready {server.port}", flush=True)
     server.serve_forever()
+
+
+def _give_up(words):
+    """Say why, and end at once: a thread that waits for standard input would not let go of it."""
+    print(words, file=sys.stderr, flush=True)
+    os._exit(1)
 
 
 def _end_with_parent(marker):

@@ -4,12 +4,14 @@ import os
 import signal
 
 
-def kill_caller(client_port, server_port):
+def kill_caller(client_port, server_port, tables="/proc/net"):
     """Send SIGKILL to the process that owns the client side of this loopback connection.
+
+    `tables` is the folder with the kernel's lists of sockets for the namespace of the connection.
 
     Returns its process id, or None when nobody was found (another machine, another namespace).
     """
-    inode = _socket_inode(client_port, server_port)
+    inode = _socket_inode(client_port, server_port, tables)
     if inode is None:
         return None
     pid = _owner_of(inode)
@@ -19,9 +21,9 @@ def kill_caller(client_port, server_port):
     return pid
 
 
-def _socket_inode(local_port, remote_port):
+def _socket_inode(local_port, remote_port, tables):
     """The inode of the TCP socket that is bound to `local_port` and connected to `remote_port`."""
-    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+    for table in (f"{tables}/tcp", f"{tables}/tcp6"):
         try:
             with open(table, encoding="ascii") as lines:
                 next(lines)

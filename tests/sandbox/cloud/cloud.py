@@ -2,7 +2,7 @@
 
 from . import lean  # noqa: F401 - before anything of moto
 
-from . import services
+from . import kubernetes, services
 from .gateway import Gateway
 from .server import Server
 
@@ -15,4 +15,15 @@ def build(port=0):
     gateway = Gateway()
     server = Server(gateway.answer, port)
     gateway.port = server.port
+    if kubernetes.is_on():
+        _add_kubernetes(server)
     return server
+
+
+def _add_kubernetes(server):
+    """The place for control planes, in which the cloud answers too."""
+    from .kubernetes import web_identity  # noqa: F401 - mends STS
+    from .kubernetes.planes import PLANES
+
+    PLANES.serve = server.serve_also
+    PLANES.prepare()

@@ -6,7 +6,7 @@ import threading
 import time
 import traceback
 
-from . import control, refusals, services, wire
+from . import control, kubernetes, refusals, services, wire
 from .caller import kill_caller
 from .calls import CALLS, is_mutating
 from .clock import CLOCK
@@ -32,6 +32,10 @@ class Gateway:
         """Status, headers and body for a request."""
         if incoming.path.startswith("/sandbox/"):
             return control.answer(self, incoming)
+        if kubernetes.is_on() and incoming.path.startswith("/id/"):
+            return control.answer_as_issuer(incoming)
+        if kubernetes.is_on() and incoming.path == "/v1/credentials":
+            return control.answer_as_agent(incoming)
         started = time.time()
         clock = time.perf_counter()
         request = services.IncomingRequest(incoming.environ(self.port))
@@ -121,7 +125,9 @@ class Gateway:
             return self._mutations == weather.kill_at
 
     def _kill(self, entry, incoming, clock, what, status=0):
-        entry["killed"] = kill_caller(incoming.client_port, self.port)
+        # Inside the namespace of a cluster, the cloud has a port of its own.
+        port = self.port if incoming.tables == "/proc/net" else 80
+        entry["killed"] = kill_caller(incoming.client_port, port, incoming.tables)
         self._log(entry, clock, status, what)
         raise Hangup
 

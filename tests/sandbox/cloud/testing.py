@@ -14,6 +14,8 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 REGION = "eu-west-1"
+# Names the programs of the Kubernetes half, for modules of tests that want it.
+PROGRAMS = "SANDBOX_TEST_PROGRAMS"
 ZONES = ("eu-west-1a", "eu-west-1b", "eu-west-1c")
 
 
@@ -21,8 +23,11 @@ class Cloud:
     """A cloud that lives as long as the test process."""
 
     def __init__(self):
+        command = [sys.executable, "-m", "cloud", "--with-parent", "SANDBOX_TESTS=python"]
+        if PROGRAMS in os.environ:
+            command += ["--kubernetes", os.environ[PROGRAMS]]
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "cloud", "--with-parent", "SANDBOX_TESTS=python"],
+            command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             cwd=os.path.dirname(os.path.dirname(os.path.abspath(__file__))),

@@ -19,6 +19,8 @@ KINDS = (
     "endpoint",
     "update",
     "loadbalancer",
+    "boot",  # From an instance that runs to its node; from its end to the end of the node.
+    "pod",  # From a pod that is bound to one that is ready; from its deletion to its end.
 )
 
 
@@ -69,6 +71,9 @@ class Weather:
     late_log_writes: bool = False
     # Seconds until the name of a deleted queue is free again (60 in AWS).
     queue_name_seconds: float = 0.0
+    # At the doors of the clusters' API servers, for callers from outside: `latency_ms`, `throttled`,
+    # `server_error`, `lost_answer`, `seed`, `kill_at`, `kill_when`, `unreachable`.
+    kubernetes: dict = dataclasses.field(default_factory=dict)
     # Calls that are to fail, once each: [{"call": "eks:CreateAddon", "code": "…", "message": "…"}].
     fail: list = dataclasses.field(default_factory=list)
 
@@ -114,7 +119,40 @@ def parse(wanted):
         raise BadWeather("`kill_when` is `before` or `after`")
     if "kill_at" in wanted and (not isinstance(wanted["kill_at"], int) or wanted["kill_at"] < 1):
         raise BadWeather("`kill_at` is a whole number from 1")
+    _check_kubernetes(wanted.get("kubernetes", {}))
     return Weather(**wanted)
+
+
+_AT_THE_DOOR = (
+    "latency_ms",
+    "throttled",
+    "server_error",
+    "lost_answer",
+    "seed",
+    "kill_at",
+    "kill_when",
+    "unreachable",
+)
+
+
+def _check_kubernetes(wanted):
+    if not isinstance(wanted, dict):
+        raise BadWeather("`kubernetes` is an object")
+    for name, value in wanted.items():
+        if name not in _AT_THE_DOOR:
+            raise BadWeather(
+                f"unknown weather `kubernetes.{name}`; there is {', '.join(_AT_THE_DOOR)}"
+            )
+        if name in ("throttled", "server_error", "lost_answer"):
+            _check_number(f"kubernetes.{name}", value, most=1)
+        elif name == "latency_ms":
+            _check_number(f"kubernetes.{name}", value)
+        elif name in ("kill_at", "seed") and (not isinstance(value, int) or value < 0):
+            raise BadWeather(f"`kubernetes.{name}` is a whole number")
+        elif name == "kill_when" and value not in ("before", "after"):
+            raise BadWeather("`kubernetes.kill_when` is `before` or `after`")
+        elif name == "unreachable" and not isinstance(value, bool):
+            raise BadWeather("`kubernetes.unreachable` is true or false")
 
 
 def _check_seconds(name, value):

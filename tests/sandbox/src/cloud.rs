@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use serde::de::IgnoredAny;
 
-use crate::{Call, Weather, client, install};
+use crate::{Call, Kill, KubernetesRequest, Weather, client, go, install};
 
 /// Variables that would lead a program that is to use the cloud elsewhere; to be removed.
 pub const CONFUSING_VARIABLES: [&str; 6] = [
@@ -125,6 +125,54 @@ impl Access {
         client::request::<IgnoredAny>(self.port, "POST", "/sandbox/time", &body).map(drop)
     }
 
+    /// Every request to the API servers of the clusters since the last reset or
+    /// [`Access::clear_kubernetes_requests`], oldest first. Empty without Kubernetes.
+    ///
+    /// # Errors
+    ///
+    /// When the cloud is gone, or was started without Kubernetes.
+    pub fn kubernetes_requests(&self) -> Result<Vec<KubernetesRequest>> {
+        client::request(self.port, "GET", "/sandbox/kubernetes/requests", "")
+    }
+
+    /// Forgets the requests to API servers so far, and who was killed at them.
+    ///
+    /// # Errors
+    ///
+    /// When the cloud is gone, or was started without Kubernetes.
+    pub fn clear_kubernetes_requests(&self) -> Result<()> {
+        client::request::<IgnoredAny>(self.port, "DELETE", "/sandbox/kubernetes/requests", "").map(drop)
+    }
+
+    /// The callers that were killed at the door of an API server (`kubernetes.kill_at`).
+    ///
+    /// # Errors
+    ///
+    /// When the cloud is gone, or was started without Kubernetes.
+    pub fn kubernetes_kills(&self) -> Result<Vec<Kill>> {
+        client::request(self.port, "GET", "/sandbox/kubernetes/kills", "")
+    }
+
+    /// A kubeconfig (JSON) with all rights for a cluster, whose requests are not logged: for a test
+    /// that looks at what others have done.
+    ///
+    /// # Errors
+    ///
+    /// When the cloud is gone or has no control plane for such a cluster.
+    pub fn kubeconfig(&self, cluster: &str) -> Result<String> {
+        let path = format!("/sandbox/kubernetes/kubeconfig?cluster={cluster}");
+        client::request::<serde_json::Value>(self.port, "GET", &path, "").map(|config| config.to_string())
+    }
+
+    /// What the components of a cluster's control plane have written so far, by name.
+    ///
+    /// # Errors
+    ///
+    /// When the cloud is gone or has no control plane for such a cluster.
+    pub fn kubernetes_logs(&self, cluster: &str) -> Result<BTreeMap<String, String>> {
+        client::request(self.port, "GET", &format!("/sandbox/kubernetes/logs?cluster={cluster}"), "")
+    }
+
     /// Ends the cloud.
     ///
     /// # Errors
@@ -167,6 +215,26 @@ impl Sandbox {
     ///
     /// When there is no Python for it, its packages cannot be installed, or it does not start.
     pub fn start(weather: Weather) -> Result<Self> {
+        Self::start_as(&weather, false)
+    }
+
+    /// Starts a cloud whose EKS clusters have a real control plane; builds it on first use, which takes
+    /// minutes.
+    ///
+    /// # Errors
+    ///
+    /// As [`Sandbox::start`]; besides, when the control plane cannot be built, or this machine does not
+    /// allow namespaces.
+    pub fn start_with_kubernetes(weather: Weather) -> Result<Self> {
+        Self::start_as(&weather, true)
+    }
+
+    /// Starts a cloud, with Kubernetes or without.
+    ///
+    /// # Errors
+    ///
+    /// As [`Sandbox::start`] and [`Sandbox::start_with_kubernetes`].
+    pub fn start_as(weather: &Weather, kubernetes: bool) -> Result<Self> {
         let mut command = install::python()?.command();
         let log = log_file()?;
         let errors = File::create(&log).with_context(|| format!("making `{}`", log.display()))?;
@@ -174,7 +242,8 @@ impl Sandbox {
         let marker = format!("{}-{number}", std::process::id());
         let mut child = command
             .args(["-m", "cloud", "--with-parent", &format!("{MARKER}={marker}"), "--weather"])
-            .arg(serde_json::to_string(&weather)?)
+            .arg(serde_json::to_string(weather)?)
+            .args(kubernetes_arguments(kubernetes)?)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(errors)
@@ -241,6 +310,14 @@ impl Drop for Sandbox {
             let _ = fs::remove_file(&self.log);
         }
     }
+}
+
+/// What tells the cloud where the programs of its Kubernetes half are; nothing when it is to have none.
+pub(crate) fn kubernetes_arguments(wanted: bool) -> Result<Vec<String>> {
+    if !wanted {
+        return Ok(Vec::new());
+    }
+    Ok(vec!["--kubernetes".to_owned(), serde_json::to_string(&go::build_all()?)?])
 }
 
 /// Reads the line in which the cloud says on which port it listens.

@@ -12,12 +12,12 @@ use tokio::signal::unix::{Signal as UnixSignal, SignalKind, signal};
 
 /// Starts a cloud, runs the command in its environment, and returns the command's exit code.
 /// Signals go on to the command; the cloud ends when the command has ended.
-pub(crate) fn run(weather: Weather, words: &[OsString]) -> Result<ExitCode> {
+pub(crate) fn run(weather: &Weather, kubernetes: bool, words: &[OsString]) -> Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("preparing to wait for the command")?;
-    let cloud = Sandbox::start(weather)?;
+    let cloud = Sandbox::start_as(weather, kubernetes)?;
     let status = runtime.block_on(run_in(&cloud, words))?;
     Ok(code_of(status))
 }

@@ -74,18 +74,32 @@ pub fn python() -> Result<Python> {
     let (executable, version) = find_python()?;
     let pins = source_folder().join("requirements.txt");
     let text = fs::read(&pins).with_context(|| format!("reading `{}`", pins.display()))?;
-    let cache = cache_folder()?;
     let name = format!("{:016x}-py{}.{}", fingerprint(&text), version.0, version.1);
-    let packages = cache.join(&name);
+    let wanted = [OsString::from("-r"), pins.into()];
+    let packages = install_once(&executable, &name, "the local cloud's packages", &wanted)?;
+    Ok(Python { executable, packages })
+}
+
+/// Installs packages of PyPI (`name==version`) into a folder of this name in the cache, unless that was
+/// done before. `what` is told to whoever waits.
+pub(crate) fn packages(name: &str, what: &str, wanted: &[&str]) -> Result<PathBuf> {
+    let (executable, _) = find_python()?;
+    let wanted: Vec<OsString> = wanted.iter().map(OsString::from).collect();
+    install_once(&executable, name, what, &wanted)
+}
+
+fn install_once(python: &Path, name: &str, what: &str, wanted: &[OsString]) -> Result<PathBuf> {
+    let cache = cache_folder()?;
+    let packages = cache.join(name);
     if !packages.is_dir() {
         let lock = File::create(cache.join(format!("{name}.lock"))).context("making a lock file")?;
         lock.lock().context("waiting for another installation")?;
         // Another process may have done it while this one waited.
         if !packages.is_dir() {
-            install(&executable, &pins, &packages)?;
+            install(python, what, wanted, &packages)?;
         }
     }
-    Ok(Python { executable, packages })
+    Ok(packages)
 }
 
 /// The first Python that is new enough; `SANDBOX_PYTHON` names one that is to be taken.
@@ -131,25 +145,24 @@ fn ask_python(candidate: &str) -> Option<(PathBuf, (u32, u32))> {
     Some((PathBuf::from(words.next()?), version))
 }
 
-/// Installs the pins into a folder beside `packages`, and moves it there once it is complete.
-fn install(python: &Path, pins: &Path, packages: &Path) -> Result<()> {
+/// Installs into a folder beside `packages`, and moves it there once it is complete.
+fn install(python: &Path, what: &str, wanted: &[OsString], packages: &Path) -> Result<()> {
     let unfinished = packages.with_extension("unfinished");
     if unfinished.exists() {
         fs::remove_dir_all(&unfinished).context("removing an installation that was cut off")?;
     }
-    note(&format!("installing the local cloud's packages into {}", packages.display()));
+    note(&format!("installing {what} into {}", packages.display()));
     let installer = installer(python, &unfinished.with_extension("pip"))?;
     let status = Command::new(&installer)
         .args(["-m", "pip", "install", "--disable-pip-version-check", "--no-input"])
         .args(["--progress-bar", "on", "--only-binary", ":all:", "--no-deps", "--target"])
         .arg(&unfinished)
-        .arg("-r")
-        .arg(pins)
+        .args(wanted)
         .stdout(std::io::stderr())
         .status()
         .context("running pip")?;
     if !status.success() {
-        bail!("pip could not install `{}` ({status}); its words are above", pins.display());
+        bail!("pip could not install {what} ({status}); its words are above");
     }
     fs::rename(&unfinished, packages).context("moving the finished installation into place")?;
     let _ = fs::remove_dir_all(unfinished.with_extension("pip"));
@@ -180,7 +193,7 @@ fn installer(python: &Path, environment: &Path) -> Result<PathBuf> {
 }
 
 /// FNV-1a over the pins: names a folder, guards nothing.
-fn fingerprint(text: &[u8]) -> u64 {
+pub(crate) fn fingerprint(text: &[u8]) -> u64 {
     text.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }
 

@@ -11,10 +11,13 @@
 mod call;
 mod client;
 mod cloud;
+pub mod go;
 pub mod install;
+mod kubernetes;
 pub mod registry;
 mod weather;
 
 pub use call::Call;
 pub use cloud::{Access, CONFUSING_VARIABLES, Sandbox};
+pub use kubernetes::{Kill, KubernetesRequest, KubernetesWeather};
 pub use weather::{FailOnce, Kind, Weather, WhenToKill};

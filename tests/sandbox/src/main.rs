@@ -9,7 +9,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 use sandbox::registry;
 
 use settings::WeatherArguments;
@@ -30,8 +30,12 @@ enum Verb {
         #[arg(default_value = "default")]
         name: String,
         #[command(flatten)]
+        kubernetes: KubernetesArguments,
+        #[command(flatten)]
         weather: WeatherArguments,
     },
+    /// Install and build everything now that a cloud installs and builds on first use.
+    Build,
     /// End a cloud that is up.
     Down {
         /// Which one.
@@ -51,11 +55,21 @@ enum Verb {
     /// Start a cloud, run a command that uses it, end the cloud; the exit code is the command's.
     Run {
         #[command(flatten)]
+        kubernetes: KubernetesArguments,
+        #[command(flatten)]
         weather: WeatherArguments,
         /// The command and its arguments.
         #[arg(last = true, required = true)]
         command: Vec<std::ffi::OsString>,
     },
+}
+
+/// Whether clusters are real.
+#[derive(Args)]
+struct KubernetesArguments {
+    /// Give every EKS cluster a real control plane; building it takes minutes the first time.
+    #[arg(long)]
+    kubernetes: bool,
 }
 
 fn main() -> ExitCode {
@@ -70,17 +84,30 @@ fn main() -> ExitCode {
 
 fn perform(verb: Verb) -> Result<ExitCode> {
     match verb {
-        Verb::Up { name, weather } => up(&name, &weather)?,
+        Verb::Up { name, kubernetes, weather } => up(&name, &weather, kubernetes.kubernetes)?,
+        Verb::Build => build()?,
         Verb::Down { name } => registry::down(&name)?,
         Verb::List => list()?,
         Verb::Weather { name, weather } => change(&name, &weather)?,
-        Verb::Run { weather, command } => return command::run(weather.parse()?, &command),
+        Verb::Run { kubernetes, weather, command } => {
+            return command::run(&weather.parse()?, kubernetes.kubernetes, &command);
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn up(name: &str, weather: &WeatherArguments) -> Result<()> {
-    let cloud = registry::up(name, &weather.parse()?)?;
+/// Everything that takes time the first time, done now.
+fn build() -> Result<()> {
+    sandbox::install::python()?;
+    let mut out = std::io::stdout().lock();
+    for path in sandbox::go::build_all()?.values() {
+        writeln!(out, "{}", path.display())?;
+    }
+    Ok(())
+}
+
+fn up(name: &str, weather: &WeatherArguments, kubernetes: bool) -> Result<()> {
+    let cloud = registry::up(name, &weather.parse()?, kubernetes)?;
     let mut out = std::io::stdout().lock();
     for (name, value) in cloud.access().environment() {
         writeln!(out, "export {name}={value}")?;

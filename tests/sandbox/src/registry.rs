@@ -8,7 +8,7 @@ use std::process::Stdio;
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
-use crate::cloud::{Access, log_file, read_port};
+use crate::cloud::{Access, kubernetes_arguments, log_file, read_port};
 use crate::{Weather, client, install};
 
 /// A cloud that was started with `up`.
@@ -44,12 +44,12 @@ impl Registered {
     }
 }
 
-/// Starts a cloud that stays until it is taken down.
+/// Starts a cloud that stays until it is taken down, with Kubernetes or without.
 ///
 /// # Errors
 ///
 /// When one of that name runs already, or it does not start.
-pub fn up(name: &str, weather: &Weather) -> Result<Registered> {
+pub fn up(name: &str, weather: &Weather, kubernetes: bool) -> Result<Registered> {
     let file = file_of(name)?;
     if let Some(present) = read(&file).filter(Registered::is_running) {
         bail!("`{name}` is up already, on port {}; `sandbox down {name}` ends it", present.port);
@@ -60,6 +60,7 @@ pub fn up(name: &str, weather: &Weather) -> Result<Registered> {
         .command()
         .args(["-m", "cloud", "--detached", "--name", name, "--weather"])
         .arg(serde_json::to_string(weather)?)
+        .args(kubernetes_arguments(kubernetes)?)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(errors)

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::KubernetesWeather;
+
 /// A kind of thing that takes time to become ready and to go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -28,6 +30,10 @@ pub enum Kind {
     Update,
     /// A load balancer.
     LoadBalancer,
+    /// A node: from an instance that runs to its node, and from its end to the end of the node.
+    Boot,
+    /// A pod of no known image: from being bound to being ready, and from its deletion to its end.
+    Pod,
 }
 
 /// Before or after the call at which the caller is killed is done.
@@ -108,6 +114,8 @@ pub struct Weather {
     pub late_log_writes: bool,
     /// Seconds until the name of a deleted queue is free again; 60 in AWS.
     pub queue_name_seconds: f64,
+    /// What happens at the doors of the clusters' API servers.
+    pub kubernetes: KubernetesWeather,
     /// Calls that are to fail, once each.
     pub fail: Vec<FailOnce>,
 }

@@ -4,12 +4,16 @@ use std::collections::BTreeSet;
 use std::process::Stdio;
 
 use anyhow::{Context, Result, ensure};
-use sandbox::install;
+use sandbox::{go, install};
 
 /// Runs one module of the Python tests in a cloud of its own.
 fn run(module: &str) -> Result<()> {
-    let output = install::python()?
-        .command()
+    let mut command = install::python()?.command();
+    if module.starts_with("test_kubernetes") {
+        let programs = serde_json::json!({ "control-plane": go::program("control-plane")? });
+        command.env("SANDBOX_TEST_PROGRAMS", programs.to_string());
+    }
+    let output = command
         .current_dir(install::source_folder())
         .args(["-m", "unittest", &format!("cloud.{module}")])
         .stdin(Stdio::null())
@@ -41,6 +45,7 @@ modules! {
     test_eks_nodes,
     test_eks_updates,
     test_iam_and_queues,
+    test_kubernetes,
     test_rds,
     test_reads,
     test_stacks,

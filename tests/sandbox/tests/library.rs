@@ -3,7 +3,7 @@
 mod support;
 
 use anyhow::Result;
-use sandbox::{FailOnce, Kind, Sandbox, Weather, WhenToKill};
+use sandbox::{FailOnce, Kind, KubernetesWeather, Sandbox, Weather, WhenToKill};
 use support::{ec2, is_alive, until};
 
 const CREATE: &str = "Action=CreateVpc&CidrBlock=10.0.0.0/16";
@@ -59,6 +59,16 @@ fn every_field_of_the_weather_reaches_the_cloud() -> Result<()> {
         quotas: [("L-F678F1CE".to_owned(), 1.0)].into(),
         late_log_writes: true,
         queue_name_seconds: 1.0,
+        kubernetes: KubernetesWeather {
+            latency_ms: 1.0,
+            throttled: 0.1,
+            server_error: 0.1,
+            lost_answer: 0.1,
+            seed: 3,
+            kill_at: Some(100),
+            kill_when: WhenToKill::Before,
+            unreachable: true,
+        },
         fail: vec![FailOnce { call: "ec2:CreateVpc".into(), code: "Unlucky".into(), message: "m".into(), status: 400 }],
         ..Weather::default()
     }

@@ -24,6 +24,9 @@ from . import capacity, interfaces
 
 _USER_DATA_LIMIT = 16384
 
+# What happens when an instance is about to be gone: functions of moto's EC2 and the instance.
+BEFORE_GONE = []
+
 
 class InsufficientCapacity(EC2ClientError):
     """There is no room for this type in this zone."""
@@ -355,6 +358,8 @@ def terminate(ec2, instance):
 
 def _finish(ec2, instance):
     """The instance is gone; what remains is its entry, which EC2 shows for another while."""
+    for happen in BEFORE_GONE:
+        happen(ec2, instance)
     for nic in list(instance.nics.values()):
         for address in ec2.addresses:
             if address.eni is nic:

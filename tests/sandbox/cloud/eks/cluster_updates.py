@@ -1,7 +1,7 @@
 """Changing a cluster: its version one minor at a time, its settings one kind per call."""
 
 from ..logs import control_plane
-from . import updates, versions
+from . import plane, updates, versions
 from .clusters import check_endpoint_access, enabled_log_types, make_interfaces
 from .errors import bad_parameter, bad_request
 from .service import operation
@@ -106,7 +106,12 @@ def _endpoint_access(backend, cluster, asked):
         "EndpointPrivateAccess": str(wanted["endpointPrivateAccess"]).lower(),
         "PublicAccessCidrs": wanted["publicAccessCidrs"],
     }
-    return params, lambda: setattr(cluster, "endpoint_access", wanted)
+    return params, lambda: _open_and_close(cluster, wanted)
+
+
+def _open_and_close(cluster, wanted):
+    cluster.endpoint_access = wanted
+    plane.open_and_close(cluster)
 
 
 def _vpc_config(backend, cluster, asked):

@@ -4,13 +4,13 @@ import base64
 import functools
 import random
 
-from .. import identity, trust
+from .. import identity, kubernetes, trust
 from ..clock import after
 from ..ec2 import interfaces
 from ..iam import ensure_service_linked_role
 from ..logs import control_plane
 from ..weather import WEATHER
-from . import access, versions
+from . import access, plane, versions
 from .errors import bad_parameter, bad_request, in_use, not_found
 from .service import operation
 from .store import new_hex, now, page
@@ -64,8 +64,15 @@ class Cluster:
         self.tags = dict(asked.get("tags", {}))
         identifier = new_hex(32)
         region = backend.region_name
-        self.endpoint = f"https://{identifier}.gr7.{region}.eks.amazonaws.com"
+        self.dns_name = f"{identifier}.gr7.{region}.eks.amazonaws.com"
+        self.endpoint = f"https://{self.dns_name}"
         self.issuer = f"https://oidc.eks.{region}.amazonaws.com/id/{identifier}"
+        self.authority_data = None
+        # Where Kubernetes is on: the control plane, and whether the time to be active has come.
+        self.plane = None
+        self.is_due = False
+        # The caller who is admin where access is not by the API.
+        self.creator_arn = None
         self.security_group_id = None
         self.interfaces = []
         self.access_entries = {}
@@ -124,7 +131,7 @@ class Cluster:
             "logging": _describe_logging(self.log_types),
             "identity": {"oidc": {"issuer": self.issuer}} if there else None,
             "status": self.status,
-            "certificateAuthority": {"data": authority()} if there else {},
+            "certificateAuthority": {"data": self.authority_data or authority()} if there else {},
             "platformVersion": "eks.10",
             "tags": self.tags,
             "encryptionConfig": self.encryption_config,
@@ -156,6 +163,10 @@ def create_cluster(backend, asked, caller):
         wanted = asked.get("accessConfig", {}).get("bootstrapClusterCreatorAdminPermissions", True)
         if wanted and mode != "CONFIG_MAP":
             access.add_admin(backend, cluster, caller.principal_arn)
+        if wanted:
+            cluster.creator_arn = caller.principal_arn
+        if kubernetes.is_on():
+            plane.start(backend, cluster, lambda: _become_active(backend, cluster))
         after(WEATHER.now.to_be_ready("cluster"), lambda: _become_active(backend, cluster))
         return lambda: _while_there(backend, cluster)
 
@@ -197,6 +208,7 @@ def delete_cluster(backend, asked, caller):
         )
     if cluster.status != "DELETING":
         cluster.status = "DELETING"
+        plane.stop(cluster)
         control_plane.expect_late_writes(backend, cluster)
         after(WEATHER.now.to_be_gone("cluster"), lambda: _be_gone(backend, cluster))
     return {"cluster": cluster.describe()}
@@ -333,6 +345,9 @@ def make_interfaces(backend, cluster):
 
 
 def _become_active(backend, cluster):
+    cluster.is_due = True
+    if cluster.plane is not None and not cluster.plane.is_ready.is_set():
+        return  # It becomes active once its API server answers.
     cluster.status = "ACTIVE"
     if cluster.log_types:
         control_plane.write(backend, cluster.name)
