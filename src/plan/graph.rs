@@ -176,7 +176,15 @@ impl<'a> Builder<'a> {
     fn order_removal_of(&mut self, parent: usize, remove_parent: usize, standing: &Observed, child: usize) {
         let Some(facts) = self.facts[child] else { return };
         let change = &self.changes[child];
-        let field = change.before.as_ref().and_then(|before| referring_field(before, facts, standing));
+        let Some(before) = &change.before else { return };
+        let needed = (facts.goes_before)(&before.body);
+        if let Some(remove) = self.removes.get(&child).copied().filter(|_| needed.contains(&standing.kind.as_str())) {
+            return self.need(remove_parent, remove);
+        }
+        if self.takes_its_takers_along(standing, parent, facts) {
+            return;
+        }
+        let field = referring_field(before, facts, standing);
         match (self.removes.get(&child).copied(), field) {
             (Some(remove), Some(field)) if facts.dies_with == Some(field) => {
                 self.operations[remove].kind = OperationKind::GoesAlong;
@@ -191,6 +199,15 @@ impl<'a> Builder<'a> {
             }
             _ => {}
         }
+    }
+
+    /// Whether children with these facts go along with a kind that `parent` has to go before: then `parent` cannot
+    /// wait for them.
+    fn takes_its_takers_along(&self, standing: &Observed, parent: usize, facts: &Facts) -> bool {
+        let Some(parent) = self.facts[parent] else { return false };
+        let before = (parent.goes_before)(&standing.body);
+        let with = facts.references.iter().filter(|(field, _)| Some(*field) == facts.dies_with);
+        with.flat_map(|(_, kinds)| kinds.iter()).any(|kind| before.contains(kind))
     }
 
     /// Whether `parent`, which goes for good, stays until `child` has gone.
