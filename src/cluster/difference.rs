@@ -201,6 +201,36 @@ fn inside(path: &str, key: &str) -> String {
     }
 }
 
+/// The fields in which `standing` is not as `wish` says; what `wish` does not name may be anything. Values of secrets
+/// are hidden.
+pub fn unlike(standing: &Value, wish: &Value) -> Vec<FieldChange> {
+    let mut found = Vec::new();
+    contrast("", &masked(standing), &masked(wish), &mut found);
+    found
+}
+
+fn contrast(path: &str, standing: &Value, wish: &Value, found: &mut Vec<FieldChange>) {
+    if holds(standing, wish) {
+        return;
+    }
+    match (standing, wish) {
+        (Value::Object(standing), Value::Object(wish)) => {
+            for (key, wish) in wish {
+                contrast(&inside(path, key), standing.get(key).unwrap_or(&Value::Null), wish, found);
+            }
+        }
+        (Value::Array(standing), Value::Array(wish)) if key_of(standing, wish).is_some() => {
+            let key = key_of(standing, wish).unwrap_or_default();
+            for wish in wish {
+                let name = label(wish, key);
+                let item = standing.iter().find(|item| label(item, key) == name).unwrap_or(&Value::Null);
+                contrast(&format!("{path}[{name}]"), item, wish, found);
+            }
+        }
+        _ => compare(path, standing, wish, found),
+    }
+}
+
 /// Whether everything that `wish` says is so in `standing`; what `wish` does not name may be anything. Items of lists
 /// are found by the key that tells them apart.
 pub fn holds(standing: &Value, wish: &Value) -> bool {
@@ -308,6 +338,14 @@ mod tests {
         let wish = json!({ "spec": { "template": { "spec": { "containers": [{ "name": "app", "image": "a:1" }] } } } });
         assert!(holds(&deployment("a:1", 3), &wish));
         assert!(!holds(&deployment("a:2", 3), &wish));
+    }
+
+    #[test]
+    fn only_what_the_wish_names_is_unlike() {
+        let wish = json!({ "spec": { "template": { "spec": { "containers": [{ "name": "app", "image": "a:2" }] } } } });
+        let found: Vec<String> = unlike(&deployment("a:1", 3), &wish).into_iter().map(|change| change.field).collect();
+        assert_eq!(found, ["spec.template.spec.containers[app].image"]);
+        assert!(unlike(&deployment("a:2", 3), &wish).is_empty());
     }
 
     fn any_value() -> impl Strategy<Value = Value> {

