@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::object::{Object, keys_of_needs};
 use super::object_set::ObjectSet;
 use super::order;
+use super::scaling::without_contested_replicas;
 use super::way::Home;
 use crate::aws::cluster::Cluster;
 use crate::plan::{Address, Handle, Resources};
@@ -35,6 +36,7 @@ pub fn objects(resources: &mut Resources, cluster: &Handle<Cluster>, region: &st
         certificate_authority: cluster.certificate_authority(),
     };
     let manifests: Vec<Value> = wanted.iter().map(|wanted| wanted.manifest.clone()).collect();
+    let manifests = without_contested_replicas(manifests);
     let set = resources.add(SET, ObjectSet::of(home.clone(), &manifests));
     let needs = keys_of_needs(&manifests);
     let mut handles = Vec::with_capacity(wanted.len());

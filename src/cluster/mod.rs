@@ -21,6 +21,7 @@ pub mod owned;
 pub mod readiness;
 pub mod refusal;
 pub mod removal;
+pub mod scaling;
 pub mod served;
 pub mod set;
 pub mod takeover;

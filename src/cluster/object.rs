@@ -111,6 +111,7 @@ impl Object {
         let id = self.id()?;
         if let Some(standing) = objects::look(&connection, &id).await? {
             refuse_foreign(&id, &standing, &work.stack)?;
+            objects::hand_over(&connection, &self.manifest, &standing).await?;
         }
         let manifest = set::marked(&self.manifest, &work.stack, work.address.as_str());
         let object = objects::apply(&connection, &manifest).await.map_err(early)?;

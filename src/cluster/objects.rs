@@ -9,6 +9,7 @@ use super::connection::Connection;
 use super::difference;
 use super::failure::Purpose;
 use super::identity::{ObjectId, ObjectKind};
+use super::owned;
 use super::readiness::{Beside, Signs, asked_services, beside};
 use super::refusal;
 use super::served::Served;
@@ -81,6 +82,34 @@ pub async fn apply(connection: &Connection, manifest: &Value) -> Result<Value, C
     }
 }
 
+/// The number of pods that stays as it is, where `manifest` no longer says one and the stack has said it so far: to
+/// leave a field out would set it to one pod, before whoever scales has taken it over.
+fn kept_replicas(manifest: &Value, live: &Value) -> Option<Value> {
+    let said = owned::applied_by(live, MANAGER)?.pointer("/spec/replicas").is_some();
+    let says = manifest.pointer("/spec/replicas").is_some();
+    (said && !says).then(|| live.pointer("/spec/replicas").cloned()).flatten()
+}
+
+/// Makes the number of pods somebody else's, so that it stays when the stack stops to say it.
+///
+/// # Errors
+/// The API server's refusal.
+pub async fn hand_over(connection: &Connection, manifest: &Value, live: &Value) -> Result<(), CloudError> {
+    let Some(replicas) = kept_replicas(manifest, live) else { return Ok(()) };
+    let id = identified(manifest)?;
+    let served = served(connection, &id.kind).await?;
+    let only = json!({
+        "apiVersion": id.kind.api_version(), "kind": id.kind.kind,
+        "metadata": { "name": id.name, "namespace": id.namespace },
+        "spec": { "replicas": replicas },
+    });
+    let path = format!("{}?fieldManager={HANDED_OVER}&force=true", id.path(&served));
+    connection.change(&format!("apply {id}"), Method::PATCH, &path, Some(&only), APPLY).await.map(drop)
+}
+
+/// Who has a field until whoever is to have it takes it.
+const HANDED_OVER: &str = "eksup-handed-over";
+
 /// What applying `manifest` would do to `live`, by a dry run. Where the object has changed since `live` was read, it is
 /// read again: what somebody else has just done is not what applying does.
 ///
@@ -91,6 +120,11 @@ pub async fn forecast(connection: &Connection, manifest: &Value, live: &Value) -
     let Some(served) = connection.served(&id.kind).await? else { return Ok(Forecast::Unknown) };
     let path = id.path(&served);
     let mut live = live.clone();
+    let mut manifest = manifest.clone();
+    if let Some(replicas) = kept_replicas(&manifest, &live) {
+        manifest["spec"]["replicas"] = replicas;
+    }
+    let manifest = &manifest;
     for _ in 0..LOOKS {
         match tried(connection, &path, manifest, &live).await {
             Tried::Would(after) if version_of(&after) == version_of(&live) => {

@@ -334,3 +334,79 @@ fn remember_outputs(change: &Change, facts: &Facts, known: &mut Outputs) {
 fn fields_of(body: &Value) -> impl Iterator<Item = (&str, &Value)> {
     body.as_object().into_iter().flatten().map(|(field, value)| (field.as_str(), value))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    static OBJECT: Facts = Facts {
+        fields: &[("manifest", Effect::InPlace)],
+        foretold: Some("manifest"),
+        loss_of: |body| (body["manifest"] == "volume").then_some(Loss::Data("everything on it")),
+        ..Facts::new("object")
+    };
+
+    struct One;
+
+    impl Registry for One {
+        fn facts(&self, name: &str) -> Option<&'static Facts> {
+            (name == "object").then_some(&OBJECT)
+        }
+    }
+
+    fn wanted(manifest: &str) -> Desired {
+        let (tags, after) = (Default::default(), BTreeSet::new());
+        Desired { address: "a".into(), kind: "object".into(), body: json!({ "manifest": manifest }), tags, after }
+    }
+
+    fn standing(manifest: &str) -> Observed {
+        Observed {
+            address: "a".into(),
+            kind: "object".into(),
+            body: json!({ "manifest": manifest }),
+            outputs: serde_json::Map::new(),
+            tags: Default::default(),
+            state: State::Ready,
+        }
+    }
+
+    fn planned(prediction: Prediction) -> Result<Change, Vec<Problem>> {
+        let predictions = Predictions::from([("a".into(), prediction)]);
+        diff_foretold(&[wanted("new")], &[standing("old")], &predictions, &One).map(|mut list| list.remove(0))
+    }
+
+    fn field(name: &str) -> FieldChange {
+        FieldChange { field: name.into(), before: json!(1), after: json!(2), forces_replacement: false }
+    }
+
+    #[test]
+    fn what_a_service_foretells_is_believed_over_a_comparison() {
+        assert_eq!(planned(Prediction::Changes(Vec::new())).map(|change| change.action), Ok(Action::Keep));
+        let change = planned(Prediction::Changes(vec![field("spec.replicas")])).expect("a change");
+        assert_eq!((change.action, change.fields), (Action::Update, vec![field("spec.replicas")]));
+    }
+
+    #[test]
+    fn what_cannot_be_changed_as_it_stands_is_replaced_and_says_why() {
+        let told =
+            Prediction::Anew { why: "`spec.selector` cannot be changed".into(), fields: vec![field("spec.selector")] };
+        let change = planned(told).expect("a change");
+        assert_eq!(change.action, Action::Replace);
+        assert_eq!(change.reason.as_deref(), Some("`spec.selector` cannot be changed"));
+    }
+
+    #[test]
+    fn what_a_service_refuses_is_a_problem_before_anything_is_made() {
+        let problems = planned(Prediction::Refused("somebody else manages it".into())).expect_err("a problem");
+        assert_eq!(problems[0].message, "somebody else manages it");
+    }
+
+    #[test]
+    fn what_is_lost_may_depend_on_the_resource() {
+        let marks = |manifest: &str| diff(&[], &[standing(manifest)], &One).expect("a plan").remove(0).marks;
+        assert_eq!(marks("volume"), BTreeSet::from([Mark::DataLoss("everything on it".into())]));
+        assert!(marks("config").is_empty());
+    }
+}

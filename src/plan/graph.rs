@@ -232,3 +232,98 @@ fn mentions(value: &Value, parent: &Observed) -> bool {
     });
     found
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::plan::{Desired, Facts, State, TagChange};
+
+    static CLUSTER: Facts = Facts { outputs: &["name"], ..Facts::new("cluster") };
+    static NODES: Facts =
+        Facts { outputs: &["name"], references: &[("cluster", &["cluster"])], ..Facts::new("node-group") };
+    static OBJECT: Facts = Facts {
+        outputs: &["id"],
+        references: &[("cluster", &["cluster"]), ("needs", &["object"])],
+        dies_with: Some("cluster"),
+        goes_before: |body| if body["holds"] == true { &["cluster", "node-group"] } else { &[] },
+        ..Facts::new("object")
+    };
+
+    struct Three;
+
+    impl Registry for Three {
+        fn facts(&self, name: &str) -> Option<&'static Facts> {
+            [&CLUSTER, &NODES, &OBJECT].into_iter().find(|facts| facts.name == name)
+        }
+    }
+
+    fn removal(kind: &str, name: &str, body: Value) -> Change {
+        let before = Observed {
+            address: name.into(),
+            kind: kind.into(),
+            body,
+            outputs: serde_json::Map::from_iter([("id".to_owned(), json!(name)), ("name".to_owned(), json!(name))]),
+            tags: Default::default(),
+            state: State::Ready,
+        };
+        Change {
+            address: name.into(),
+            kind: kind.into(),
+            action: Action::Delete,
+            before: Some(before),
+            after: None::<Desired>,
+            fields: Vec::new(),
+            tags: TagChange::default(),
+            marks: BTreeSet::new(),
+            reason: None,
+        }
+    }
+
+    /// `NAME: what it waits for`, with `(along)` for what goes by itself.
+    fn said(changes: &[Change]) -> Vec<String> {
+        let graph = Graph::of(changes, &Three).expect("no circle");
+        let name = |at: usize| changes[graph.operations[at].change].address.to_string();
+        let line = |(at, operation): (usize, &Operation)| {
+            let along = if operation.kind == OperationKind::GoesAlong { " (along)" } else { "" };
+            format!(
+                "{}{along}: {}",
+                name(at),
+                operation.needs.iter().map(|need| name(*need)).collect::<Vec<_>>().join(" ")
+            )
+        };
+        graph.operations.iter().enumerate().map(line).collect()
+    }
+
+    #[test]
+    fn what_holds_something_goes_before_who_takes_it_away_and_the_rest_goes_along() {
+        let object = |name: &str, holds: bool, needs: Value| {
+            removal("object", name, json!({ "cluster": "c", "holds": holds, "needs": needs }))
+        };
+        let changes = [
+            removal("cluster", "c", json!({})),
+            removal("node-group", "n", json!({ "cluster": "c" })),
+            object("ingress", true, json!(["class"])),
+            object("class", false, json!([])),
+        ];
+        assert_eq!(said(&changes), ["c: n ingress", "n: ingress", "ingress: ", "class (along): c ingress"]);
+    }
+
+    #[test]
+    fn what_holds_something_does_not_wait_for_what_goes_along_with_the_cluster() {
+        let changes = [
+            removal("cluster", "c", json!({})),
+            removal("object", "service", json!({ "cluster": "c", "holds": true, "needs": [] })),
+            removal("object", "user", json!({ "cluster": "c", "holds": false, "needs": ["service"] })),
+        ];
+        assert_eq!(said(&changes), ["c: service", "service: ", "user (along): c"]);
+    }
+
+    #[test]
+    fn objects_that_are_no_longer_wanted_go_before_what_they_stand_on() {
+        let object = |name: &str, needs: Value| removal("object", name, json!({ "cluster": "c", "needs": needs }));
+        let changes = [object("definition", json!([])), object("thing", json!(["definition"]))];
+        assert_eq!(said(&changes), ["definition: thing", "thing: "]);
+    }
+}
