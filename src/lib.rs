@@ -12,17 +12,19 @@
 //!   stack down, sweeps, and holds the lock. It says what happens as events and prints nothing.
 //! - [`plan`] is pure: what differs, what that means, in which order it is done.
 //! - [`aws`] has one file per kind of resource, with read, create, update and delete side by side.
+//! - [`cluster`] is the Kubernetes side: the connection, and objects as resources like any other.
 //! - [`autoscaler`] decides which nodes pods get: so far the scheduling core and its simulation.
 //! - [`render`] fills in templates and policies that are embedded in the binary.
 //! - [`views`] turn events and plans into a live terminal, plain lines, or JSON.
 //!
-//! Dependencies point downward: `cli → engine → {phases, plan, aws} → spec`.
+//! Dependencies point downward: `cli → engine → {phases, plan, aws, cluster} → spec`.
 
 #![recursion_limit = "256"]
 
 pub mod autoscaler;
 pub mod aws;
 pub mod cli;
+pub mod cluster;
 pub mod engine;
 pub mod phases;
 pub mod plan;

@@ -8,6 +8,7 @@ use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 
 use super::error::{Class, CloudError, call};
+use crate::cluster::connection::Connections;
 
 /// One client for each service.
 #[derive(Debug)]
@@ -91,6 +92,8 @@ pub struct Cloud {
     pub partition: String,
     /// Who is calling, as an ARN.
     pub caller: String,
+    /// The ways into clusters.
+    pub clusters: Connections,
 }
 
 const CALL_TIMEOUT: Duration = Duration::from_secs(40);
@@ -129,6 +132,7 @@ impl Cloud {
             partition: partition_of(&caller, &region).to_owned(),
             account: identity.account().unwrap_or_default().to_owned(),
             region,
+            clusters: Connections::new(config.credentials_provider(), &caller),
             caller,
         })
     }

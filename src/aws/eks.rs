@@ -34,6 +34,12 @@ pub async fn has_cluster(reads: &Reads) -> Result<bool, CloudError> {
     Ok(cluster.as_ref().as_ref().is_some_and(|cluster| tags(cluster.tags()).get(STACK) == Some(&reads.stack)))
 }
 
+/// Whether a cluster is on its way out, or never came up.
+pub fn is_leaving(cluster: &Cluster) -> bool {
+    use aws_sdk_eks::types::ClusterStatus;
+    matches!(cluster.status(), Some(ClusterStatus::Deleting | ClusterStatus::Failed))
+}
+
 /// The tags that EKS shows.
 pub fn tags(shown: Option<&HashMap<String, String>>) -> Tags {
     shown.into_iter().flatten().map(|(key, value)| (key.clone(), value.clone())).collect()
@@ -156,7 +162,13 @@ mod tests {
     use super::*;
 
     fn refusal(class: Class, message: &str) -> CloudError {
-        CloudError { action: "eks:CreateAddon", code: Some("X".into()), message: message.into(), class }
+        CloudError {
+            action: "eks:CreateAddon".into(),
+            code: Some("X".into()),
+            message: message.into(),
+            class,
+            advice: None,
+        }
     }
 
     #[test]

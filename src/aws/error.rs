@@ -1,5 +1,6 @@
-//! What a call to AWS can come back with, sorted by what is to be done about it.
+//! What a call to AWS or to Kubernetes can come back with, sorted by what is to be done about it.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
@@ -9,14 +10,16 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 /// A failed call.
 #[derive(Debug, Clone, thiserror::Error)]
 pub struct CloudError {
-    /// The call, as an IAM policy names it: `ec2:CreateVpc`.
-    pub action: &'static str,
-    /// AWS's code for what happened, if an answer came.
+    /// The call: as an IAM policy names it, `ec2:CreateVpc`; of Kubernetes, `patch Deployment shop/backend`.
+    pub action: Cow<'static, str>,
+    /// The service's code for what happened, if an answer came.
     pub code: Option<String>,
-    /// AWS's words, or the transport's.
+    /// The service's words, or the transport's.
     pub message: String,
     /// What is to be done about it.
     pub class: Class,
+    /// What the user can do about it, where that is particular to this failure.
+    pub advice: Option<String>,
 }
 
 /// What is to be done about a failed call.
@@ -68,14 +71,16 @@ impl fmt::Display for CloudError {
 
 impl CloudError {
     /// An answer of AWS that does not hold what it has to.
-    pub fn incomplete(action: &'static str, what: &str) -> Self {
+    pub fn incomplete(action: impl Into<Cow<'static, str>>, what: &str) -> Self {
         let message = format!("the answer holds no {what}");
-        Self { action, code: Some("IncompleteAnswer".into()), message, class: Class::Unanswered }
+        let code = Some("IncompleteAnswer".into());
+        Self { action: action.into(), code, message, class: Class::Unanswered, advice: None }
     }
 
     /// Something that cannot be done, in our own words.
-    pub fn refused(action: &'static str, message: impl Into<String>) -> Self {
-        Self { action, code: Some("Refused".into()), message: message.into(), class: Class::Refused }
+    pub fn refused(action: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
+        let code = Some("Refused".into());
+        Self { action: action.into(), code, message: message.into(), class: Class::Refused, advice: None }
     }
 
     /// The same failure, where "it does not exist" can only mean that something new is not known
@@ -89,6 +94,9 @@ impl CloudError {
 
     /// What the user can do about it, where that can be said.
     pub fn help(&self) -> Option<String> {
+        if self.advice.is_some() {
+            return self.advice.clone();
+        }
         match self.class {
             Class::Denied => Some(format!(
                 "the credentials need this statement:\n{{ \"Effect\": \"Allow\", \"Action\": \"{}\", \"Resource\": \"{}\" }}",
@@ -154,7 +162,7 @@ where
         let code = answer.err().code().unwrap_or("Unknown").to_owned();
         let message = answer.err().message().unwrap_or("AWS gave no reason").to_owned();
         let class = class_of(&code, &message, answer.raw().status().as_u16());
-        return CloudError { action, code: Some(code), message, class };
+        return CloudError { action: action.into(), code: Some(code), message, class, advice: None };
     }
     let chain = chain_of(error);
     let class = match error {
@@ -164,7 +172,7 @@ where
         SdkError::DispatchFailure(_) if never_connected(&chain) => Class::Unreachable,
         _ => Class::Unanswered,
     };
-    CloudError { action, code: None, message: chain, class }
+    CloudError { action: action.into(), code: None, message: chain, class, advice: None }
 }
 
 fn never_connected(chain: &str) -> bool {
@@ -379,7 +387,8 @@ mod tests {
     #[test]
     fn a_denial_names_the_statement_that_is_missing() {
         let error = CloudError {
-            action: "iam:CreateRole",
+            action: "iam:CreateRole".into(),
+            advice: None,
             code: Some("AccessDenied".into()),
             message:
                 "User: arn:aws:iam::111122223333:user/a is not authorized to perform: iam:CreateRole on resource: \

@@ -12,7 +12,9 @@ use super::error::CloudError;
 use super::reads::Reads;
 use super::tagging::{self, Tagged};
 use super::waits::Waiting;
-use crate::plan::{Address, Change, Describe, Desired, Facts, FieldChange, Observed, State, TagChange, Tags};
+use crate::plan::{
+    Address, Change, Describe, Desired, Facts, FieldChange, Observed, Prediction, State, TagChange, Tags,
+};
 
 /// A resource of kind `K` that the cloud shows.
 #[derive(Debug)]
@@ -135,6 +137,17 @@ pub trait Kind: Describe + DeserializeOwned + Send + Sync + Sized + 'static {
         async { Ok(None) }
     }
 
+    /// What changing it from what was found would do, for kinds that can be asked beforehand; `self` has no
+    /// placeholder left.
+    fn predict(
+        &self,
+        found: &Found<Self>,
+        reads: &Reads,
+    ) -> impl Future<Output = Result<Option<Prediction>, CloudError>> + Send {
+        let _ = (found, reads);
+        async { Ok(None) }
+    }
+
     /// What is in its way that is not ours, in words, asked before anything is made.
     fn clash(&self, reads: &Reads) -> impl Future<Output = Result<Option<String>, CloudError>> + Send {
         let _ = reads;
@@ -179,6 +192,13 @@ pub trait AnyKind: Send + Sync {
     fn remains<'a>(&'a self, found: &'a Observed, work: &'a Work) -> BoxFuture<'a, Result<Option<String>, CloudError>>;
     /// See [`Kind::blocker`].
     fn blocker<'a>(&'a self, found: &'a Observed, work: &'a Work) -> BoxFuture<'a, Result<Option<String>, CloudError>>;
+    /// See [`Kind::predict`].
+    fn predict<'a>(
+        &'a self,
+        body: &'a Value,
+        found: &'a Observed,
+        reads: &'a Reads,
+    ) -> BoxFuture<'a, Result<Option<Prediction>, CloudError>>;
     /// See [`Kind::clash`]. A body with placeholders left is asked all the same.
     fn clash<'a>(&'a self, change: &'a Change, reads: &'a Reads) -> BoxFuture<'a, Result<Option<String>, CloudError>>;
 }
@@ -252,6 +272,15 @@ impl<K: Kind> AnyKind for Erased<K> {
 
     fn blocker<'a>(&'a self, found: &'a Observed, work: &'a Work) -> BoxFuture<'a, Result<Option<String>, CloudError>> {
         Box::pin(async move { K::blocker(&self::found(found)?, work).await })
+    }
+
+    fn predict<'a>(
+        &'a self,
+        body: &'a Value,
+        found: &'a Observed,
+        reads: &'a Reads,
+    ) -> BoxFuture<'a, Result<Option<Prediction>, CloudError>> {
+        Box::pin(async move { typed::<K>(body)?.predict(&self::found(found)?, reads).await })
     }
 
     fn clash<'a>(&'a self, change: &'a Change, reads: &'a Reads) -> BoxFuture<'a, Result<Option<String>, CloudError>> {

@@ -16,7 +16,7 @@ mod cluster_request;
 mod cluster_update;
 pub mod database;
 pub mod db_subnet_group;
-mod eks;
+pub(crate) mod eks;
 pub mod elastic_ip;
 mod error;
 pub mod event_rule;
@@ -69,6 +69,7 @@ pub use reads::{Reads, filter};
 pub use tagging::Tagged;
 pub use waits::Waiting;
 
+use crate::cluster::{claim, held, object, object_set};
 use crate::plan::{Describe, Facts, Registry};
 
 macro_rules! kinds {
@@ -101,6 +102,8 @@ pub static KINDS: &[&dyn AnyKind] = kinds![
     network_acl::NetworkAcl,
     network_acl_association::NetworkAclAssociation,
     node_group::NodeGroup,
+    object::Object,
+    object_set::ObjectSet,
     oidc_provider::OidcProvider,
     pod_identity_association::PodIdentityAssociation,
     queue::Queue,
@@ -122,6 +125,8 @@ pub static LEFTOVERS: &[&dyn AnyKind] = kinds![
     leftovers::autoscaled_instance_profile::AutoscaledInstanceProfile,
     leftovers::autoscaled_launch_template::AutoscaledLaunchTemplate,
     leftovers::classic_load_balancer::ClassicLoadBalancer,
+    held::HeldObject,
+    claim::Claim,
     leftovers::database_snapshot::DatabaseSnapshot,
     leftovers::foreign_oidc_provider::ForeignOidcProvider,
     leftovers::foreign_security_group::ForeignSecurityGroup,

@@ -1,7 +1,7 @@
 //! One look at the cloud: every list is asked for once and shared by the kinds that read it.
 
 use std::any::Any;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::OnceCell;
@@ -22,13 +22,32 @@ pub struct Reads {
     pub cloud: Cloud,
     /// Whose things to look for.
     pub stack: String,
+    /// Whether a cluster that cannot be reached is passed over: so that it does not keep a stack from being taken down.
+    pub forgiving: bool,
+    notes: Mutex<BTreeSet<String>>,
     cells: Mutex<HashMap<String, Cell>>,
 }
 
 impl Reads {
     /// A fresh look: nothing is remembered from an earlier one.
     pub fn new(cloud: Cloud, stack: &str) -> Self {
-        Self { cloud, stack: stack.to_owned(), cells: Mutex::new(HashMap::new()) }
+        let (notes, cells) = (Mutex::default(), Mutex::default());
+        Self { cloud, stack: stack.to_owned(), forgiving: false, notes, cells }
+    }
+
+    /// The same, passing over clusters that cannot be reached.
+    pub fn forgiving(self) -> Self {
+        Self { forgiving: true, ..self }
+    }
+
+    /// Remembers something that the user should be told of this look.
+    pub fn note(&self, text: String) {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner).insert(text);
+    }
+
+    /// What the user should be told.
+    pub fn notes(&self) -> Vec<String> {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
 
     /// The answer to `question`, asked with `ask` by whoever comes first.

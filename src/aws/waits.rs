@@ -87,7 +87,13 @@ mod tests {
     use super::*;
 
     fn error(class: Class) -> CloudError {
-        CloudError { action: "eks:DescribeUpdate", code: Some("X".into()), message: String::new(), class }
+        CloudError {
+            action: "eks:DescribeUpdate".into(),
+            code: Some("X".into()),
+            message: String::new(),
+            class,
+            advice: None,
+        }
     }
 
     fn waiting() -> Waiting {

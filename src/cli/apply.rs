@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::arguments::{Format, ProgressFormat};
+use super::arguments::{ClusterAccess, Format, ProgressFormat};
 use super::run::carry_out;
 use super::session::{Ended, complain, connect, explain, read_stack};
 use super::{Exit, plan};
@@ -24,19 +24,21 @@ pub struct Arguments {
     /// How progress is shown.
     #[arg(long, value_enum, default_value_t)]
     progress: ProgressFormat,
+    #[command(flatten)]
+    cluster: ClusterAccess,
 }
 
 /// Runs the command.
 pub async fn run(arguments: Arguments) -> Ended {
     let (plan, cloud, is_saved) = match saved_plan(&arguments.path)? {
         Some(plan) => {
-            let cloud = connect(&plan.region).await?;
+            let cloud = arguments.cluster.lead(connect(&plan.region).await?);
             engine::still_holds(&plan, &cloud, &Events::silent()).await.map_err(|failure| explain(&failure))?;
             (plan, cloud, true)
         }
         None => {
             let stack = read_stack(&arguments.path)?;
-            let cloud = connect(&stack.metadata.region).await?;
+            let cloud = arguments.cluster.lead(connect(&stack.metadata.region).await?);
             let plan = engine::plan(&stack, &cloud, &Events::silent()).await.map_err(|failure| explain(&failure))?;
             (plan, cloud, false)
         }

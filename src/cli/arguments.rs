@@ -4,6 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use crate::aws::Cloud;
+use crate::cluster::connection::Detour;
+
 /// The stack file.
 #[derive(Debug, Args)]
 pub struct StackFile {
@@ -34,4 +37,26 @@ pub enum ProgressFormat {
     Lines,
     /// One JSON object for each thing that happens.
     Json,
+}
+
+/// Another way into the cluster than the one that EKS tells.
+#[derive(Debug, Args)]
+pub struct ClusterAccess {
+    /// Reach the cluster as this kubeconfig says, and not with a token made from AWS credentials: through a tunnel, or
+    /// with rights that the credentials do not have.
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+    /// The context in it; the current one without this.
+    #[arg(long, value_name = "NAME", requires = "kubeconfig")]
+    context: Option<String>,
+}
+
+impl ClusterAccess {
+    /// `cloud`, with its clusters reached as asked for.
+    pub fn lead(self, mut cloud: Cloud) -> Cloud {
+        if self.kubeconfig.is_some() {
+            cloud.clusters = cloud.clusters.through(Detour { file: self.kubeconfig, context: self.context });
+        }
+        cloud
+    }
 }

@@ -4,13 +4,14 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::Args;
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::arguments::{Format, ProgressFormat};
+use super::arguments::{ClusterAccess, Format, ProgressFormat};
 use super::run::carry_out;
 use super::session::{Ended, Watch, complain, connect, explain, read_stack};
 use super::{Exit, output, plan};
-use crate::engine::{self, Events};
+use crate::engine::{self, Event, Events, Timed};
 use crate::plan::Disposal;
 use crate::spec;
 use crate::views::closing::{self, Commands};
@@ -36,6 +37,8 @@ pub struct Arguments {
     /// How progress is shown.
     #[arg(long, value_enum, default_value_t)]
     progress: ProgressFormat,
+    #[command(flatten)]
+    cluster: ClusterAccess,
 }
 
 /// Runs the command.
@@ -54,10 +57,13 @@ pub async fn run(arguments: Arguments) -> Ended {
     let flag = if arguments.delete_volumes { " --delete-volumes" } else { "" };
     let again = format!("eksup destroy --name {name} --region {region}{flag}");
     let began = Instant::now();
-    let cloud = connect(&region).await?;
+    let cloud = arguments.cluster.lead(connect(&region).await?);
     let disposal = if arguments.delete_volumes { Disposal::DeleteData } else { Disposal::KeepData };
-    let (plan, _) =
-        engine::plan_destroy(&name, &cloud, disposal, &Events::silent()).await.map_err(|failure| explain(&failure))?;
+    let (sender, said) = mpsc::unbounded_channel();
+    let (plan, _) = engine::plan_destroy(&name, &cloud, disposal, &Events::to(sender))
+        .await
+        .map_err(|failure| explain(&failure))?;
+    print_notes(said);
     let for_programs = arguments.progress == ProgressFormat::Json;
     if !plan.is_empty() {
         if !for_programs {
@@ -77,6 +83,15 @@ pub async fn run(arguments: Arguments) -> Ended {
         None => output::line(closing::destroyed(&name, began.elapsed(), &swept.left, &swept.kept, &again)),
     }
     Ok(if swept.left.is_empty() { Exit::Done } else { Exit::Failed })
+}
+
+/// Prints what a look at the cloud had to say beside what it found.
+fn print_notes(mut said: mpsc::UnboundedReceiver<Timed>) {
+    while let Ok(timed) = said.try_recv() {
+        if let Event::Noted { text } = timed.event {
+            eprintln!("note: {text}");
+        }
+    }
 }
 
 fn refuse(checked: Result<(), String>) -> Ended<()> {

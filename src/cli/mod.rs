@@ -8,6 +8,7 @@ mod destroy;
 mod exit;
 mod graph;
 mod init;
+mod kubeconfig;
 mod output;
 mod outputs;
 mod plan;
@@ -16,6 +17,7 @@ mod run;
 mod schema;
 mod session;
 mod signals;
+mod token;
 mod validate;
 
 use std::process::ExitCode;
@@ -55,6 +57,10 @@ enum Command {
     Render(render::Arguments),
     /// Show what the stack's resources are called: ids, ARNs, endpoints.
     Outputs(outputs::Arguments),
+    /// Write the way into the stack's cluster into a kubeconfig, and leave what is in there as it is.
+    Kubeconfig(kubeconfig::Arguments),
+    /// Print a token for a cluster, as kubectl asks for it.
+    Token(token::Arguments),
     /// Show what waits for what.
     Graph(graph::Arguments),
     /// Work out which nodes workloads need.
@@ -85,6 +91,8 @@ pub fn main() -> ExitCode {
         Command::Apply(arguments) => session::block_on(apply::run(arguments)),
         Command::Destroy(arguments) => session::block_on(destroy::run(arguments)),
         Command::Outputs(arguments) => session::block_on(outputs::run(arguments)),
+        Command::Kubeconfig(arguments) => session::block_on(kubeconfig::run(arguments)),
+        Command::Token(arguments) => session::block_on(token::run(arguments)),
         Command::Autoscaler(arguments) => autoscaler::run(&arguments),
         Command::Graph(arguments) => graph::run(&arguments),
     }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::arguments::{Format, StackFile};
+use super::arguments::{ClusterAccess, Format, StackFile};
 use super::session::{Ended, complain, connect, explain, read_stack};
 use super::{Exit, output};
 use crate::engine::{self, Events};
@@ -28,13 +28,15 @@ pub struct Arguments {
     /// Print only these phases.
     #[arg(long, value_name = "PHASE", num_args = 1..)]
     only: Vec<String>,
+    #[command(flatten)]
+    cluster: ClusterAccess,
 }
 
 /// Runs the command.
 pub async fn run(arguments: Arguments) -> Ended {
     let stack = read_stack(&arguments.stack.path)?;
     refuse_unknown_phases(&arguments.only)?;
-    let cloud = connect(&stack.metadata.region).await?;
+    let cloud = arguments.cluster.lead(connect(&stack.metadata.region).await?);
     let mut plan = engine::plan(&stack, &cloud, &Events::silent()).await.map_err(|failure| explain(&failure))?;
     if let Some(path) = &arguments.out {
         save(&plan, path)?;

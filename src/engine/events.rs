@@ -77,6 +77,11 @@ pub enum Event {
         /// How many resources of the stack there are.
         resources: usize,
     },
+    /// Something that the user should know, and that stops nothing.
+    Noted {
+        /// What it is.
+        text: String,
+    },
     /// Operations begin.
     RunStarted {
         /// Whether the stack is made or taken away.

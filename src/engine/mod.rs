@@ -5,6 +5,7 @@ mod apply;
 mod events;
 mod execute;
 mod failure;
+mod foresight;
 mod lock;
 mod observe;
 mod operate;

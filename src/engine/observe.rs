@@ -23,6 +23,9 @@ pub async fn observe(
     events.say(Event::Observing { stack: reads.stack.clone(), region: reads.cloud.region.clone() });
     let found = try_join_all(kinds.iter().map(|kind| kind.find(reads))).await?;
     let observed: Vec<Observed> = found.into_iter().flatten().collect();
+    for text in reads.notes() {
+        events.say(Event::Noted { text });
+    }
     events.say(Event::Observed { resources: observed.len() });
     Ok(observed)
 }

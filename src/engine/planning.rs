@@ -6,6 +6,7 @@ use futures::future::try_join_all;
 
 use super::events::Events;
 use super::failure::Failure;
+use super::foresight::predictions;
 use super::observe::{observe, surroundings, zones};
 use super::rounds;
 use crate::aws::{Cloud, CloudError, KINDS, Kinds, LEFTOVERS, Reads};
@@ -26,7 +27,9 @@ pub async fn plan(stack: &Stack, cloud: &Cloud, events: &Events) -> Result<Plan,
     if let Some(message) = phases::impossible(stack, &surroundings) {
         return Err(Failure::Problems(vec![Problem { address: "network".into(), message }]));
     }
-    let rounds = rounds::between(stack, &surroundings, &observed).map_err(Failure::Problems)?;
+    let wish = rounds::first_wish(stack, &surroundings, &observed);
+    let predictions = predictions(&wish, &observed, &reads).await?;
+    let rounds = rounds::between(stack, &surroundings, &observed, &predictions).map_err(Failure::Problems)?;
     refuse_clashes(&rounds, &reads).await?;
     Ok(assemble(Purpose::Apply, &stack.metadata.name, cloud, Fingerprint::of(&observed), rounds))
 }
@@ -56,7 +59,7 @@ pub(super) async fn observe_everything(
     cloud: &Cloud,
     events: &Events,
 ) -> Result<Vec<Observed>, CloudError> {
-    let reads = Arc::new(Reads::new(cloud.clone(), name));
+    let reads = Arc::new(Reads::new(cloud.clone(), name).forgiving());
     let kinds: Vec<_> = KINDS.iter().chain(LEFTOVERS).copied().collect();
     observe(&reads, &kinds, events).await
 }

@@ -5,21 +5,26 @@ use std::str::FromStr;
 
 use crate::aws::Kinds;
 use crate::phases::{self, Surroundings};
-use crate::plan::{Action, Change, Desired, FieldChange, Observed, Problem, Round, diff};
+use crate::plan::{Action, Change, Desired, FieldChange, Observed, Predictions, Problem, Round, diff_foretold};
 use crate::spec::{KubernetesVersion, Stack};
 
 /// The rounds that bring the cloud from `observed` to `stack`.
 ///
 /// # Errors
 /// Changes that cannot be made.
-pub fn between(stack: &Stack, surroundings: &Surroundings, observed: &[Observed]) -> Result<Vec<Round>, Vec<Problem>> {
+pub fn between(
+    stack: &Stack,
+    surroundings: &Surroundings,
+    observed: &[Observed],
+    predictions: &Predictions,
+) -> Result<Vec<Round>, Vec<Problem>> {
     let steps = versions_on_the_way(stack, observed);
     let mut rounds: Vec<Round> = Vec::with_capacity(steps.len());
     let mut previous: Option<Vec<Desired>> = None;
     for version in &steps {
         let desired = phases::resources(&at_version(stack, *version), surroundings);
         let changes = match &previous {
-            None => diff(&desired, observed, &Kinds)?,
+            None => diff_foretold(&desired, observed, predictions, &Kinds)?,
             Some(earlier) => further(earlier, &desired, observed),
         };
         let title = version.filter(|_| steps.len() > 1).map(|version| format!("Kubernetes {version}"));
@@ -27,6 +32,12 @@ pub fn between(stack: &Stack, surroundings: &Surroundings, observed: &[Observed]
         previous = Some(desired);
     }
     Ok(rounds)
+}
+
+/// What the first round wants.
+pub fn first_wish(stack: &Stack, surroundings: &Surroundings, observed: &[Observed]) -> Vec<Desired> {
+    let version = versions_on_the_way(stack, observed).first().copied().flatten();
+    phases::resources(&at_version(stack, version), surroundings)
 }
 
 /// The versions that the cluster takes one after the other; one `None` where it stays or is new.

@@ -8,10 +8,10 @@ use serde_json::Value;
 use super::{Action, Address, Desired, Fingerprint, Mark, Observed, TagChange};
 
 /// One field that differs.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FieldChange {
-    /// The field's name.
+    /// The field's name; of an object in Kubernetes, the way to it.
     pub field: String,
     /// What the cloud shows.
     pub before: Value,

@@ -7,8 +7,8 @@ use serde_json::Value;
 use super::reference::{Outputs, is_unknown, resolve};
 use super::tags;
 use super::{
-    Action, Address, Change, Desired, Effect, Facts, FieldChange, Loss, Mark, Observed, Registry, ReplaceOrder, State,
-    TagChange,
+    Action, Address, Change, Desired, Effect, Facts, FieldChange, Loss, Mark, Observed, Prediction, Predictions,
+    Registry, ReplaceOrder, State, TagChange,
 };
 
 /// Something that no plan can do.
@@ -27,10 +27,49 @@ pub struct Problem {
 /// Every change that cannot be made at all (a storage that would shrink, a version that would go
 /// back, a deletion of something protected), all at once.
 pub fn diff(desired: &[Desired], observed: &[Observed], registry: &dyn Registry) -> Result<Vec<Change>, Vec<Problem>> {
-    let mut problems = Vec::new();
+    diff_foretold(desired, observed, &Predictions::new(), registry)
+}
+
+/// The same, where services have been asked what some of the changes would do.
+///
+/// # Errors
+/// Those of [`diff`], and what a service has refused.
+pub fn diff_foretold(
+    desired: &[Desired],
+    observed: &[Observed],
+    predictions: &Predictions,
+    registry: &dyn Registry,
+) -> Result<Vec<Change>, Vec<Problem>> {
+    let Walk { mut changes, leftovers, mut problems, .. } = walk(desired, observed, predictions, registry);
+    let mut list: Vec<Change> = desired.iter().filter_map(|wanted| changes.remove(&wanted.address)).collect();
+    refuse_uprooting(&list, registry, &mut problems);
+    for leftover in leftovers.into_iter().filter(|leftover| is_the_stacks(leftover, registry)) {
+        list.push(deletion(leftover, registry, &mut problems));
+    }
+    if problems.is_empty() { Ok(list) } else { Err(problems) }
+}
+
+/// The outputs that are known before anything is done, and stay as they are.
+pub fn known_outputs(desired: &[Desired], observed: &[Observed], registry: &dyn Registry) -> Outputs {
+    walk(desired, observed, &Predictions::new(), registry).known
+}
+
+/// What comes of comparing each wish with what stands, in the order in which values flow.
+struct Walk<'a> {
+    changes: BTreeMap<Address, Change>,
+    leftovers: Vec<&'a Observed>,
+    known: Outputs,
+    problems: Vec<Problem>,
+}
+
+fn walk<'a>(
+    desired: &[Desired],
+    observed: &'a [Observed],
+    predictions: &Predictions,
+    registry: &dyn Registry,
+) -> Walk<'a> {
     let mut standing = match_by_address(desired, observed);
-    let mut known = Outputs::new();
-    let mut changes = BTreeMap::new();
+    let (mut changes, mut known, mut problems) = (BTreeMap::new(), Outputs::new(), Vec::new());
     for wanted in in_dependency_order(desired) {
         let Some(facts) = registry.facts(&wanted.kind) else {
             problems
@@ -38,16 +77,20 @@ pub fn diff(desired: &[Desired], observed: &[Observed], registry: &dyn Registry)
             continue;
         };
         let current = standing.matched.remove(&wanted.address);
-        let change = compare(wanted, current, facts, &known, &mut problems);
+        let rule = Rule { facts, known: &known, prediction: predictions.get(&wanted.address) };
+        let change = compare(wanted, current, rule, &mut problems);
         remember_outputs(&change, facts, &mut known);
         changes.insert(wanted.address.clone(), change);
     }
-    let mut list: Vec<Change> = desired.iter().filter_map(|wanted| changes.remove(&wanted.address)).collect();
-    refuse_uprooting(&list, registry, &mut problems);
-    for leftover in standing.unmatched.into_iter().filter(|leftover| is_the_stacks(leftover, registry)) {
-        list.push(deletion(leftover, registry, &mut problems));
-    }
-    if problems.is_empty() { Ok(list) } else { Err(problems) }
+    Walk { changes, leftovers: standing.unmatched, known, problems }
+}
+
+/// By what a wish is compared with what stands.
+#[derive(Clone, Copy)]
+struct Rule<'a> {
+    facts: &'a Facts,
+    known: &'a Outputs,
+    prediction: Option<&'a Prediction>,
 }
 
 /// The changes that take everything in `observed` away.
@@ -160,13 +203,8 @@ fn in_dependency_order(desired: &[Desired]) -> Vec<&Desired> {
     ordered
 }
 
-fn compare(
-    wanted: &Desired,
-    current: Option<&Observed>,
-    facts: &Facts,
-    known: &Outputs,
-    problems: &mut Vec<Problem>,
-) -> Change {
+fn compare(wanted: &Desired, current: Option<&Observed>, rule: Rule<'_>, problems: &mut Vec<Problem>) -> Change {
+    let facts = rule.facts;
     let mut change = Change {
         address: wanted.address.clone(),
         kind: wanted.kind.clone(),
@@ -185,7 +223,10 @@ fn compare(
         return change;
     }
     change.tags = if facts.taggable { tags::change(&wanted.tags, &current.tags) } else { TagChange::default() };
-    let effects = compare_fields(wanted, current, facts, known, &mut change.fields);
+    let effects = compare_fields(wanted, current, rule, &mut change.fields);
+    if let Some(Prediction::Anew { why, .. }) = rule.prediction {
+        change.reason = Some(why.clone());
+    }
     change.action = match &current.state {
         State::Failed(why) => {
             change.reason = Some(format!("it has failed: {why}"));
@@ -220,7 +261,7 @@ pub fn differences(
     known: &Outputs,
 ) -> (Vec<FieldChange>, TagChange) {
     let mut fields = Vec::new();
-    compare_fields(wanted, current, facts, known, &mut fields);
+    compare_fields(wanted, current, Rule { facts, known, prediction: None }, &mut fields);
     let tags = if facts.taggable { tags::change(&wanted.tags, &current.tags) } else { TagChange::default() };
     (fields, tags)
 }
@@ -228,14 +269,15 @@ pub fn differences(
 fn compare_fields(
     wanted: &Desired,
     current: &Observed,
-    facts: &Facts,
-    known: &Outputs,
+    rule: Rule<'_>,
     differing: &mut Vec<FieldChange>,
 ) -> Vec<Effect> {
-    let mut effects = Vec::new();
+    let Rule { facts, known, prediction } = rule;
+    let mut effects: Vec<Effect> = prediction.into_iter().flat_map(|told| effects_of(told, differing)).collect();
     let wish = (facts.canonical)(&resolve(&wanted.body, known));
     for (field, after) in fields_of(&wish) {
-        if after.is_null() || facts.is_create_only(field) {
+        let is_foretold = prediction.is_some() && facts.foretold == Some(field);
+        if after.is_null() || facts.is_create_only(field) || is_foretold {
             continue;
         }
         let before = current.body.get(field).cloned().unwrap_or(Value::Null);
@@ -248,8 +290,8 @@ fn compare_fields(
         }
         differing.push(FieldChange {
             field: field.to_owned(),
-            before,
-            after: after.clone(),
+            before: (facts.shown)(field, &before),
+            after: (facts.shown)(field, after),
             forces_replacement: effect == Effect::Replace,
         });
         effects.push(effect);
@@ -257,8 +299,23 @@ fn compare_fields(
     effects
 }
 
+/// What a prediction comes to.
+fn effects_of(prediction: &Prediction, differing: &mut Vec<FieldChange>) -> Vec<Effect> {
+    match prediction {
+        Prediction::Changes(fields) => {
+            differing.extend(fields.iter().cloned());
+            fields.iter().map(|_| Effect::InPlace).collect()
+        }
+        Prediction::Anew { fields, .. } => {
+            differing.extend(fields.iter().cloned());
+            vec![Effect::Replace]
+        }
+        Prediction::Refused(why) => vec![Effect::Refused(why.clone())],
+    }
+}
+
 fn mark_replacement(change: &mut Change, current: &Observed, facts: &Facts, problems: &mut Vec<Problem>) {
-    match facts.loss {
+    match facts.losing(&current.body) {
         Loss::Data(what) => drop(change.marks.insert(Mark::DataLoss(what.to_owned()))),
         Loss::Outage(what) if facts.replace == ReplaceOrder::DeleteFirst => {
             change.marks.insert(Mark::Outage(what.to_owned()));
@@ -273,7 +330,7 @@ fn mark_replacement(change: &mut Change, current: &Observed, facts: &Facts, prob
 fn deletion(resource: &Observed, registry: &dyn Registry, problems: &mut Vec<Problem>) -> Change {
     let mut marks = BTreeSet::new();
     if let Some(facts) = registry.facts(&resource.kind) {
-        match facts.loss {
+        match facts.losing(&resource.body) {
             Loss::Data(what) => drop(marks.insert(Mark::DataLoss(what.to_owned()))),
             Loss::Outage(what) => drop(marks.insert(Mark::Outage(what.to_owned()))),
             Loss::Nothing => {}
@@ -310,4 +367,80 @@ fn remember_outputs(change: &Change, facts: &Facts, known: &mut Outputs) {
 
 fn fields_of(body: &Value) -> impl Iterator<Item = (&str, &Value)> {
     body.as_object().into_iter().flatten().map(|(field, value)| (field.as_str(), value))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    static OBJECT: Facts = Facts {
+        fields: &[("manifest", Effect::InPlace)],
+        foretold: Some("manifest"),
+        loss_of: |body| (body["manifest"] == "volume").then_some(Loss::Data("everything on it")),
+        ..Facts::new("object")
+    };
+
+    struct One;
+
+    impl Registry for One {
+        fn facts(&self, name: &str) -> Option<&'static Facts> {
+            (name == "object").then_some(&OBJECT)
+        }
+    }
+
+    fn wanted(manifest: &str) -> Desired {
+        let (tags, after) = (Default::default(), BTreeSet::new());
+        Desired { address: "a".into(), kind: "object".into(), body: json!({ "manifest": manifest }), tags, after }
+    }
+
+    fn standing(manifest: &str) -> Observed {
+        Observed {
+            address: "a".into(),
+            kind: "object".into(),
+            body: json!({ "manifest": manifest }),
+            outputs: serde_json::Map::new(),
+            tags: Default::default(),
+            state: State::Ready,
+        }
+    }
+
+    fn planned(prediction: Prediction) -> Result<Change, Vec<Problem>> {
+        let predictions = Predictions::from([("a".into(), prediction)]);
+        diff_foretold(&[wanted("new")], &[standing("old")], &predictions, &One).map(|mut list| list.remove(0))
+    }
+
+    fn field(name: &str) -> FieldChange {
+        FieldChange { field: name.into(), before: json!(1), after: json!(2), forces_replacement: false }
+    }
+
+    #[test]
+    fn what_a_service_foretells_is_believed_over_a_comparison() {
+        assert_eq!(planned(Prediction::Changes(Vec::new())).map(|change| change.action), Ok(Action::Keep));
+        let change = planned(Prediction::Changes(vec![field("spec.replicas")])).expect("a change");
+        assert_eq!((change.action, change.fields), (Action::Update, vec![field("spec.replicas")]));
+    }
+
+    #[test]
+    fn what_cannot_be_changed_as_it_stands_is_replaced_and_says_why() {
+        let told =
+            Prediction::Anew { why: "`spec.selector` cannot be changed".into(), fields: vec![field("spec.selector")] };
+        let change = planned(told).expect("a change");
+        assert_eq!(change.action, Action::Replace);
+        assert_eq!(change.reason.as_deref(), Some("`spec.selector` cannot be changed"));
+    }
+
+    #[test]
+    fn what_a_service_refuses_is_a_problem_before_anything_is_made() {
+        let problems = planned(Prediction::Refused("somebody else manages it".into())).expect_err("a problem");
+        assert_eq!(problems[0].message, "somebody else manages it");
+    }
+
+    #[test]
+    fn what_is_lost_may_depend_on_the_resource() {
+        let marks = |manifest: &str| diff(&[], &[standing(manifest)], &One).expect("a plan").remove(0).marks;
+        assert_eq!(marks("volume"), BTreeSet::from([Mark::DataLoss("everything on it".into())]));
+        assert!(marks("config").is_empty());
+    }
 }

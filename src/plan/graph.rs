@@ -198,7 +198,15 @@ impl<'a> Builder<'a> {
     fn order_removal_of(&mut self, parent: usize, remove_parent: usize, standing: &Observed, child: usize) {
         let Some(facts) = self.facts[child] else { return };
         let change = &self.changes[child];
-        let field = change.before.as_ref().and_then(|before| referring_field(before, facts, standing));
+        let Some(before) = &change.before else { return };
+        let needed = (facts.goes_before)(&before.body);
+        if let Some(remove) = self.removes.get(&child).copied().filter(|_| needed.contains(&standing.kind.as_str())) {
+            return self.need(remove_parent, remove);
+        }
+        if self.takes_its_takers_along(standing, parent, facts) {
+            return;
+        }
+        let field = referring_field(before, facts, standing);
         match (self.removes.get(&child).copied(), field) {
             (Some(remove), Some(field)) if facts.dies_with == Some(field) => {
                 self.operations[remove].kind = OperationKind::GoesAlong;
@@ -213,6 +221,15 @@ impl<'a> Builder<'a> {
             }
             _ => {}
         }
+    }
+
+    /// Whether children with these facts go along with a kind that `parent` has to go before: then `parent` cannot
+    /// wait for them.
+    fn takes_its_takers_along(&self, standing: &Observed, parent: usize, facts: &Facts) -> bool {
+        let Some(parent) = self.facts[parent] else { return false };
+        let before = (parent.goes_before)(&standing.body);
+        let with = facts.references.iter().filter(|(field, _)| Some(*field) == facts.dies_with);
+        with.flat_map(|(_, kinds)| kinds.iter()).any(|kind| before.contains(kind))
     }
 
     /// Whether `parent`, which goes for good, stays until `child` has gone.
@@ -236,4 +253,99 @@ fn mentions(value: &Value, parent: &Observed) -> bool {
         found |= parent.outputs.values().any(|output| output.as_str() == Some(text));
     });
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::plan::{Desired, Facts, State, TagChange};
+
+    static CLUSTER: Facts = Facts { outputs: &["name"], ..Facts::new("cluster") };
+    static NODES: Facts =
+        Facts { outputs: &["name"], references: &[("cluster", &["cluster"])], ..Facts::new("node-group") };
+    static OBJECT: Facts = Facts {
+        outputs: &["id"],
+        references: &[("cluster", &["cluster"]), ("needs", &["object"])],
+        dies_with: Some("cluster"),
+        goes_before: |body| if body["holds"] == true { &["cluster", "node-group"] } else { &[] },
+        ..Facts::new("object")
+    };
+
+    struct Three;
+
+    impl Registry for Three {
+        fn facts(&self, name: &str) -> Option<&'static Facts> {
+            [&CLUSTER, &NODES, &OBJECT].into_iter().find(|facts| facts.name == name)
+        }
+    }
+
+    fn removal(kind: &str, name: &str, body: Value) -> Change {
+        let before = Observed {
+            address: name.into(),
+            kind: kind.into(),
+            body,
+            outputs: serde_json::Map::from_iter([("id".to_owned(), json!(name)), ("name".to_owned(), json!(name))]),
+            tags: Default::default(),
+            state: State::Ready,
+        };
+        Change {
+            address: name.into(),
+            kind: kind.into(),
+            action: Action::Delete,
+            before: Some(before),
+            after: None::<Desired>,
+            fields: Vec::new(),
+            tags: TagChange::default(),
+            marks: BTreeSet::new(),
+            reason: None,
+        }
+    }
+
+    /// `NAME: what it waits for`, with `(along)` for what goes by itself.
+    fn said(changes: &[Change]) -> Vec<String> {
+        let graph = Graph::of(changes, &Three).expect("no circle");
+        let name = |at: usize| changes[graph.operations[at].change].address.to_string();
+        let line = |(at, operation): (usize, &Operation)| {
+            let along = if operation.kind == OperationKind::GoesAlong { " (along)" } else { "" };
+            format!(
+                "{}{along}: {}",
+                name(at),
+                operation.needs.iter().map(|need| name(*need)).collect::<Vec<_>>().join(" ")
+            )
+        };
+        graph.operations.iter().enumerate().map(line).collect()
+    }
+
+    #[test]
+    fn what_holds_something_goes_before_who_takes_it_away_and_the_rest_goes_along() {
+        let object = |name: &str, holds: bool, needs: Value| {
+            removal("object", name, json!({ "cluster": "c", "holds": holds, "needs": needs }))
+        };
+        let changes = [
+            removal("cluster", "c", json!({})),
+            removal("node-group", "n", json!({ "cluster": "c" })),
+            object("ingress", true, json!(["class"])),
+            object("class", false, json!([])),
+        ];
+        assert_eq!(said(&changes), ["c: n ingress", "n: ingress", "ingress: ", "class (along): c ingress"]);
+    }
+
+    #[test]
+    fn what_holds_something_does_not_wait_for_what_goes_along_with_the_cluster() {
+        let changes = [
+            removal("cluster", "c", json!({})),
+            removal("object", "service", json!({ "cluster": "c", "holds": true, "needs": [] })),
+            removal("object", "user", json!({ "cluster": "c", "holds": false, "needs": ["service"] })),
+        ];
+        assert_eq!(said(&changes), ["c: service", "service: ", "user (along): c"]);
+    }
+
+    #[test]
+    fn objects_that_are_no_longer_wanted_go_before_what_they_stand_on() {
+        let object = |name: &str, needs: Value| removal("object", name, json!({ "cluster": "c", "needs": needs }));
+        let changes = [object("definition", json!([])), object("thing", json!(["definition"]))];
+        assert_eq!(said(&changes), ["definition: thing", "thing: "]);
+    }
 }

@@ -60,6 +60,14 @@ pub struct Facts {
     pub replace: ReplaceOrder,
     /// What its deletion costs.
     pub loss: Loss,
+    /// What the deletion of a resource with this body costs, where that is not the same for all of the kind.
+    pub loss_of: fn(body: &Value) -> Option<Loss>,
+    /// The field that a [`Prediction`](super::Prediction) speaks of.
+    pub foretold: Option<&'static str>,
+    /// A field's value as it may be shown: without secrets.
+    pub shown: fn(field: &str, value: &Value) -> Value,
+    /// The kinds that have to stay until a resource with this body has gone, because they are what takes it away.
+    pub goes_before: fn(body: &Value) -> &'static [&'static str],
     /// The fields that refer to other resources, and the kinds they may refer to.
     pub references: &'static [(&'static str, &'static [&'static str])],
     /// The outputs that change when the resource is changed in place.
@@ -95,6 +103,10 @@ impl Facts {
             taggable: true,
             replace: ReplaceOrder::DeleteFirst,
             loss: Loss::Nothing,
+            loss_of: |_| None,
+            foretold: None,
+            shown: |_, value| value.clone(),
+            goes_before: |_| &[],
             references: &[],
             volatile: &[],
             dies_with: None,
@@ -106,6 +118,11 @@ impl Facts {
             keeping: None,
             canonical: Value::clone,
         }
+    }
+
+    /// What the deletion of a resource with this body costs.
+    pub fn losing(&self, body: &Value) -> Loss {
+        (self.loss_of)(body).unwrap_or(self.loss)
     }
 
     /// What changing `field` from `before` to `after` does.

@@ -12,10 +12,10 @@
 //!
 //! No step calls anything outside the file, but for the policy files that it names.
 
-mod document;
+pub(crate) mod document;
 mod load;
 pub mod model;
-mod problem;
+pub(crate) mod problem;
 mod rules;
 mod structure;
 

@@ -150,6 +150,7 @@ impl Run {
                 None if before == Some(Stage::Pending) => account.not_begun += 1,
                 None => account.left_midway.push(info.address.clone()),
             }),
+            Event::Noted { .. } => {}
             Event::Stopping => self.stopping = true,
             Event::Sweeping => self.enter(Activity::Sweeping, *time),
             Event::Swept { .. } => self.activity = Activity::Idle,

@@ -71,6 +71,7 @@ pub fn sentence(run: &Run, event: &Event, time: Timestamp) -> Option<String> {
         Event::Failed { number, why, help } => {
             about(number).map(|operation| failure(operation, why, help.as_deref(), time))
         }
+        Event::Noted { text } => Some(format!("note: {text}")),
         Event::Stopping => Some(stopping(run)),
         Event::Sweeping => Some("searching the account for anything that is left".to_owned()),
         Event::Skipped { .. }

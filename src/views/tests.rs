@@ -337,7 +337,8 @@ fn a_plan_with_changes_names_the_next_command_and_an_empty_one_does_not() {
 fn a_failure_is_reported_once_with_what_why_and_what_to_do() {
     let problem = |address: &str, message: &str| Problem { address: address.into(), message: message.into() };
     let denied = CloudError {
-        action: "ec2:DescribeVpcs",
+        action: "ec2:DescribeVpcs".into(),
+        advice: None,
         code: Some("UnauthorizedOperation".into()),
         message: "you are not authorized to perform this operation\u{1b}[2J".into(),
         class: Class::Denied,

@@ -19,11 +19,52 @@ const MOST_NODES: usize = 100_000;
 /// The problems that keep it from being a tree at all: YAML stops at the first error of syntax. Keys that are
 /// given twice are reported in the second half of the result, beside a tree that has the first of them.
 pub(crate) fn parse(source: &Source) -> Result<(Node, Vec<Problem>), Box<Problem>> {
-    let mut builder = Builder::new(source);
-    let mut events = Parser::new_from_str(source.text());
+    let builder = read(source, 0..source.text().len())?;
+    match builder.root {
+        Some(node) if !matches!(node.value, Value::Null) => Ok((node, builder.problems)),
+        _ => Err(Box::new(empty())),
+    }
+}
+
+/// Reads every YAML document of a file; those that are empty are left out. An error of syntax ends only the document
+/// that it is in.
+pub(crate) fn parse_documents(source: &Source) -> (Vec<Node>, Vec<Problem>) {
+    let mut nodes = Vec::new();
+    let mut problems = Vec::new();
+    for range in documents(source.text()) {
+        match read(source, range) {
+            Ok(builder) => {
+                nodes.extend(builder.root.filter(|node| !matches!(node.value, Value::Null)));
+                problems.extend(builder.problems);
+            }
+            Err(problem) => problems.push(*problem),
+        }
+    }
+    (nodes, problems)
+}
+
+/// Where the documents of a file stand: between the lines that begin with `---`.
+fn documents(text: &str) -> Vec<Span> {
+    let mut starts = vec![0];
+    let mut offset = 0;
+    for line in text.split_inclusive('\n') {
+        let rest = line.strip_prefix("---");
+        if offset > 0 && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\r', '\n'])) {
+            starts.push(offset);
+        }
+        offset += line.len();
+    }
+    let ends = starts.iter().skip(1).copied().chain([text.len()]);
+    starts.iter().copied().zip(ends).map(|(start, end)| start..end).collect()
+}
+
+/// Reads the one document in `range` of the text.
+fn read(source: &Source, range: Span) -> Result<Builder<'_>, Box<Problem>> {
+    let mut builder = Builder::new(source, range.clone());
+    let mut events = Parser::new_from_str(source.text().get(range).unwrap_or_default());
     loop {
         match events.next_event() {
-            None | Some(Ok((Event::StreamEnd, _))) => break,
+            None | Some(Ok((Event::StreamEnd, _))) => return Ok(builder),
             Some(Ok((event, marks))) => builder.take(event, marks)?,
             Some(Err(error)) => {
                 let offset = builder.offset(error.marker().index());
@@ -31,7 +72,6 @@ pub(crate) fn parse(source: &Source) -> Result<(Node, Vec<Problem>), Box<Problem
             }
         }
     }
-    builder.finish()
 }
 
 /// A list or a mapping that is not complete yet.
@@ -54,7 +94,9 @@ enum FrameKind {
 
 struct Builder<'a> {
     source: &'a Source,
-    /// The byte offset of each character; empty if all characters are one byte.
+    /// Where in the text the document stands.
+    range: Span,
+    /// The byte offset of each character in the document; empty if all characters are one byte.
     offsets: Vec<usize>,
     stack: Vec<Frame>,
     anchors: HashMap<usize, Node>,
@@ -64,22 +106,24 @@ struct Builder<'a> {
 }
 
 impl<'a> Builder<'a> {
-    fn new(source: &'a Source) -> Self {
-        let text = source.text();
+    fn new(source: &'a Source, range: Span) -> Self {
+        let text = source.text().get(range.clone()).unwrap_or_default();
         let offsets = match text.is_ascii() {
             true => Vec::new(),
             false => text.char_indices().map(|(offset, _)| offset).collect(),
         };
-        Self { source, offsets, stack: Vec::new(), anchors: HashMap::new(), nodes: 0, root: None, problems: Vec::new() }
+        let (stack, anchors, problems) = (Vec::new(), HashMap::new(), Vec::new());
+        Self { source, range, offsets, stack, anchors, nodes: 0, root: None, problems }
     }
 
-    /// The byte offset of the character with this number.
+    /// Where in the text the character with this number of the document stands.
     fn offset(&self, index: usize) -> usize {
-        let length = self.source.text().len();
-        match self.offsets.is_empty() {
+        let length = self.range.len();
+        let inside = match self.offsets.is_empty() {
             true => index.min(length),
             false => self.offsets.get(index).copied().unwrap_or(length),
-        }
+        };
+        self.range.start + inside
     }
 
     fn span(&self, marks: Marks) -> Span {
@@ -249,18 +293,11 @@ impl<'a> Builder<'a> {
             Some(tag) => Err(Box::new(
                 Problem::error(
                     span.clone(),
-                    format!("the YAML tag {} means nothing in a stack file", quoted(&tag.to_string())),
+                    format!("the YAML tag {} means nothing here", quoted(&tag.to_string())),
                     "write the value without a tag; quotes make it text",
                 )
-                .because("a stack file has only plain text, numbers, true or false, lists and mappings"),
+                .because("eksup takes only plain text, numbers, true or false, lists and mappings"),
             )),
-        }
-    }
-
-    fn finish(self) -> Result<(Node, Vec<Problem>), Box<Problem>> {
-        match self.root {
-            Some(node) if !matches!(node.value, Value::Null) => Ok((node, self.problems)),
-            _ => Err(Box::new(empty())),
         }
     }
 }

@@ -24,6 +24,7 @@ const TERRAFORM_FORMAT: &str = "1.2";
 ///
 /// Values that look like secrets are left out of all of it. To apply a plan later, save it, not this.
 pub fn plan_json(plan: &Plan) -> Value {
+    let plan = &without_secrets(plan);
     let mut document = match serde_json::to_value(plan) {
         Ok(Value::Object(document)) => document,
         _ => Map::new(),
@@ -34,6 +35,20 @@ pub fn plan_json(plan: &Plan) -> Value {
     document.insert("format_version".into(), TERRAFORM_FORMAT.into());
     document.insert("resource_changes".into(), resource_changes(plan));
     document.into()
+}
+
+/// `plan` with every field as its kind lets it be shown.
+fn without_secrets(plan: &Plan) -> Plan {
+    let mut plan = plan.clone();
+    for change in plan.rounds.iter_mut().flat_map(|round| &mut round.changes) {
+        let Some(facts) = Kinds.facts(&change.kind) else { continue };
+        let bodies =
+            [change.before.as_mut().map(|before| &mut before.body), change.after.as_mut().map(|after| &mut after.body)];
+        for fields in bodies.into_iter().flatten().filter_map(Value::as_object_mut) {
+            fields.iter_mut().for_each(|(field, value)| *value = (facts.shown)(field, value));
+        }
+    }
+    plan
 }
 
 fn resource_changes(plan: &Plan) -> Value {

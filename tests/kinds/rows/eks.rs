@@ -165,7 +165,7 @@ fn subnets(resources: &mut Resources) -> Vec<Handle<Subnet>> {
 }
 
 /// A cluster in `form`, with what it needs.
-fn cluster(resources: &mut Resources, form: Form) -> Handle<Cluster> {
+pub fn cluster(resources: &mut Resources, form: Form) -> Handle<Cluster> {
     let subnets = subnets(resources);
     let role = role(resources, "cluster", "eks.amazonaws.com", &["AmazonEKSClusterPolicy"]);
     let changed = form == Form::Changed;

@@ -3,6 +3,7 @@
 mod eks;
 mod iam;
 mod instances;
+mod kubernetes;
 mod logs;
 mod network;
 mod routing;
@@ -19,7 +20,7 @@ use crate::harness::Row;
 /// Every row.
 pub fn all() -> Vec<Row> {
     let of_ec2 = [network::rows(), routing::rows(), security::rows(), instances::rows()];
-    let others = [iam::rows(), eks::rows(), logs::rows(), services::rows()];
+    let others = [iam::rows(), eks::rows(), kubernetes::rows(), logs::rows(), services::rows()];
     of_ec2.into_iter().chain(others).flatten().collect()
 }
 

@@ -1,0 +1,29 @@
+//! The Kubernetes side: the way to a cluster's API server, and objects as resources of the stack.
+//!
+//! Pure: [`identity`], [`served`], [`refusal`], [`takeover`], [`difference`], [`owned`], [`order`], [`readiness`],
+//! [`kubeconfig`], [`manifests`], [`declare`]. What asks goes through a [`connection::Connection`]: [`objects`] and
+//! [`set`] know nothing of stacks and AWS; [`object`], [`object_set`], [`held`] and [`claim`] are kinds of resources.
+
+pub mod claim;
+pub mod connection;
+pub mod declare;
+pub mod difference;
+pub mod failure;
+pub mod held;
+pub mod identity;
+pub mod kubeconfig;
+pub mod manifests;
+pub mod object;
+pub mod object_set;
+pub mod objects;
+pub mod order;
+pub mod owned;
+pub mod readiness;
+pub mod refusal;
+pub mod removal;
+pub mod scaling;
+pub mod served;
+pub mod set;
+pub mod takeover;
+pub mod token;
+pub mod way;

@@ -1,0 +1,71 @@
+//! Kinds inside the cluster.
+
+use eksup::aws::cluster::Cluster;
+use eksup::cluster::declare::{self, Wanted};
+use eksup::cluster::object_set::ObjectSet;
+use eksup::cluster::way::Home;
+use eksup::plan::Handle;
+use http::Method;
+use serde_json::{Value, json};
+
+use super::eks::cluster;
+use crate::harness::{Form, REGION, Row};
+
+/// The rows of this file.
+pub fn rows() -> Vec<Row> {
+    vec![
+        Row {
+            kind: "object",
+            address: "workloads/config-map/default/settings",
+            declare: |resources, form| {
+                let cluster = cluster(resources, Form::Original);
+                let manifest = settings(if form == Form::Changed { "green" } else { "blue" });
+                let address = "workloads/config-map/default/settings".into();
+                declare::objects(resources, &cluster, REGION, vec![Wanted { address, manifest, after: Vec::new() }]);
+            },
+            changes: true,
+            replaces: false,
+            drift: Some(|cloud, object| {
+                Box::pin(async move {
+                    let name = object.outputs["cluster"].as_str().expect("a cluster").to_owned();
+                    let connection = cloud.clusters.opened(&name).await.expect("a way in");
+                    let path = "/api/v1/namespaces/default/configmaps/settings?fieldManager=kubectl-edit";
+                    let change = json!({ "data": { "colour": "red" } });
+                    let sending = connection.send(Method::PATCH, path, Some(&change), "application/merge-patch+json");
+                    sending.await.expect("the drift");
+                })
+            }),
+        },
+        Row {
+            kind: "object-set",
+            address: declare::SET,
+            declare: |resources, form| {
+                let cluster = cluster(resources, Form::Original);
+                let mut manifests = vec![settings("blue")];
+                if form == Form::Changed {
+                    manifests.push(json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "shop" } }));
+                }
+                resources.add(declare::SET, ObjectSet::of(home(&cluster), &manifests));
+            },
+            changes: true,
+            replaces: false,
+            drift: None,
+        },
+    ]
+}
+
+fn settings(colour: &str) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "settings", "namespace": "default" },
+        "data": { "colour": colour },
+    })
+}
+
+fn home(cluster: &Handle<Cluster>) -> Home {
+    Home {
+        name: cluster.name(),
+        region: REGION.to_owned(),
+        endpoint: cluster.endpoint(),
+        certificate_authority: cluster.certificate_authority(),
+    }
+}
