@@ -5,11 +5,14 @@
 
 mod addresses;
 mod autoscaler;
+mod autoscaling;
 mod bastion;
 mod cluster;
 mod database;
 mod identity;
+mod ingresses;
 mod literals;
+mod manifests;
 mod metadata;
 mod network;
 mod network_acls;
@@ -22,7 +25,9 @@ use super::document::{Node, Path};
 use super::model::Stack;
 use super::problem::Problem;
 
+pub(crate) use autoscaling::scaled;
 pub(crate) use identity::load_policies;
+pub(crate) use manifests::load_manifests;
 
 /// Every rule, over the whole stack.
 pub(crate) fn check(stack: &Stack, document: &Node, damaged: &[Path]) -> Vec<Problem> {
@@ -37,6 +42,8 @@ pub(crate) fn check(stack: &Stack, document: &Node, damaged: &[Path]) -> Vec<Pro
     identity::check(stack, &mut report);
     autoscaler::check(stack, &mut report);
     node_pools::check(stack, &mut report);
+    autoscaling::check(stack, &mut report);
+    ingresses::check(stack, &mut report);
     literals::check(document, &mut report);
     report.problems
 }
