@@ -13,7 +13,7 @@
 //! - [`plan`] is pure: what differs, what that means, in which order it is done.
 //! - [`aws`] has one file per kind of resource, with read, create, update and delete side by side.
 //! - [`autoscaler`] decides which nodes pods get: so far the scheduling core and its simulation.
-//! - [`render`] fills in templates and policies that are embedded in the binary.
+//! - [`render`] fills in templates and policies that are embedded in the binary, and makes certificates.
 //! - [`views`] turn events and plans into a live terminal, plain lines, or JSON.
 //!
 //! Dependencies point downward: `cli → engine → {phases, plan, aws} → spec`.
