@@ -1,4 +1,4 @@
-//! Which files a pattern of the stack file means: a file, the manifests of a folder, or `*`, `?` and `**`.
+//! Which files a pattern of the stack file means: a file, the manifests in and below a folder, or `*`, `?` and `**`.
 
 use std::path::{Path, PathBuf};
 
@@ -50,16 +50,15 @@ fn may_hold_manifests(name: &str) -> bool {
     name.rsplit_once('.').is_some_and(|(stem, ending)| !stem.is_empty() && ENDINGS.contains(&ending))
 }
 
-/// A file as it is named, or the manifests of a folder.
+/// A file as it is named, or the manifests of a folder and of those below.
 fn named(folder: &Path, name: &str) -> Result<Vec<String>, NoFiles> {
     let place = folder.join(name);
     let details = std::fs::metadata(&place).map_err(|error| unreadable(&error))?;
     if !details.is_dir() {
         return Ok(vec![name.to_owned()]);
     }
-    let base = name.trim_end_matches('/');
-    let entries = entries(&place)?.into_iter().filter(|(entry, folder)| !folder && may_hold_manifests(entry));
-    Ok(entries.map(|(entry, _)| format!("{base}/{entry}")).collect())
+    let below = matching(folder, &format!("{}/**/*", name.trim_end_matches('/')))?;
+    Ok(below.into_iter().filter(|file| may_hold_manifests(file.rsplit('/').next().unwrap_or(file))).collect())
 }
 
 /// Every file that a pattern reaches. Segments are matched one by one; `**` is any number of folders.
@@ -194,13 +193,12 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_means_its_manifests_and_not_those_below() {
-        let folder = folder(&["k8s/b.yaml", "k8s/a.yml", "k8s/c.json", "k8s/README.md", "k8s/deep/d.yaml"]);
-        assert_eq!(
-            expand(folder.path(), "k8s").as_deref(),
-            Ok(["k8s/a.yml", "k8s/b.yaml", "k8s/c.json"].map(String::from).as_slice())
-        );
-        assert_eq!(expand(folder.path(), "k8s/"), expand(folder.path(), "k8s"));
+    fn a_folder_means_its_manifests_and_those_below() {
+        let folder =
+            folder(&["k8s/b.yaml", "k8s/a.yml", "k8s/c.json", "k8s/README.md", "k8s/deep/d.yaml", "k8s/.x/e.yaml"]);
+        let found = expand(folder.path(), "k8s").unwrap_or_default();
+        assert_eq!(found, ["k8s/a.yml", "k8s/b.yaml", "k8s/c.json", "k8s/deep/d.yaml"]);
+        assert_eq!(expand(folder.path(), "k8s/"), Ok(found));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! One file per section, one function per rule. A rule reads the typed stack and reports at a place of the document.
 //! Rules see examples where the user's own value was wrong; what they would say about those is dropped.
 
+mod addons;
 mod addresses;
 mod autoscaler;
 mod autoscaling;
@@ -42,6 +43,7 @@ pub(crate) fn check(stack: &Stack, document: &Node, damaged: &[Path]) -> Vec<Pro
     identity::check(stack, &mut report);
     autoscaler::check(stack, &mut report);
     node_pools::check(stack, &mut report);
+    addons::check(stack, &mut report);
     autoscaling::check(stack, &mut report);
     ingresses::check(stack, &mut report);
     literals::check(document, &mut report);
