@@ -6,8 +6,8 @@ use serde_json::Value;
 use super::Exit;
 use super::arguments::StackFile;
 use super::session::read_stack;
-use crate::phases::{self, Surroundings};
-use crate::plan::Desired;
+use crate::phases::{self, PHASES, Surroundings};
+use crate::plan::{Address, Desired};
 use crate::render::yaml;
 
 /// The arguments of `eksup render`.
@@ -41,11 +41,16 @@ fn rendered(resources: &[Desired]) -> String {
             .into_iter()
             .map(|(field, document)| format!("# {} {field}\n{document}\n\n", resource.address))
     });
-    let objects = resources.iter().filter_map(|resource| {
-        let object = object(resource)?;
-        Some(format!("---\n# {}\n{}", resource.address, yaml::write(&object)))
-    });
+    let mut objects: Vec<_> = resources.iter().filter_map(|one| Some((&one.address, object(one)?))).collect();
+    objects.sort_by_key(|(address, object)| place(address, object));
+    let objects = objects.iter().map(|(address, object)| format!("---\n# {address}\n{}", yaml::write(object)));
     documents.chain(objects).collect()
+}
+
+/// Where an object stands in the stream: by phase, and there what others stand in before the others.
+fn place(address: &Address, object: &Value) -> (Option<usize>, bool) {
+    let phase = PHASES.iter().position(|phase| *phase == address.phase());
+    (phase, !matches!(object["kind"].as_str(), Some("Namespace" | "CustomResourceDefinition")))
 }
 
 /// The Kubernetes object of a resource, if it is one. What is known only later stands there as a placeholder.
@@ -113,7 +118,9 @@ mod tests {
         let start = text.find("---\n").expect("objects");
         let read: Vec<Value> = serde_saphyr::from_multiple(&text[start..]).expect("YAML");
         resources.retain(|resource| object(resource).is_some());
-        assert_eq!(read, resources.iter().filter_map(object).collect::<Vec<_>>());
+        assert_eq!(read.len(), resources.len());
+        assert!(resources.iter().filter_map(object).all(|object| read.contains(&object)));
+        assert_eq!(read[0]["kind"], "CustomResourceDefinition", "what others stand in comes first");
         assert!(text.contains("# addons/metrics-server/deployment/kube-system/metrics-server\napiVersion: apps/v1\n"));
     }
 

@@ -27,11 +27,11 @@ pub fn declare(draft: &mut Draft<'_>, network: &Network, cluster: &Cluster) {
     if let Some(controller) = &wanted.load_balancer_controller {
         let role = declare_role(draft, network, cluster);
         let certificate = declare_certificate(draft, cluster, controller);
-        declare_controller(draft, network, cluster, controller, &role, &certificate);
+        declare_controller(draft, network, controller, &role, &certificate);
     }
     if let Some(server) = &wanted.metrics_server {
         for manifest in addons::metrics_server(server) {
-            objects::add(draft, cluster, METRICS, manifest);
+            objects::add(draft, METRICS, manifest, None);
         }
     }
 }
@@ -73,7 +73,6 @@ fn declare_certificate(
 fn declare_controller(
     draft: &mut Draft<'_>,
     network: &Network,
-    cluster: &Cluster,
     wanted: &LoadBalancerController,
     role: &PodRole,
     certificate: &Handle<WebhookCertificate>,
@@ -92,14 +91,10 @@ fn declare_controller(
         has_way_out: has_way_out(draft),
     };
     for manifest in addons::load_balancer_controller(wanted, &around) {
-        let runs = manifest["kind"] == "Deployment";
-        let handle = objects::add(draft, cluster, LOAD_BALANCERS, manifest);
-        if runs {
-            draft.resources.order(&handle, certificate.address());
-            if let Some(association) = &role.association {
-                draft.resources.order(&handle, association);
-            }
-        }
+        // Its pods mount the Secret, and get their role when they start.
+        let pods = manifest["kind"] == "Deployment";
+        let first = [Some(certificate.address().clone()), role.association.clone()];
+        objects::add(draft, LOAD_BALANCERS, manifest, first.into_iter().flatten().filter(|_| pods));
     }
 }
 

@@ -83,6 +83,8 @@ pub struct Draft<'a> {
     pub surroundings: &'a Surroundings,
     /// What has been declared so far.
     pub resources: Resources,
+    /// The objects in the cluster that have been asked for so far.
+    pub objects: Vec<objects::Asked>,
 }
 
 impl Draft<'_> {
@@ -195,7 +197,7 @@ pub fn resources(stack: &Stack, surroundings: &Surroundings) -> Vec<Desired> {
 /// Everything that `stack` wants.
 pub fn everything(stack: &Stack, surroundings: &Surroundings) -> Vec<Desired> {
     let resources = Resources::new(&stack.metadata.name, stack.metadata.tags.clone());
-    let mut draft = Draft { stack, surroundings, resources };
+    let mut draft = Draft { stack, surroundings, resources, objects: Vec::new() };
     if let Some((network, routing)) = network::declare(&mut draft) {
         nat::declare(&mut draft, &network, &routing);
         let bastion = bastion::declare(&mut draft, &network);
@@ -216,6 +218,7 @@ fn platform(draft: &mut Draft<'_>, network: &Network) -> Option<Cluster> {
         let queue = interruption.map(|interruption| interruption.queue_arn);
         autoscaler::declare(draft, &cluster, &node_role, queue.as_ref());
     }
-    workloads::declare(draft, &cluster);
+    workloads::declare(draft);
+    objects::declare(draft, &cluster);
     Some(cluster)
 }

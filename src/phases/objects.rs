@@ -1,6 +1,6 @@
 //! Kubernetes objects as resources of the stack: where they stand, in which cluster, and what has to run first.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use serde_json::Value;
@@ -47,8 +47,9 @@ impl Describe for Object {
 /// A webhook's certificate and the Secret that holds it.
 ///
 /// What stands in the Secret is kept while it is good, so the wish names no certificate: keys and certificates are
-/// in no plan. Whoever reads the cluster judges the live Secret ([`certificate::state`]); whoever makes or changes one
-/// asks [`certificate::settle`] with the live Secret and applies [`certificate::secret`].
+/// in no plan. Whoever reads the cluster says of the live Secret for which names it is ([`certificate::names`]) and how
+/// it stands ([`certificate::state`]), and gives out [`certificate::bundle`]; whoever makes or changes one asks
+/// [`certificate::settle`] with the live Secret and applies [`certificate::secret`].
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct WebhookCertificate {
@@ -102,15 +103,32 @@ pub fn access(draft: &Draft<'_>, cluster: &Cluster) -> ClusterAccess {
     }
 }
 
-/// Declares an object below `prefix`. It comes after what pods need to run, and goes before that.
-pub fn add(draft: &mut Draft<'_>, cluster: &Cluster, prefix: &str, manifest: Value) -> Handle<Object> {
-    let address = address(prefix, &manifest);
-    let body = Object { cluster: access(draft, cluster), manifest };
-    let handle = draft.resources.add(address, body);
-    for earlier in ground(draft) {
-        draft.resources.order(&handle, &earlier);
+/// An object that a phase has asked for.
+#[derive(Debug)]
+pub struct Asked {
+    address: Address,
+    manifest: Value,
+    after: BTreeSet<Address>,
+}
+
+/// Asks for an object below `prefix`, which comes after `first` and after what pods need to run; and gives its
+/// address.
+pub fn add(draft: &mut Draft<'_>, prefix: &str, manifest: Value, first: impl IntoIterator<Item = Address>) -> Address {
+    let address = Address::new(address(prefix, &manifest));
+    let after = ground(draft).into_iter().chain(first).collect();
+    draft.objects.push(Asked { address: address.clone(), manifest, after });
+    address
+}
+
+/// Declares every object that phases have asked for: only all of them together tell which waits for which.
+pub fn declare(draft: &mut Draft<'_>, cluster: &Cluster) {
+    for Asked { address, manifest, after } in std::mem::take(&mut draft.objects) {
+        let body = Object { cluster: access(draft, cluster), manifest };
+        let handle = draft.resources.add(address.as_str(), body);
+        for earlier in after {
+            draft.resources.order(&handle, &earlier);
+        }
     }
-    handle
 }
 
 /// The node groups and the add-ons of EKS: without them no pod runs.

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Cluster, Draft, objects, pod_role};
+use super::{Draft, objects, pod_role};
 use crate::aws::Kinds;
 use crate::plan::{Address, Desired, Placeholder, placeholders};
 use crate::render::autoscaling;
@@ -10,20 +10,17 @@ use crate::spec::{self, IdentityMode, Manifest, Stack, Workloads};
 
 const PREFIX: &str = "workloads";
 
-/// Declares the workloads of the stack.
-pub fn declare(draft: &mut Draft<'_>, cluster: &Cluster) {
+/// Asks for the workloads of the stack.
+pub fn declare(draft: &mut Draft<'_>) {
     let Some(workloads) = &draft.stack.workloads else { return };
     let scaled = spec::scaled(workloads);
     for manifest in workloads.objects() {
         let object = without_owned_replicas(&manifest.object, &scaled);
         let association = association(draft, &object);
-        let handle = objects::add(draft, cluster, PREFIX, object);
-        if let Some(association) = association {
-            draft.resources.order(&handle, &association);
-        }
+        objects::add(draft, PREFIX, object, association);
     }
     for object in workloads.autoscaling.iter().filter_map(autoscaling::horizontal) {
-        objects::add(draft, cluster, PREFIX, object);
+        objects::add(draft, PREFIX, object, None);
     }
 }
 

@@ -4,6 +4,8 @@ pub mod addons;
 pub mod autoscaling;
 pub mod certificate;
 pub mod policies;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod user_data;
 pub mod yaml;
 

@@ -5,8 +5,21 @@ use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 /// The keys that people look for first, in their order; the others follow by name.
-const FIRST: &[&str] =
-    &["apiVersion", "kind", "metadata", "name", "namespace", "type", "labels", "annotations", "spec", "roleRef"];
+const FIRST: &[&str] = &[
+    "apiVersion",
+    "kind",
+    "metadata",
+    "name",
+    "namespace",
+    "image",
+    "args",
+    "env",
+    "type",
+    "labels",
+    "annotations",
+    "spec",
+    "roleRef",
+];
 
 /// The objects of a template of ours.
 ///

@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::phases::{everything, impossible};
-use crate::spec::Manifest;
+use crate::render::testing::assert_known;
+use crate::spec::{self, Manifest};
 
 fn shop(mode: &str) -> Stack {
     let mut stack = stack(json!({
@@ -147,4 +148,28 @@ fn a_manifest_that_refers_to_nothing_is_said_before_anything_is_made() {
     assert!(output.contains("`k8s/backend.yaml:7`") && output.contains("`endpoint`"), "{output}");
     let address = with("${output:database/instanze#endpoint}").expect("a complaint");
     assert!(address.contains("`database/instanze`") && address.contains("such as `database/instance`"), "{address}");
+}
+
+#[test]
+fn the_shop_carries_its_app_whole() {
+    let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("stacks/shop-next.yaml");
+    let stack = spec::read(&file).expect("the example").stack;
+    let around = Surroundings::offline(&stack);
+    assert_eq!(impossible(&stack, &around), None);
+    let declared = everything(&stack, &around);
+    let manifests: Vec<&Value> =
+        declared.iter().filter(|one| one.address.phase() == "workloads").map(|one| &one.body["manifest"]).collect();
+    manifests.iter().for_each(|manifest| assert_known(manifest));
+    let of = |kind: &str| manifests.iter().filter(|manifest| manifest["kind"] == kind).count();
+    for (kind, count) in
+        [("Namespace", 1), ("Deployment", 2), ("Service", 2), ("Ingress", 1), ("HorizontalPodAutoscaler", 2)]
+    {
+        assert_eq!(of(kind), count, "{kind}");
+    }
+    let text = manifests.iter().map(ToString::to_string).collect::<String>();
+    assert!(text.contains("${output:database/instance#endpoint}"), "{text}");
+    assert!(
+        text.contains("${output:database/instance#secretArn}") && !text.to_lowercase().contains("password"),
+        "{text}"
+    );
 }

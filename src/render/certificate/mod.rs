@@ -112,6 +112,12 @@ pub fn decide(secret: Option<&Value>, names: &[String], now: Timestamp) -> Decis
     }
 }
 
+/// The names that the certificate in `secret` is for; none where there is no certificate.
+pub fn names(secret: &Value) -> Vec<String> {
+    let standing = read(secret).map(|standing| der::certificates(&standing.certificate)).unwrap_or_default();
+    standing.first().and_then(|(_, der)| der::read(der)).map(|facts| facts.names).unwrap_or_default()
+}
+
 /// The state of the certificate in `secret`, as a plan compares it: [`GOOD`], or a [`Reason`] in words.
 pub fn state(secret: Option<&Value>, names: &[String], now: Timestamp) -> String {
     match decide(secret, names, now) {
@@ -272,6 +278,7 @@ mod tests {
         let now = at("2026-11-20T12:00:00Z");
         let made = make(&names(), now).expect("a certificate");
         let live = in_secret(&made);
+        assert_eq!(super::names(&live), names());
         for later in ["2026-11-20T12:00:00Z", "2027-06-01T00:00:00Z", "2035-11-17T00:00:00Z"] {
             assert_eq!(state(Some(&live), &names(), at(later)), GOOD);
             let (settled, reason) = settle(Some(&live), &names(), at(later)).expect("a certificate");
