@@ -14,7 +14,7 @@
 //! - [`aws`] has one file per kind of resource, with read, create, update and delete side by side.
 //! - [`cluster`] is the Kubernetes side: the connection, and objects as resources like any other.
 //! - [`autoscaler`] decides which nodes pods get: so far the scheduling core and its simulation.
-//! - [`render`] fills in templates and policies that are embedded in the binary.
+//! - [`render`] fills in templates and policies that are embedded in the binary, and makes certificates.
 //! - [`views`] turn events and plans into a live terminal, plain lines, or JSON.
 //!
 //! Dependencies point downward: `cli → engine → {phases, plan, aws, cluster} → spec`.

@@ -196,7 +196,7 @@ fn a_file_that_cannot_be_read_is_one_clear_problem() {
 }
 
 #[test]
-fn a_file_is_read_with_its_folder_for_policies() {
+fn a_file_is_read_with_its_folder_for_policies_and_manifests() {
     let folder = tempfile::tempdir().unwrap();
     let text = std::fs::read_to_string(self::folder("valid").join("everything.yaml")).unwrap();
     let text = text.replace("${env:TEAM}", "web").replace("${env:NODES}", "3");
@@ -207,9 +207,16 @@ fn a_file_is_read_with_its_folder_for_policies() {
     std::fs::create_dir(folder.path().join("policies")).unwrap();
     let policy = self::folder("valid").join("policies/read.json");
     std::fs::copy(policy, folder.path().join("policies/read.json")).unwrap();
+    let problems = spec::read(&folder.path().join("stack.yaml")).unwrap_err();
+    assert!(problems.iter().any(|problem| problem.path == "workloads.manifests[0]"));
+
+    std::fs::create_dir(folder.path().join("k8s")).unwrap();
+    let manifest = self::folder("valid").join("k8s/web.yaml");
+    std::fs::copy(manifest, folder.path().join("k8s/web.yaml")).unwrap();
     let loaded = spec::read(&folder.path().join("stack.yaml")).unwrap();
     let identity = loaded.stack.identity.unwrap();
     assert!(identity.service_accounts[0].policy.is_some());
+    assert_eq!(loaded.stack.workloads.unwrap().objects().len(), 1);
 }
 
 #[test]

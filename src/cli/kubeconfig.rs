@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::Exit;
+use super::{Exit, output};
 use super::arguments::StackFile;
 use super::session::{Ended, complain, connect, explain, read_stack};
 use crate::aws::{Kind, Reads, cluster};
@@ -42,7 +42,7 @@ pub async fn run(arguments: Arguments) -> Ended {
         return Err(Exit::Failed);
     };
     if arguments.file.as_deref() == Some(Path::new("-")) {
-        print!("{}", merged("", &entry, true, Path::new("-"))?);
+        output::text(merged("", &entry, true, Path::new("-"))?);
         return Ok(Exit::Done);
     }
     let file = arguments.file.clone().or_else(usual_file).ok_or_else(|| {

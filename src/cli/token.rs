@@ -7,7 +7,7 @@ use clap::Args;
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::Exit;
+use super::{Exit, output};
 use super::session::{Ended, complain};
 use crate::cluster::token::TokenSource;
 
@@ -48,7 +48,7 @@ pub async fn run(arguments: Arguments) -> Ended {
         "spec": { "interactive": false },
         "status": { "expirationTimestamp": whole_seconds(expires), "token": token.text },
     });
-    println!("{document}");
+    output::line(document.to_string());
     Ok(Exit::Done)
 }
 

@@ -1,22 +1,42 @@
-//! What the controllers that eksup installs need in AWS.
+//! The controllers that eksup installs: what they need in AWS, and their objects in the cluster.
 
 use std::collections::BTreeMap;
 
-use super::pod_role::{self, Purpose};
+use serde_json::Value;
+
+use super::objects::{self, WebhookCertificate};
+use super::pod_role::{self, PodRole, Purpose};
 use super::trust::Account;
 use super::{Cluster, Draft, Network};
+use crate::plan::Handle;
+use crate::render::addons::{self, Surroundings};
+use crate::render::certificate;
 use crate::render::policies::{self, Values};
+use crate::spec::{IdentityMode, LoadBalancerController, Nat};
 
 /// The service account of the AWS Load Balancer Controller.
 pub const LOAD_BALANCER_CONTROLLER: Account<'static> =
     Account { namespace: "kube-system", name: "aws-load-balancer-controller" };
 
-/// Declares the role of the AWS Load Balancer Controller, if the stack wants it.
+const LOAD_BALANCERS: &str = "addons/load-balancer-controller";
+const METRICS: &str = "addons/metrics-server";
+
+/// Declares the controllers that the stack wants.
 pub fn declare(draft: &mut Draft<'_>, network: &Network, cluster: &Cluster) {
-    let wanted = draft.stack.addons.as_ref().and_then(|addons| addons.load_balancer_controller.as_ref());
-    if wanted.is_none() {
-        return;
+    let Some(wanted) = &draft.stack.addons else { return };
+    if let Some(controller) = &wanted.load_balancer_controller {
+        let role = declare_role(draft, network, cluster);
+        let certificate = declare_certificate(draft, cluster, controller);
+        declare_controller(draft, network, controller, &role, &certificate);
     }
+    if let Some(server) = &wanted.metrics_server {
+        for manifest in addons::metrics_server(server) {
+            objects::add(draft, METRICS, manifest, None);
+        }
+    }
+}
+
+fn declare_role(draft: &mut Draft<'_>, network: &Network, cluster: &Cluster) -> PodRole {
     let values = Values::new()
         .with("partition", &draft.surroundings.partition)
         .with("region", draft.region())
@@ -29,5 +49,66 @@ pub fn declare(draft: &mut Draft<'_>, network: &Network, cluster: &Cluster) {
         inline_policies: BTreeMap::from([("load-balancers".to_owned(), policy)]),
         ..Purpose::default()
     };
-    pod_role::declare(draft, cluster, LOAD_BALANCER_CONTROLLER, purpose);
+    pod_role::declare(draft, cluster, LOAD_BALANCER_CONTROLLER, purpose)
+}
+
+/// The certificate by which the API server knows the controller's webhooks.
+fn declare_certificate(
+    draft: &mut Draft<'_>,
+    cluster: &Cluster,
+    wanted: &LoadBalancerController,
+) -> Handle<WebhookCertificate> {
+    let Account { namespace, name } = LOAD_BALANCER_CONTROLLER;
+    let body = WebhookCertificate {
+        cluster: objects::access(draft, cluster),
+        namespace: namespace.to_owned(),
+        name: addons::WEBHOOK_SECRET.to_owned(),
+        labels: addons::load_balancer_controller_labels(wanted, name),
+        names: certificate::service_names(addons::WEBHOOK_SERVICE, namespace),
+        state: certificate::GOOD.to_owned(),
+    };
+    draft.resources.add(format!("{LOAD_BALANCERS}/secret/{namespace}/{}", addons::WEBHOOK_SECRET), body)
+}
+
+fn declare_controller(
+    draft: &mut Draft<'_>,
+    network: &Network,
+    wanted: &LoadBalancerController,
+    role: &PodRole,
+    certificate: &Handle<WebhookCertificate>,
+) {
+    let authority = certificate.ca_bundle();
+    let by_annotation = pod_role::mode(draft.stack) == IdentityMode::Irsa;
+    let around = Surroundings {
+        name: LOAD_BALANCER_CONTROLLER.name,
+        namespace: LOAD_BALANCER_CONTROLLER.namespace,
+        cluster: draft.name(),
+        region: draft.region(),
+        vpc: network.vpc.as_str(),
+        role: by_annotation.then(|| role.arn.as_str()),
+        authority: authority.as_str(),
+        tags: draft.resources.stack_tags(),
+        has_way_out: has_way_out(draft),
+    };
+    for manifest in addons::load_balancer_controller(wanted, &around) {
+        // Its pods mount the Secret, and get their role when they start.
+        let pods = manifest["kind"] == "Deployment";
+        let first = [Some(certificate.address().clone()), role.association.clone()];
+        objects::add(draft, LOAD_BALANCERS, manifest, first.into_iter().flatten().filter(|_| pods));
+    }
+}
+
+/// Whether pods reach services of AWS that have no endpoint in the VPC. Of a network of others nothing is known.
+fn has_way_out(draft: &Draft<'_>) -> bool {
+    let own = draft.stack.network.as_ref().filter(|network| network.existing.is_none());
+    own.is_none_or(|network| network.nat != Nat::None)
+}
+
+/// The Secret of a certificate's resource, as far as it is known before it is made.
+pub fn certificate_outline(body: &Value) -> Option<Value> {
+    let text = |name: &str| body.get(name).and_then(Value::as_str);
+    let labels = serde_json::from_value(body.get("labels")?.clone()).ok()?;
+    let parts = ["ca.crt", "tls.crt", "tls.key"];
+    let data: BTreeMap<&str, &str> = parts.map(|part| (part, "<made when it is applied>")).into();
+    Some(certificate::outline(text("name")?, text("namespace")?, &labels, serde_json::to_value(data).ok()?))
 }

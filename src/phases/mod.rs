@@ -15,16 +15,18 @@ pub mod names;
 mod nat;
 mod network;
 mod nodes;
+pub mod objects;
 mod pod_role;
 #[cfg(test)]
 mod tests;
 mod trust;
+mod workloads;
 
-pub use addons::LOAD_BALANCER_CONTROLLER;
+pub use addons::{LOAD_BALANCER_CONTROLLER, certificate_outline};
 pub use autoscaler::service_account as autoscaler_account;
-pub use network::impossible;
 pub use trust::Account;
 
+use crate::aws::Kinds;
 use crate::aws::ids::{
     ClusterName, IssuerUrl, OidcProviderArn, RoleArn, RoleName, SecurityGroupId, SubnetId, Text, VpcId,
 };
@@ -81,6 +83,8 @@ pub struct Draft<'a> {
     pub surroundings: &'a Surroundings,
     /// What has been declared so far.
     pub resources: Resources,
+    /// The objects in the cluster that have been asked for so far.
+    pub objects: Vec<objects::Asked>,
 }
 
 impl Draft<'_> {
@@ -178,10 +182,22 @@ pub struct Bastion {
     pub security_group: Reference<SecurityGroupId>,
 }
 
-/// Everything that `stack` wants.
+/// Why `stack` cannot be built in these surroundings, if it cannot.
+pub fn impossible(stack: &Stack, surroundings: &Surroundings) -> Option<String> {
+    network::impossible(stack, surroundings).or_else(|| workloads::impossible(stack, &everything(stack, surroundings)))
+}
+
+/// What of everything that `stack` wants can be made: that of which there is a kind.
 pub fn resources(stack: &Stack, surroundings: &Surroundings) -> Vec<Desired> {
+    let mut resources = everything(stack, surroundings);
+    resources.retain(|resource| Kinds::get(&resource.kind).is_some());
+    resources
+}
+
+/// Everything that `stack` wants.
+pub fn everything(stack: &Stack, surroundings: &Surroundings) -> Vec<Desired> {
     let resources = Resources::new(&stack.metadata.name, stack.metadata.tags.clone());
-    let mut draft = Draft { stack, surroundings, resources };
+    let mut draft = Draft { stack, surroundings, resources, objects: Vec::new() };
     if let Some((network, routing)) = network::declare(&mut draft) {
         nat::declare(&mut draft, &network, &routing);
         let bastion = bastion::declare(&mut draft, &network);
@@ -202,5 +218,7 @@ fn platform(draft: &mut Draft<'_>, network: &Network) -> Option<Cluster> {
         let queue = interruption.map(|interruption| interruption.queue_arn);
         autoscaler::declare(draft, &cluster, &node_role, queue.as_ref());
     }
+    workloads::declare(draft);
+    objects::declare(draft, &cluster);
     Some(cluster)
 }

@@ -1,5 +1,6 @@
 //! What the phases declare, and how it hangs together.
 
+mod objects;
 mod platform;
 
 use std::collections::{BTreeMap, BTreeSet};

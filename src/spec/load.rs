@@ -114,6 +114,7 @@ fn understand(
         }
     };
     problems.extend(rules::load_policies(&mut stack, folder, &written, &damaged));
+    problems.extend(rules::load_manifests(&mut stack, folder, &written, &damaged));
     problems.extend(rules::check(&stack, &written, &damaged));
     if stack.cluster.is_some() {
         stack.identity.get_or_insert_default();

@@ -10,9 +10,10 @@
 //! 5. `rules`: whether the values fit one another, and AWS.
 //! 6. `problem`: everything that was found, in the order of the file, each with its line.
 //!
-//! No step calls anything outside the file, but for the policy files that it names.
+//! No step calls anything outside the file, but for the policies and manifests that it names.
 
 pub(crate) mod document;
+mod files;
 mod load;
 pub mod model;
 pub(crate) mod problem;
@@ -27,6 +28,12 @@ pub use problem::{Problem, ProblemRecord, Problems, RelatedRecord, Severity, Sty
 /// checks more than their kind.
 pub fn schema() -> serde_json::Value {
     structure::published().clone()
+}
+
+/// The workloads whose number of replicas belongs to a HorizontalPodAutoscaler, whether the stack file or a manifest
+/// has it: kind, namespace, name.
+pub fn scaled(workloads: &Workloads) -> Vec<(String, String, String)> {
+    rules::scaled(workloads)
 }
 
 /// Whether a text can be the name of a stack, for those who name one without a file.

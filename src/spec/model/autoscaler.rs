@@ -1,4 +1,4 @@
-//! The interruption, add-ons and autoscaler sections: what runs inside the cluster on the stack's behalf.
+//! The interruption and autoscaler sections: what adds nodes, and what tells it that some will go.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -21,38 +21,6 @@ pub enum InterruptionEngine {
     Native,
     /// A CloudFormation stack named `Karpenter-<cluster>`.
     Cloudformation,
-}
-
-/// Controllers that eksup installs into the cluster; `{}` takes one with its defaults.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Addons {
-    /// The AWS Load Balancer Controller: load balancers for Ingresses and Services.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub load_balancer_controller: Option<LoadBalancerController>,
-    /// metrics-server: CPU and memory of pods and nodes, which HorizontalPodAutoscalers need.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub metrics_server: Option<MetricsServer>,
-}
-
-/// The AWS Load Balancer Controller.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct LoadBalancerController {
-    /// The version, such as `v3.5.0`. Left out: the one that this eksup was made for.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("format" = "release-version"))]
-    pub version: Option<String>,
-}
-
-/// metrics-server.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct MetricsServer {
-    /// The version, such as `v0.9.0`. Left out: the one that this eksup was made for.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("format" = "release-version"))]
-    pub version: Option<String>,
 }
 
 /// What adds nodes to the cluster and removes them.

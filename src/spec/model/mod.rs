@@ -1,6 +1,7 @@
 //! The types of the stack file, one file per section. A value of these types is what a valid file means,
 //! with every default filled in.
 
+mod addons;
 mod autoscaler;
 mod bastion;
 mod cluster;
@@ -11,7 +12,9 @@ mod network;
 mod node_group;
 mod scalars;
 mod stack;
+mod workloads;
 
+pub use addons::*;
 pub use autoscaler::*;
 pub use bastion::*;
 pub use cluster::*;
@@ -22,6 +25,7 @@ pub use network::*;
 pub use node_group::*;
 pub use scalars::*;
 pub use stack::*;
+pub use workloads::*;
 
 /// Serde's `default = …` wants a function: this one says `true`.
 pub(crate) fn yes() -> bool {

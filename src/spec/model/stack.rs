@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Addons, Autoscaler, Bastion, Cluster, Database, Identity, Interruption, Network};
+use super::{Addons, Autoscaler, Bastion, Cluster, Database, Identity, Interruption, Network, Workloads};
 
 /// A whole platform: the network, a bastion, a database, an EKS cluster and what runs it.
 ///
@@ -43,6 +43,9 @@ pub struct Stack {
     /// What adds nodes to the cluster and removes them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub autoscaler: Option<Autoscaler>,
+    /// What runs in the cluster: your own manifests, and how many replicas they have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workloads: Option<Workloads>,
 }
 
 /// A version of the stack file's format.

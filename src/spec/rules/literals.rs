@@ -5,8 +5,13 @@ use crate::spec::document::{Node, Path, Value};
 use crate::spec::problem::quoted;
 
 /// Places whose text belongs to others, who may well have variables of their own.
-const VERBATIM: [&str; 3] =
-    ["autoscaler.nodePools[].spec", "autoscaler.nodeClasses[].spec", "cluster.addons[].configuration"];
+const VERBATIM: [&str; 5] = [
+    "autoscaler.nodePools[].spec",
+    "autoscaler.nodeClasses[].spec",
+    "cluster.addons[].configuration",
+    "workloads.autoscaling[].metrics",
+    "workloads.autoscaling[].behavior",
+];
 
 pub(super) fn check(document: &Node, report: &mut Report<'_>) {
     visit(document, &Path::root(), report);

@@ -3,13 +3,17 @@
 //! One file per section, one function per rule. A rule reads the typed stack and reports at a place of the document.
 //! Rules see examples where the user's own value was wrong; what they would say about those is dropped.
 
+mod addons;
 mod addresses;
 mod autoscaler;
+mod autoscaling;
 mod bastion;
 mod cluster;
 mod database;
 mod identity;
+mod ingresses;
 mod literals;
+mod manifests;
 mod metadata;
 mod network;
 mod network_acls;
@@ -22,7 +26,9 @@ use super::document::{Node, Path};
 use super::model::Stack;
 use super::problem::Problem;
 
+pub(crate) use autoscaling::scaled;
 pub(crate) use identity::load_policies;
+pub(crate) use manifests::load_manifests;
 
 /// Every rule, over the whole stack.
 pub(crate) fn check(stack: &Stack, document: &Node, damaged: &[Path]) -> Vec<Problem> {
@@ -37,6 +43,9 @@ pub(crate) fn check(stack: &Stack, document: &Node, damaged: &[Path]) -> Vec<Pro
     identity::check(stack, &mut report);
     autoscaler::check(stack, &mut report);
     node_pools::check(stack, &mut report);
+    addons::check(stack, &mut report);
+    autoscaling::check(stack, &mut report);
+    ingresses::check(stack, &mut report);
     literals::check(document, &mut report);
     report.problems
 }

@@ -34,6 +34,7 @@ fn sections_have_what_they_stand_on(stack: &Stack, report: &mut Report<'_>) {
         ("interruption", stack.interruption.is_some(), "cluster", "its nodes are what is interrupted"),
         ("addons", stack.addons.is_some(), "cluster", "add-ons run in it"),
         ("autoscaler", autoscaler, "cluster", "it adds nodes to it, and runs in it"),
+        ("workloads", stack.workloads.is_some(), "cluster", "they run in it"),
     ];
     for (section, present, needed, why) in needs {
         let there = match needed {

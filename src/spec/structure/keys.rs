@@ -64,10 +64,10 @@ const HABITS: &[(&str, &[&str], &str, &str)] = &[
     ),
     ("bastion", &["ami", "amiId", "imageId"], "the bastion is the current Amazon Linux 2023", "remove the line"),
     (
-        "",
-        &["workloads", "manifests"],
-        "this version of eksup does not apply workloads",
-        "remove the section, and apply the manifests with `kubectl`",
+        "workloads.autoscaling[]",
+        &["replicas", "desired"],
+        "the number of replicas belongs to the HorizontalPodAutoscaler",
+        "remove the line; `min` and `max` are the bounds",
     ),
     (
         "",
@@ -161,12 +161,29 @@ const SYNONYMS: &[(&str, &str, &str)] = &[
     ("network.networkAcls.public.egress[]", "port", "ports"),
     ("network.networkAcls.private.ingress[]", "port", "ports"),
     ("network.networkAcls.private.egress[]", "port", "ports"),
+    ("addons.loadBalancerController", "replicaCount", "replicas"),
+    ("addons.loadBalancerController", "tag", "version"),
+    ("addons.loadBalancerController", "enableShield", "shield"),
+    ("addons.loadBalancerController", "enableWaf", "waf"),
+    ("addons.metricsServer", "replicaCount", "replicas"),
+    ("addons.metricsServer", "tag", "version"),
+    ("addons.metricsServer", "metricResolution", "resolution"),
+    ("workloads", "files", "manifests"),
+    ("workloads", "hpa", "autoscaling"),
+    ("workloads", "hpas", "autoscaling"),
+    ("workloads.autoscaling[]", "minReplicas", "min"),
+    ("workloads.autoscaling[]", "maxReplicas", "max"),
+    ("workloads.autoscaling[]", "scaleTargetRef", "target"),
+    ("workloads.autoscaling[]", "behaviour", "behavior"),
+    ("workloads.autoscaling[]", "targetCPUUtilizationPercentage", "cpu"),
     ("", "vpc", "network"),
     ("", "eks", "cluster"),
     ("", "rds", "database"),
     ("", "db", "database"),
     ("", "karpenter", "autoscaler"),
     ("", "addOns", "addons"),
+    ("", "apps", "workloads"),
+    ("", "hpa", "workloads"),
 ];
 
 /// Keys that belong into one section only, for those who write them elsewhere.
@@ -189,6 +206,8 @@ const HOMES: &[(&str, &str)] = &[
     ("logging", "cluster"),
     ("metricsServer", "addons"),
     ("loadBalancerController", "addons"),
+    ("manifests", "workloads"),
+    ("autoscaling", "workloads"),
 ];
 
 /// Whether a key is the name, or a secret's name with a typo.
@@ -296,6 +315,8 @@ fn sample(path: &Path, name: &str) -> String {
         ("autoscaler", "engine") => "eksup",
         ("autoscaler.nodePools[]" | "autoscaler.nodeClasses[]", "name") => "default",
         ("autoscaler.nodePools[]" | "autoscaler.nodeClasses[]", "spec") => "{ … }",
+        ("workloads.autoscaling[]", "target") => "deployment/backend",
+        ("workloads.autoscaling[]", "max") => "10",
         ("network.existing", "vpcId") => "vpc-…",
         ("network.existing", "privateSubnetIds") => "[subnet-…, subnet-…]",
         (_, "cidr") => "10.0.0.0/16",

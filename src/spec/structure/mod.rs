@@ -230,6 +230,7 @@ const MEMBERS: &[(&str, &str)] = &[
     ("taints", "a taint"),
     ("ingress", "a rule"),
     ("egress", "a rule"),
+    ("autoscaling", "an autoscaling entry"),
 ];
 
 /// The name of a mapping for a sentence such as "… is not a key of …".

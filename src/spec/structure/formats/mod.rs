@@ -65,6 +65,10 @@ pub(crate) const FORMATS: &[Format] = &[
     format("namespace-pattern", "team-*", kubernetes::namespace_pattern),
     format("service-account-name", "backend", kubernetes::object_name),
     format("object-name", "default", kubernetes::object_name),
+    format("image-name", "public.ecr.aws/eks/aws-load-balancer-controller", kubernetes::image_name),
+    format("cpu-quantity", "100m", kubernetes::cpu_quantity),
+    format("memory-quantity", "128Mi", kubernetes::memory_quantity),
+    format("scale-target", "deployment/backend", kubernetes::scale_target),
     format("label-key", "example.com/team", kubernetes::label_key),
     format("label-value", "web", kubernetes::label_value),
 ];

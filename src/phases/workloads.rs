@@ -1,0 +1,89 @@
+//! What the user runs in the cluster: the objects of the manifests, and HorizontalPodAutoscalers for them.
+
+use serde_json::Value;
+
+use super::{Draft, objects, pod_role};
+use crate::aws::Kinds;
+use crate::plan::{Address, Desired, Placeholder, placeholders};
+use crate::render::autoscaling;
+use crate::spec::{self, IdentityMode, Manifest, Stack, Workloads};
+
+const PREFIX: &str = "workloads";
+
+/// Asks for the workloads of the stack.
+pub fn declare(draft: &mut Draft<'_>) {
+    let Some(workloads) = &draft.stack.workloads else { return };
+    let scaled = spec::scaled(workloads);
+    for manifest in workloads.objects() {
+        let object = without_owned_replicas(&manifest.object, &scaled);
+        let association = association(draft, &object);
+        objects::add(draft, PREFIX, object, association);
+    }
+    for object in workloads.autoscaling.iter().filter_map(autoscaling::horizontal) {
+        objects::add(draft, PREFIX, object, None);
+    }
+}
+
+/// The object without a number of replicas, where that belongs to a HorizontalPodAutoscaler: each would undo what the
+/// other does.
+fn without_owned_replicas(object: &Value, scaled: &[(String, String, String)]) -> Value {
+    let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str);
+    let namespace = text("/metadata/namespace").unwrap_or("default");
+    let (kind, name) = (text("/kind").unwrap_or_default(), text("/metadata/name").unwrap_or_default());
+    let mut object = object.clone();
+    if scaled.iter().any(|(of_kind, within, named)| of_kind == kind && within == namespace && named == name)
+        && let Some(spec) = object.get_mut("spec").and_then(Value::as_object_mut)
+    {
+        spec.remove("replicas");
+    }
+    object
+}
+
+/// What gives the pods of an object their role, where that is a resource of its own: pods that start before it get
+/// none.
+fn association(draft: &Draft<'_>, object: &Value) -> Option<Address> {
+    let pod = ["/spec/template/spec", "/spec/jobTemplate/spec/template/spec", "/spec"];
+    let account = pod.iter().find_map(|place| object.pointer(place)?.get("serviceAccountName")?.as_str())?;
+    let namespace = object.pointer("/metadata/namespace").and_then(Value::as_str).unwrap_or("default");
+    let accounts = draft.stack.identity.iter().flat_map(|identity| &identity.service_accounts);
+    let known = accounts.into_iter().any(|one| one.name == account && one.namespace == namespace);
+    let by_association = pod_role::mode(draft.stack) == IdentityMode::PodIdentity;
+    (known && by_association).then(|| Address::new(format!("identity/pod-identity/{namespace}/{account}")))
+}
+
+/// Why the manifests cannot be applied, if one refers to what no resource of the stack has.
+pub fn impossible(stack: &Stack, resources: &[Desired]) -> Option<String> {
+    let objects = stack.workloads.as_ref().map(Workloads::objects).unwrap_or_default();
+    let complaints: Vec<String> = objects.iter().flat_map(|manifest| complaints(manifest, resources)).collect();
+    (!complaints.is_empty()).then(|| complaints.join("; "))
+}
+
+fn complaints(manifest: &Manifest, resources: &[Desired]) -> Vec<String> {
+    let Manifest { file, line, object, .. } = manifest;
+    let wanting = placeholders(object).into_iter().filter_map(|wanted| {
+        let Some(resource) = resources.iter().find(|resource| resource.address == wanted.address) else {
+            let likely = resources.iter().map(|resource| resource.address.as_str());
+            let likely = likely.max_by(|one, other| closeness(one, &wanted).total_cmp(&closeness(other, &wanted)));
+            let hint = likely.map(|likely| format!(", such as `{likely}`")).unwrap_or_default();
+            return Some(format!(
+                "`{file}:{line}` refers to `{}`, and the stack has no such resource: write an address that \
+                 `eksup graph` lists{hint}",
+                wanted.address
+            ));
+        };
+        let known = Kinds::get(&resource.kind).map(|kind| kind.facts().outputs).unwrap_or_default();
+        (!known.contains(&wanted.output.as_str())).then(|| {
+            format!(
+                "`{file}:{line}` refers to `{}` of `{}`, which has only `{}`",
+                wanted.output,
+                wanted.address,
+                known.join("`, `")
+            )
+        })
+    });
+    wanting.collect()
+}
+
+fn closeness(address: &str, wanted: &Placeholder) -> f64 {
+    strsim::jaro_winkler(address, wanted.address.as_str())
+}
