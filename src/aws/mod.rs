@@ -69,7 +69,7 @@ pub use reads::{Reads, filter};
 pub use tagging::Tagged;
 pub use waits::Waiting;
 
-use crate::cluster::{claim, held, object, object_set};
+use crate::cluster::{claim, held, object, object_set, webhook_certificate};
 use crate::plan::{Describe, Facts, Registry};
 
 macro_rules! kinds {
@@ -117,6 +117,7 @@ pub static KINDS: &[&dyn AnyKind] = kinds![
     subnet::Subnet,
     vpc::Vpc,
     vpc_endpoint::VpcEndpoint,
+    webhook_certificate::WebhookCertificate,
 ];
 
 /// The kinds of what others hang on a stack: never wanted, looked for only when it is taken down.

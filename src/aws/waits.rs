@@ -77,7 +77,7 @@ where
 /// The end of a wait that the user ends: AWS goes on with what it does.
 fn stopped() -> CloudError {
     let message = "stopped while AWS goes on with it".to_owned();
-    CloudError { action: "wait", code: None, message, class: Class::Stopped }
+    CloudError { action: "wait".into(), code: None, message, class: Class::Stopped, advice: None }
 }
 
 #[cfg(test)]

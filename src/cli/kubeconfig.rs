@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::{Exit, output};
 use super::arguments::StackFile;
 use super::session::{Ended, complain, connect, explain, read_stack};
+use super::{Exit, output};
 use crate::aws::{Kind, Reads, cluster};
 use crate::cluster::kubeconfig::{Entry, merge};
 use crate::engine::Failure;

@@ -1,6 +1,7 @@
 //! `eksup render`: policies, user data, templates and Kubernetes objects as they would be used.
 
 use clap::Args;
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::arguments::StackFile;
@@ -26,7 +27,7 @@ pub fn run(arguments: &Arguments) -> Exit {
         Ok(stack) => stack,
         Err(exit) => return exit,
     };
-    let mut resources = phases::everything(&stack, &Surroundings::offline(&stack));
+    let mut resources = phases::resources(&stack, &Surroundings::offline(&stack));
     if let Some(prefix) = &arguments.only {
         resources.retain(|resource| resource.address.as_str().starts_with(prefix.as_str()));
     }
@@ -57,7 +58,9 @@ fn place(address: &Address, object: &Value) -> (Option<usize>, bool) {
 fn object(resource: &Desired) -> Option<Value> {
     match resource.kind.as_str() {
         "object" => resource.body.get("manifest").cloned(),
-        "webhook-certificate" => phases::certificate_outline(&resource.body),
+        "webhook-certificate" => {
+            Deserialize::deserialize(&resource.body).ok().as_ref().map(phases::certificate_outline)
+        }
         _ => None,
     }
 }
@@ -112,9 +115,9 @@ mod tests {
     #[test]
     fn the_objects_are_one_stream_of_yaml_with_their_addresses() {
         let stack = shop();
-        let mut resources = phases::everything(&stack, &Surroundings::offline(&stack));
+        let mut resources = phases::resources(&stack, &Surroundings::offline(&stack));
         let text = rendered(&resources);
-        assert_eq!(text, rendered(&phases::everything(&stack, &Surroundings::offline(&stack))), "always the same");
+        assert_eq!(text, rendered(&phases::resources(&stack, &Surroundings::offline(&stack))), "always the same");
         let start = text.find("---\n").expect("objects");
         let read: Vec<Value> = serde_saphyr::from_multiple(&text[start..]).expect("YAML");
         resources.retain(|resource| object(resource).is_some());
@@ -127,7 +130,7 @@ mod tests {
     #[test]
     fn what_is_known_only_later_is_said_to_be() {
         let stack = shop();
-        let text = rendered(&phases::everything(&stack, &Surroundings::offline(&stack)));
+        let text = rendered(&phases::resources(&stack, &Surroundings::offline(&stack)));
         let secret = "addons/load-balancer-controller/secret/kube-system/aws-load-balancer-tls";
         assert!(text.contains(&format!("caBundle: ${{output:{secret}#caBundle}}")), "{text}");
         assert!(text.contains("--aws-vpc-id=${output:network/vpc#id}"));

@@ -7,8 +7,8 @@ use clap::Args;
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::{Exit, output};
 use super::session::{Ended, complain};
+use super::{Exit, output};
 use crate::cluster::token::TokenSource;
 
 /// The arguments of `eksup token`.

@@ -7,8 +7,7 @@ use super::object_set::ObjectSet;
 use super::order;
 use super::scaling::without_contested_replicas;
 use super::way::Home;
-use crate::aws::cluster::Cluster;
-use crate::plan::{Address, Handle, Resources};
+use crate::plan::{Address, Resources};
 
 /// Where the record of a stack's objects stands in it.
 pub const SET: &str = "addons/object-set";
@@ -24,20 +23,15 @@ pub struct Wanted {
     pub after: Vec<Address>,
 }
 
-/// Declares everything that the phases want in the cluster, all at once: what waits for what is told from the whole.
-pub fn objects(resources: &mut Resources, cluster: &Handle<Cluster>, region: &str, wanted: Vec<Wanted>) {
+/// Declares everything that the phases want in the cluster `home`, all at once: what waits for what is told from the
+/// whole. `others` are members of the set that are resources of another kind.
+pub fn objects(resources: &mut Resources, home: &Home, wanted: &[Wanted], others: &[Value]) {
     if wanted.is_empty() {
         return;
     }
-    let home = Home {
-        name: cluster.name(),
-        region: region.to_owned(),
-        endpoint: cluster.endpoint(),
-        certificate_authority: cluster.certificate_authority(),
-    };
     let manifests: Vec<Value> = wanted.iter().map(|wanted| wanted.manifest.clone()).collect();
     let manifests = without_contested_replicas(manifests);
-    let set = resources.add(SET, ObjectSet::of(home.clone(), &manifests));
+    let set = resources.add(SET, ObjectSet::of(home.clone(), manifests.iter().chain(others)));
     let needs = keys_of_needs(&manifests);
     let mut handles = Vec::with_capacity(wanted.len());
     for ((wanted, manifest), needs) in wanted.iter().zip(&manifests).zip(needs) {
@@ -58,28 +52,22 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::plan::{Describe, Tags};
+    use crate::plan::{Describe, Reference, Tags};
 
     #[test]
     fn objects_wait_for_the_cluster_for_their_set_and_for_each_other() {
         let mut resources = Resources::new("shop", Tags::new());
-        let cluster: Handle<Cluster> = {
-            let body: Cluster = serde_json::from_value(json!({
-                "name": "shop", "version": "1.35", "role": "r", "subnets": [], "securityGroups": [],
-                "endpointPublic": true, "endpointPrivate": true, "publicCidrs": null, "logging": [],
-                "upgradePolicy": "STANDARD", "deletionProtection": false, "serviceCidr": null, "secretsKey": "",
-                "authenticationMode": "API", "bootstrapSelfManagedAddons": false,
-                "bootstrapClusterCreatorAdminPermissions": true,
-            }))
-            .expect("a cluster");
-            resources.add("cluster/cluster", body)
+        let home = Home {
+            name: Reference::output(&"cluster/cluster".into(), "name"),
+            region: "eu-central-1".to_owned(),
+            endpoint: Reference::output(&"cluster/cluster".into(), "endpoint"),
+            certificate_authority: Reference::output(&"cluster/cluster".into(), "certificateAuthority"),
         };
         let wanted = |address: &str, manifest: Value| Wanted { address: address.into(), manifest, after: Vec::new() };
         objects(
             &mut resources,
-            &cluster,
-            "eu-central-1",
-            vec![
+            &home,
+            &[
                 wanted(
                     "workloads/service/shop/a",
                     json!({ "apiVersion": "v1", "kind": "Service",
@@ -91,6 +79,7 @@ mod tests {
                 "metadata": { "name": "shop" } }),
                 ),
             ],
+            &[],
         );
         let list = resources.finish();
         let needs = |address: &str| {

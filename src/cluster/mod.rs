@@ -1,8 +1,9 @@
 //! The Kubernetes side: the way to a cluster's API server, and objects as resources of the stack.
 //!
 //! Pure: [`identity`], [`served`], [`refusal`], [`takeover`], [`difference`], [`owned`], [`order`], [`readiness`],
-//! [`kubeconfig`], [`manifests`], [`declare`]. What asks goes through a [`connection::Connection`]: [`objects`] and
-//! [`set`] know nothing of stacks and AWS; [`object`], [`object_set`], [`held`] and [`claim`] are kinds of resources.
+//! [`kubeconfig`], [`declare`]. What asks goes through a [`connection::Connection`]: [`objects`] and
+//! [`set`] know nothing of stacks and AWS; [`object`], [`object_set`], [`webhook_certificate`], [`held`] and [`claim`] are kinds of
+//! resources.
 
 pub mod claim;
 pub mod connection;
@@ -12,7 +13,6 @@ pub mod failure;
 pub mod held;
 pub mod identity;
 pub mod kubeconfig;
-pub mod manifests;
 pub mod object;
 pub mod object_set;
 pub mod objects;
@@ -27,3 +27,4 @@ pub mod set;
 pub mod takeover;
 pub mod token;
 pub mod way;
+pub mod webhook_certificate;

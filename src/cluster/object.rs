@@ -10,7 +10,7 @@ use super::identity::ObjectId;
 use super::objects::{self, Forecast};
 use super::readiness::{self, Readiness};
 use super::way::{self, Home, Way};
-use super::{difference, object_set, owned, removal, set, takeover};
+use super::{difference, object_set, owned, removal, set, takeover, webhook_certificate};
 use crate::aws::ids::Text;
 use crate::aws::{Class, CloudError, Found, Kind, Made, Progress, Reads, Tagged, Work};
 use crate::plan::{
@@ -125,7 +125,7 @@ fn early(error: CloudError) -> CloudError {
     error.missing_is_not_yet()
 }
 
-fn refuse_foreign(id: &ObjectId, standing: &Value, stack: &str) -> Result<(), CloudError> {
+pub(super) fn refuse_foreign(id: &ObjectId, standing: &Value, stack: &str) -> Result<(), CloudError> {
     if set::address_of(standing, stack).is_some() {
         return Ok(());
     }
@@ -282,7 +282,7 @@ fn id_in(outputs: &Outputs) -> Result<ObjectId, CloudError> {
 }
 
 /// Everything of the stack that lives in the cluster, whole: asked for once in a look.
-async fn live(reads: &Reads, way: &Way) -> Result<Arc<Vec<Value>>, CloudError> {
+pub(super) async fn live(reads: &Reads, way: &Way) -> Result<Arc<Vec<Value>>, CloudError> {
     reads
         .once("kubernetes: the stack's objects", || async {
             let parent = object_set::parent(reads, way).await?;
@@ -300,6 +300,7 @@ async fn look(reads: &Reads) -> Result<Vec<Found<Object>>, CloudError> {
     let live = live(reads, &way).await?;
     let ours: Vec<(Address, ObjectId, &Value)> = live
         .iter()
+        .filter(|object| !webhook_certificate::is_in(object))
         .filter_map(|object| {
             Some((Address::new(set::address_of(object, &reads.stack)?), ObjectId::of(object)?, object))
         })

@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
-
-use super::objects::{self, WebhookCertificate};
+use super::objects::{self, WebhookSecret};
 use super::pod_role::{self, PodRole, Purpose};
 use super::trust::Account;
 use super::{Cluster, Draft, Network};
+use crate::cluster::webhook_certificate::WebhookCertificate;
 use crate::plan::Handle;
 use crate::render::addons::{self, Surroundings};
 use crate::render::certificate;
@@ -59,15 +58,13 @@ fn declare_certificate(
     wanted: &LoadBalancerController,
 ) -> Handle<WebhookCertificate> {
     let Account { namespace, name } = LOAD_BALANCER_CONTROLLER;
-    let body = WebhookCertificate {
-        cluster: objects::access(draft, cluster),
-        namespace: namespace.to_owned(),
-        name: addons::WEBHOOK_SECRET.to_owned(),
+    let secret = WebhookSecret {
+        namespace,
+        name: addons::WEBHOOK_SECRET,
         labels: addons::load_balancer_controller_labels(wanted, name),
         names: certificate::service_names(addons::WEBHOOK_SERVICE, namespace),
-        state: certificate::GOOD.to_owned(),
     };
-    draft.resources.add(format!("{LOAD_BALANCERS}/secret/{namespace}/{}", addons::WEBHOOK_SECRET), body)
+    objects::add_certificate(draft, cluster, LOAD_BALANCERS, secret)
 }
 
 fn declare_controller(
@@ -102,13 +99,4 @@ fn declare_controller(
 fn has_way_out(draft: &Draft<'_>) -> bool {
     let own = draft.stack.network.as_ref().filter(|network| network.existing.is_none());
     own.is_none_or(|network| network.nat != Nat::None)
-}
-
-/// The Secret of a certificate's resource, as far as it is known before it is made.
-pub fn certificate_outline(body: &Value) -> Option<Value> {
-    let text = |name: &str| body.get(name).and_then(Value::as_str);
-    let labels = serde_json::from_value(body.get("labels")?.clone()).ok()?;
-    let parts = ["ca.crt", "tls.crt", "tls.key"];
-    let data: BTreeMap<&str, &str> = parts.map(|part| (part, "<made when it is applied>")).into();
-    Some(certificate::outline(text("name")?, text("namespace")?, &labels, serde_json::to_value(data).ok()?))
 }

@@ -22,11 +22,11 @@ mod tests;
 mod trust;
 mod workloads;
 
-pub use addons::{LOAD_BALANCER_CONTROLLER, certificate_outline};
+pub use addons::LOAD_BALANCER_CONTROLLER;
 pub use autoscaler::service_account as autoscaler_account;
+pub use objects::certificate_outline;
 pub use trust::Account;
 
-use crate::aws::Kinds;
 use crate::aws::ids::{
     ClusterName, IssuerUrl, OidcProviderArn, RoleArn, RoleName, SecurityGroupId, SubnetId, Text, VpcId,
 };
@@ -84,7 +84,7 @@ pub struct Draft<'a> {
     /// What has been declared so far.
     pub resources: Resources,
     /// The objects in the cluster that have been asked for so far.
-    pub objects: Vec<objects::Asked>,
+    pub asked: objects::Asked,
 }
 
 impl Draft<'_> {
@@ -184,20 +184,13 @@ pub struct Bastion {
 
 /// Why `stack` cannot be built in these surroundings, if it cannot.
 pub fn impossible(stack: &Stack, surroundings: &Surroundings) -> Option<String> {
-    network::impossible(stack, surroundings).or_else(|| workloads::impossible(stack, &everything(stack, surroundings)))
-}
-
-/// What of everything that `stack` wants can be made: that of which there is a kind.
-pub fn resources(stack: &Stack, surroundings: &Surroundings) -> Vec<Desired> {
-    let mut resources = everything(stack, surroundings);
-    resources.retain(|resource| Kinds::get(&resource.kind).is_some());
-    resources
+    network::impossible(stack, surroundings).or_else(|| workloads::impossible(stack, &resources(stack, surroundings)))
 }
 
 /// Everything that `stack` wants.
-pub fn everything(stack: &Stack, surroundings: &Surroundings) -> Vec<Desired> {
+pub fn resources(stack: &Stack, surroundings: &Surroundings) -> Vec<Desired> {
     let resources = Resources::new(&stack.metadata.name, stack.metadata.tags.clone());
-    let mut draft = Draft { stack, surroundings, resources, objects: Vec::new() };
+    let mut draft = Draft { stack, surroundings, resources, asked: objects::Asked::default() };
     if let Some((network, routing)) = network::declare(&mut draft) {
         nat::declare(&mut draft, &network, &routing);
         let bastion = bastion::declare(&mut draft, &network);

@@ -2,113 +2,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::Serialize;
 use serde_json::Value;
 
 use super::{Cluster, Draft};
-use crate::aws::ids::{ClusterName, Text};
-use crate::plan::{Address, Describe, Effect, Facts, Handle, Reference};
-#[cfg(doc)]
+use crate::aws::ids::Text;
+use crate::cluster::declare::{self, SET, Wanted};
+use crate::cluster::way::Home;
+use crate::cluster::webhook_certificate::WebhookCertificate;
+use crate::plan::{Address, Handle, Reference};
 use crate::render::certificate;
 
-/// The way to a cluster's API server.
-#[derive(Debug, Clone, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ClusterAccess {
-    /// The cluster's name, which its tokens are for.
-    pub name: Reference<ClusterName>,
-    /// Its region.
-    pub region: String,
-    /// Its URL.
-    pub endpoint: Reference<Text>,
-    /// Who signs for it, as PEM in base64.
-    pub certificate_authority: Reference<Text>,
-}
-
-/// One Kubernetes object.
-#[derive(Debug, Clone, Serialize)]
-pub struct Object {
-    /// Where it stands.
-    pub cluster: ClusterAccess,
-    /// The whole object. Its texts may hold placeholders.
-    pub manifest: Value,
-}
-
-impl Describe for Object {
-    const FACTS: Facts = Facts {
-        fields: &[("cluster", Effect::Replace), ("manifest", Effect::InPlace)],
-        references: &[("cluster", &["cluster"])],
-        dies_with: Some("cluster"),
-        taggable: false,
-        ..Facts::new("object")
-    };
-}
-
-/// A webhook's certificate and the Secret that holds it.
-///
-/// What stands in the Secret is kept while it is good, so the wish names no certificate: keys and certificates are
-/// in no plan. Whoever reads the cluster says of the live Secret for which names it is ([`certificate::names`]) and how
-/// it stands ([`certificate::state`]), and gives out [`certificate::bundle`]; whoever makes or changes one asks
-/// [`certificate::settle`] with the live Secret and applies [`certificate::secret`].
-#[derive(Debug, Clone, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct WebhookCertificate {
-    /// Where it stands.
-    pub cluster: ClusterAccess,
-    /// The namespace of the Secret.
-    pub namespace: String,
-    /// The name of the Secret.
-    pub name: String,
-    /// The labels of the Secret.
-    pub labels: BTreeMap<String, String>,
-    /// The names that the certificate is for.
-    pub names: Vec<String>,
-    /// [`certificate::GOOD`], or why it is not: `ends on 2036-11-17`.
-    pub state: String,
-}
-
-impl Describe for WebhookCertificate {
-    const FACTS: Facts = Facts {
-        fields: &[
-            ("cluster", Effect::Replace),
-            ("namespace", Effect::Replace),
-            ("name", Effect::Replace),
-            ("labels", Effect::InPlace),
-            ("names", Effect::InPlace),
-            ("state", Effect::InPlace),
-        ],
-        outputs: &["caBundle"],
-        references: &[("cluster", &["cluster"])],
-        volatile: &["caBundle"],
-        dies_with: Some("cluster"),
-        taggable: false,
-        ..Facts::new("webhook-certificate")
-    };
-}
-
-impl Handle<WebhookCertificate> {
-    /// What a webhook configuration holds as its `caBundle`.
-    pub fn ca_bundle(&self) -> Reference<Text> {
-        self.output("caBundle")
-    }
-}
-
-/// The way to the stack's cluster.
-pub fn access(draft: &Draft<'_>, cluster: &Cluster) -> ClusterAccess {
-    ClusterAccess {
-        name: cluster.name.clone(),
-        region: draft.region().to_owned(),
-        endpoint: Reference::output(&cluster.address, "endpoint"),
-        certificate_authority: Reference::output(&cluster.address, "certificateAuthority"),
-    }
-}
-
-/// An object that a phase has asked for.
-#[derive(Debug)]
+/// What phases have asked for in the cluster.
+#[derive(Debug, Default)]
 pub struct Asked {
-    address: Address,
-    manifest: Value,
-    after: BTreeSet<Address>,
+    objects: Vec<Wanted>,
+    /// The Secrets of certificates, as far as they are known.
+    secrets: Vec<Value>,
 }
 
 /// Asks for an object below `prefix`, which comes after `first` and after what pods need to run; and gives its
@@ -116,18 +25,65 @@ pub struct Asked {
 pub fn add(draft: &mut Draft<'_>, prefix: &str, manifest: Value, first: impl IntoIterator<Item = Address>) -> Address {
     let address = Address::new(address(prefix, &manifest));
     let after = ground(draft).into_iter().chain(first).collect();
-    draft.objects.push(Asked { address: address.clone(), manifest, after });
+    draft.asked.objects.push(Wanted { address: address.clone(), manifest, after });
     address
+}
+
+/// The Secret of a webhook's certificate.
+#[derive(Debug)]
+pub struct WebhookSecret<'a> {
+    /// Its namespace.
+    pub namespace: &'a str,
+    /// Its name.
+    pub name: &'a str,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// The names that the certificate is for.
+    pub names: Vec<String>,
+}
+
+/// Declares a webhook's certificate below `prefix`.
+pub fn add_certificate(
+    draft: &mut Draft<'_>,
+    cluster: &Cluster,
+    prefix: &str,
+    secret: WebhookSecret<'_>,
+) -> Handle<WebhookCertificate> {
+    let WebhookSecret { namespace, name, labels, names } = secret;
+    let body = WebhookCertificate {
+        cluster: home(draft, cluster),
+        set: Reference::output(&Address::new(SET), "id"),
+        namespace: namespace.to_owned(),
+        name: name.to_owned(),
+        labels,
+        names: names.into_iter().collect::<BTreeSet<_>>(),
+        state: certificate::GOOD.to_owned(),
+    };
+    draft.asked.secrets.push(certificate_outline(&body));
+    draft.resources.add(format!("{prefix}/secret/{namespace}/{name}"), body)
+}
+
+/// The Secret of a certificate, as far as it is known before it is made.
+pub fn certificate_outline(certificate: &WebhookCertificate) -> Value {
+    let parts = ["ca.crt", "tls.crt", "tls.key"];
+    let data: BTreeMap<&str, &str> = parts.map(|part| (part, "<made when it is applied>")).into();
+    certificate::outline(&certificate.name, &certificate.namespace, &certificate.labels, serde_json::json!(data))
 }
 
 /// Declares every object that phases have asked for: only all of them together tell which waits for which.
 pub fn declare(draft: &mut Draft<'_>, cluster: &Cluster) {
-    for Asked { address, manifest, after } in std::mem::take(&mut draft.objects) {
-        let body = Object { cluster: access(draft, cluster), manifest };
-        let handle = draft.resources.add(address.as_str(), body);
-        for earlier in after {
-            draft.resources.order(&handle, &earlier);
-        }
+    let Asked { objects, secrets } = std::mem::take(&mut draft.asked);
+    let home = home(draft, cluster);
+    declare::objects(&mut draft.resources, &home, &objects, &secrets);
+}
+
+/// The way to the stack's cluster.
+fn home(draft: &Draft<'_>, cluster: &Cluster) -> Home {
+    Home {
+        name: cluster.name.clone(),
+        region: draft.region().to_owned(),
+        endpoint: Reference::<Text>::output(&cluster.address, "endpoint"),
+        certificate_authority: Reference::<Text>::output(&cluster.address, "certificateAuthority"),
     }
 }
 

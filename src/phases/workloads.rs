@@ -6,37 +6,20 @@ use super::{Draft, objects, pod_role};
 use crate::aws::Kinds;
 use crate::plan::{Address, Desired, Placeholder, placeholders};
 use crate::render::autoscaling;
-use crate::spec::{self, IdentityMode, Manifest, Stack, Workloads};
+use crate::spec::{IdentityMode, Manifest, Stack, Workloads};
 
 const PREFIX: &str = "workloads";
 
 /// Asks for the workloads of the stack.
 pub fn declare(draft: &mut Draft<'_>) {
     let Some(workloads) = &draft.stack.workloads else { return };
-    let scaled = spec::scaled(workloads);
     for manifest in workloads.objects() {
-        let object = without_owned_replicas(&manifest.object, &scaled);
-        let association = association(draft, &object);
-        objects::add(draft, PREFIX, object, association);
+        let association = association(draft, &manifest.object);
+        objects::add(draft, PREFIX, manifest.object.clone(), association);
     }
     for object in workloads.autoscaling.iter().filter_map(autoscaling::horizontal) {
         objects::add(draft, PREFIX, object, None);
     }
-}
-
-/// The object without a number of replicas, where that belongs to a HorizontalPodAutoscaler: each would undo what the
-/// other does.
-fn without_owned_replicas(object: &Value, scaled: &[(String, String, String)]) -> Value {
-    let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str);
-    let namespace = text("/metadata/namespace").unwrap_or("default");
-    let (kind, name) = (text("/kind").unwrap_or_default(), text("/metadata/name").unwrap_or_default());
-    let mut object = object.clone();
-    if scaled.iter().any(|(of_kind, within, named)| of_kind == kind && within == namespace && named == name)
-        && let Some(spec) = object.get_mut("spec").and_then(Value::as_object_mut)
-    {
-        spec.remove("replicas");
-    }
-    object
 }
 
 /// What gives the pods of an object their role, where that is a resource of its own: pods that start before it get

@@ -30,12 +30,6 @@ pub fn schema() -> serde_json::Value {
     structure::published().clone()
 }
 
-/// The workloads whose number of replicas belongs to a HorizontalPodAutoscaler, whether the stack file or a manifest
-/// has it: kind, namespace, name.
-pub fn scaled(workloads: &Workloads) -> Vec<(String, String, String)> {
-    rules::scaled(workloads)
-}
-
 /// Whether a text can be the name of a stack, for those who name one without a file.
 ///
 /// # Errors

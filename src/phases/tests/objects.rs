@@ -1,7 +1,7 @@
 //! What the phases declare inside the cluster.
 
 use super::*;
-use crate::phases::{everything, impossible};
+use crate::phases::{impossible, resources};
 use crate::render::testing::assert_known;
 use crate::spec::{self, Manifest};
 
@@ -43,7 +43,7 @@ fn deployment(name: &str, host: &str) -> Manifest {
 }
 
 fn all(stack: &Stack) -> BTreeMap<String, Desired> {
-    everything(stack, &surroundings()).into_iter().map(|one| (one.address.to_string(), one)).collect()
+    resources(stack, &surroundings()).into_iter().map(|one| (one.address.to_string(), one)).collect()
 }
 
 const CONTROLLER: &str = "addons/load-balancer-controller";
@@ -156,7 +156,7 @@ fn the_shop_carries_its_app_whole() {
     let stack = spec::read(&file).expect("the example").stack;
     let around = Surroundings::offline(&stack);
     assert_eq!(impossible(&stack, &around), None);
-    let declared = everything(&stack, &around);
+    let declared = resources(&stack, &around);
     let manifests: Vec<&Value> =
         declared.iter().filter(|one| one.address.phase() == "workloads").map(|one| &one.body["manifest"]).collect();
     manifests.iter().for_each(|manifest| assert_known(manifest));

@@ -8,7 +8,7 @@ mod syntax;
 
 use std::ops::Range;
 
-pub(crate) use build::{parse, parse_documents};
+pub(crate) use build::parse;
 pub(crate) use environment::substitute;
 pub(crate) use path::{Path, Step};
 

@@ -7,7 +7,7 @@ mod target;
 use super::manifests::manifest_path;
 use super::{Finding, Report};
 use crate::spec::document::Path;
-use crate::spec::model::{Autoscaling, ScaledKind, Stack, Workloads};
+use crate::spec::model::{Autoscaling, ScaledKind, Stack};
 use crate::spec::problem::{list, nearest, quoted};
 use scaler::Scaler;
 
@@ -193,11 +193,4 @@ fn missing(scaler: &Scaler<'_>, kind: ScaledKind, objects: &[crate::spec::model:
     Finding::new(scaler.place.clone(), format!("no manifest has {}", scaler.described_target()), help)
         .given(Path::of("workloads.manifests"))
         .given(scaler.namespace_place.clone())
-}
-
-/// The objects whose number of replicas belongs to a HorizontalPodAutoscaler: kind, namespace, name.
-pub(crate) fn scaled(workloads: &Workloads) -> Vec<(String, String, String)> {
-    let owned =
-        |scaler: &Scaler<'_>| (scaler.kind.to_owned(), scaler.namespace.to_owned(), scaler.target_name.to_owned());
-    Scaler::all(workloads).iter().map(owned).collect()
 }

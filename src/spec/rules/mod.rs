@@ -26,7 +26,6 @@ use super::document::{Node, Path};
 use super::model::Stack;
 use super::problem::Problem;
 
-pub(crate) use autoscaling::scaled;
 pub(crate) use identity::load_policies;
 pub(crate) use manifests::load_manifests;
 
