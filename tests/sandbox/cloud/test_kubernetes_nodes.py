@@ -124,7 +124,7 @@ def metrics_server(verbs):
     space = "kube-system"
     https = {"path": "/readyz", "port": 10250, "scheme": "HTTPS"}
     container = {
-        "args": ["--cert-dir=/tmp", "--secure-port=10250", "--metric-resolution=10s"],
+        "args": ["--cert-dir=/tmp", "--secure-port=10250", "--metric-resolution=10s", "--kubelet-request-timeout=9s"],
         "readinessProbe": {"httpGet": https},
         "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],
     }
