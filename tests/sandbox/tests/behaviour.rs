@@ -53,6 +53,7 @@ modules! {
     test_iam_and_queues,
     test_kubernetes,
     test_kubernetes_nodes,
+    test_nodes,
     test_rds,
     test_reads,
     test_stacks,
