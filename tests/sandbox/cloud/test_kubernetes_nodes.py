@@ -124,7 +124,13 @@ def metrics_server(verbs):
     space = "kube-system"
     https = {"path": "/readyz", "port": 10250, "scheme": "HTTPS"}
     container = {
-        "args": ["--cert-dir=/tmp", "--secure-port=10250", "--metric-resolution=10s"],
+        "args": [
+            "--cert-dir=/tmp",
+            "--secure-port=10250",
+            "--metric-resolution=10s",
+            "--kubelet-request-timeout=9s",
+            "--kubelet-preferred-address-types=InternalIP",
+        ],
         "readinessProbe": {"httpGet": https},
         "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],
     }
@@ -181,7 +187,7 @@ class TestMetrics(NodesTest):
         until(
             "a scrape that is refused",
             lambda: any(
-                "403" in str(self.server.ask("GET", log.format(pod["metadata"]["name"]))[1])
+                "403 Forbidden" in str(self.server.ask("GET", log.format(pod["metadata"]["name"]))[1])
                 for pod in self.pods("metrics-server", "kube-system")
             ),
         )

@@ -10,8 +10,14 @@ use sandbox::{go, install};
 fn run(module: &str) -> Result<()> {
     let mut command = install::python()?.command();
     if module.starts_with("test_kubernetes") {
-        let programs = serde_json::json!({ "control-plane": go::program("control-plane")? });
-        command.env("SANDBOX_TEST_PROGRAMS", programs.to_string());
+        // The control plane alone is quicker, where nothing has to run on it.
+        let names = if module == "test_kubernetes" { vec!["control-plane".to_owned()] } else { go::programs()? };
+        let mut programs = serde_json::Map::new();
+        for name in names {
+            let path = go::program(&name)?;
+            programs.insert(name, serde_json::json!(path));
+        }
+        command.env("SANDBOX_TEST_PROGRAMS", serde_json::Value::Object(programs).to_string());
     }
     let output = command
         .current_dir(install::source_folder())
@@ -46,6 +52,8 @@ modules! {
     test_eks_updates,
     test_iam_and_queues,
     test_kubernetes,
+    test_kubernetes_nodes,
+    test_nodes,
     test_rds,
     test_reads,
     test_stacks,
