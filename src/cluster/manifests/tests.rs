@@ -10,7 +10,7 @@ fn file(name: &str, text: &str) -> File {
 
 fn wrong(files: &[File]) -> String {
     let problems = read(files).expect_err("something is wrong");
-    let line = |problems: &Problems, problem: &crate::spec::Problem| {
+    let line = |problems: &Problems, problem: &Problem| {
         let (line, column) = problems.position(problem).unwrap_or_default();
         format!("{}:{line}:{column}: {}; {}", problems.source_name(), problem.message, problem.help)
     };
