@@ -216,7 +216,8 @@ impl Connection {
     pub async fn list(&self, action: &str, path: &str, selector: &str) -> Result<Vec<Value>, CloudError> {
         const PAGE: &str = "limit=500";
         let selector = percent_encoding::utf8_percent_encode(selector, percent_encoding::NON_ALPHANUMERIC);
-        let first = format!("{path}?{PAGE}&labelSelector={selector}");
+        let joint = if path.contains('?') { '&' } else { '?' };
+        let first = format!("{path}{joint}{PAGE}&labelSelector={selector}");
         let mut found = Vec::new();
         let mut next = Some(first.clone());
         while let Some(page) = next.take() {
@@ -303,7 +304,11 @@ impl Connection {
 
     /// A failure in the words of [`sorted`]; one that did not get through says whether the endpoint is private.
     pub async fn explain(&self, action: &str, error: &kube::Error, purpose: Purpose) -> CloudError {
-        let sorted = sorted(action, error, &self.whom, purpose);
+        let mut sorted = sorted(action, error, &self.whom, purpose);
+        if sorted.class == Class::Unreachable && self.admitted.load(Ordering::Relaxed) {
+            // It has answered before: this is an interruption, and may pass.
+            sorted.class = Class::Unanswered;
+        }
         tracing::debug!(action, class = ?sorted.class, "{sorted}");
         let went_nowhere = sorted.code.is_none() && sorted.message.contains("cannot be reached");
         if went_nowhere && self.tokens.is_some() && leads_inside(&self.whom.endpoint).await {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::identity::ObjectId;
 use super::objects::{self, Forecast};
-use super::readiness::{self, Readiness};
+use super::readiness::{self, Readiness, Signs};
 use super::way::{self, Home, Way};
 use super::{difference, object_set, owned, removal, set, takeover, webhook_certificate};
 use crate::aws::ids::Text;
@@ -189,8 +189,11 @@ impl Kind for Object {
         let Some(object) = objects::look(&connection, &id).await? else {
             return Ok(Progress::Waiting("the API server does not show it yet".to_owned()));
         };
-        let signs = objects::signs(&connection, &object).await?;
-        Ok(match readiness::judge(&object, &signs) {
+        let mut judged = readiness::judge(&object, &Signs::default());
+        if judged != Readiness::Ready {
+            judged = readiness::judge(&object, &objects::signs(&connection, &object).await?);
+        }
+        Ok(match judged {
             Readiness::Ready => Progress::Ready(outputs),
             Readiness::Waiting(what) => Progress::Waiting(what),
             Readiness::Failed(why) => Progress::Failed(why),

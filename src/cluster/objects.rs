@@ -323,7 +323,8 @@ pub async fn signs(connection: &Connection, object: &Value) -> Result<Signs, Clo
 }
 
 async fn events(connection: &Connection, namespace: &str) -> Result<Vec<Value>, CloudError> {
-    connection.list("list Events", &format!("/api/v1/namespaces/{namespace}/events"), "").await
+    let path = format!("/api/v1/namespaces/{namespace}/events?fieldSelector=type%3DWarning");
+    connection.list("list Events", &path, "").await
 }
 
 fn name_of(object: &Value) -> &str {

@@ -44,7 +44,7 @@ pub fn verdict(status: &Status, live: &Value) -> Option<Verdict> {
             } else if field == "spec.replicas" && scales(&manager, live) {
                 leave.insert(field);
             } else {
-                refused.fields.entry(manager.clone()).or_insert_with(BTreeSet::new).insert(field);
+                refused.fields.entry(manager.clone()).or_default().insert(field);
             }
         }
     }

@@ -21,7 +21,8 @@ pub fn rows() -> Vec<Row> {
                 let cluster = cluster(resources, Form::Original);
                 let manifest = settings(if form == Form::Changed { "green" } else { "blue" });
                 let address = "workloads/config-map/default/settings".into();
-                declare::objects(resources, &cluster, REGION, vec![Wanted { address, manifest, after: Vec::new() }]);
+                let wanted = [Wanted { address, manifest, after: Vec::new() }];
+                declare::objects(resources, &home(&cluster), &wanted, &[]);
             },
             changes: true,
             replaces: false,
