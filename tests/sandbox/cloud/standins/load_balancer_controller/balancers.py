@@ -154,11 +154,11 @@ class Balancers:
     def _ensure_rules(self, stack, port, listener, targets):
         wanted = []
         for host, path, path_type, backend in stack.rules:
-            conditions = [{"Field": "host-header", "Values": [host]}] if host else []
+            conditions = [_condition("host-header", [host])] if host else []
             values = [path]
             if path_type == "Prefix":
                 values = ["/*"] if path == "/" else [path, path.rstrip("/") + "/*"]
-            conditions.append({"Field": "path-pattern", "Values": values})
+            conditions.append(_condition("path-pattern", values))
             wanted.append((conditions, targets[backend]))
         rules = self._elb.describe_rules(ListenerArn=listener)["Rules"]
         present = [rule for rule in rules if not rule.get("IsDefault")]
@@ -208,17 +208,17 @@ class Balancers:
                 )
 
 
+# The short form of a condition takes one value alone.
+_CONFIG = {"host-header": "HostHeaderConfig", "path-pattern": "PathPatternConfig"}
+
+
+def _condition(field, values):
+    return {"Field": field, _CONFIG[field]: {"Values": values}}
+
+
 def _plain(conditions):
-    return sorted((one["Field"], tuple(one["Values"])) for one in conditions)
+    return sorted((one["Field"], tuple(one[_CONFIG[one["Field"]]]["Values"])) for one in conditions)
 
 
 def _shape(rule):
-    conditions = [
-        {
-            "Field": one["Field"],
-            "Values": one.get("Values")
-            or one.get("HostHeaderConfig", one.get("PathPatternConfig", {})).get("Values", []),
-        }
-        for one in rule["Conditions"]
-    ]
-    return _plain(conditions), rule["Actions"][0].get("TargetGroupArn")
+    return _plain(rule["Conditions"]), rule["Actions"][0].get("TargetGroupArn")
