@@ -43,7 +43,7 @@ fn every_example_is_a_test() {
         .filter(|name| name.ends_with(".yaml"))
         .collect();
     names.sort();
-    assert_eq!(names, ["minimal.yaml", "private.yaml", "shop-next.yaml", "shop.yaml"]);
+    assert_eq!(names, ["minimal.yaml", "private.yaml", "shop.yaml"]);
 }
 
 #[test]

@@ -54,7 +54,7 @@ pub mod security_group;
 pub mod security_group_rule;
 pub mod service_linked_role;
 pub mod subnet;
-mod tagging;
+pub(crate) mod tagging;
 pub mod vpc;
 mod vpc_contents;
 pub mod vpc_endpoint;

@@ -90,6 +90,8 @@ impl Connections {
             }
         };
         let connection = Arc::new(connection);
+        // A cluster that was made anew has taken the place of the one of its name.
+        open.retain(|other, _| other.name != target.name);
         open.insert(target.clone(), Arc::clone(&connection));
         Ok(connection)
     }

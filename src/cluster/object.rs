@@ -299,7 +299,7 @@ pub(super) async fn live(reads: &Reads, way: &Way) -> Result<Arc<Vec<Value>>, Cl
 }
 
 async fn look(reads: &Reads) -> Result<Vec<Found<Object>>, CloudError> {
-    let Some(way) = way::into_stack(reads).await? else { return Ok(Vec::new()) };
+    let Some(way) = way::to_objects(reads).await? else { return Ok(Vec::new()) };
     let live = live(reads, &way).await?;
     let ours: Vec<(Address, ObjectId, &Value)> = live
         .iter()

@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::identity::ObjectKind;
+use super::objects;
 use super::set::{self, Contents};
 use super::way::{self, Home};
-use super::{objects, served};
 use crate::aws::ids::Text;
 use crate::aws::{CloudError, Found, Kind, Made, Reads, Tagged, Work};
 use crate::plan::{Address, Describe, Effect, Facts, Handle, RESOURCE, Reference, State, Tags};
@@ -57,11 +57,14 @@ impl Handle<ObjectSet> {
 fn judge(field: &str, before: &Value, after: &Value) -> Option<Effect> {
     match field {
         "cluster" => Some(of_cluster(before, after)),
-        _ => {
-            let (before, after) = (before.as_array()?, after.as_array()?);
-            after.iter().all(|item| before.contains(item)).then_some(Effect::Same)
-        }
+        _ => holds_all(before, after).then_some(Effect::Same),
     }
+}
+
+/// Whether the list `before` has everything that `after` has.
+pub fn holds_all(before: &Value, after: &Value) -> bool {
+    let (Some(before), Some(after)) = (before.as_array(), after.as_array()) else { return false };
+    after.iter().all(|item| before.contains(item))
 }
 
 /// The same cluster is the one whose API answers at the same place: its authority may be renewed.
@@ -115,6 +118,7 @@ impl Kind for ObjectSet {
     }
 
     async fn create(&self, work: &Work) -> Result<Made<Outputs>, CloudError> {
+        way::mark(&self.cluster, true, work).await?;
         self.write(work).await
     }
 
@@ -124,11 +128,13 @@ impl Kind for ObjectSet {
 
     async fn delete(found: &Found<Self>, work: &Work) -> Result<(), CloudError> {
         let connection = found.body.cluster.connection(work).await?;
-        let Some(parent) = set::parent(&connection, &work.stack).await? else { return Ok(()) };
-        let uid = parent.pointer("/metadata/uid").and_then(Value::as_str).unwrap_or_default();
-        let id = set::parent_of(&work.stack);
-        let Some(served) = served::built_in(&id.kind) else { return Ok(()) };
-        objects::delete(&connection, &format!("delete {id}"), &id.path(&served), uid).await
+        if let Some(parent) = set::parent(&connection, &work.stack).await? {
+            let uid = parent.pointer("/metadata/uid").and_then(Value::as_str).unwrap_or_default();
+            let id = set::parent_of(&work.stack);
+            let served = objects::served(&connection, &id.kind).await?;
+            objects::delete(&connection, &format!("delete {id}"), &id.path(&served), uid).await?;
+        }
+        way::mark(&found.body.cluster, false, work).await
     }
 
     fn tagged(_: &Outputs) -> Tagged {
@@ -149,7 +155,7 @@ impl Kind for ObjectSet {
 }
 
 async fn look(reads: &Reads) -> Result<Vec<Found<ObjectSet>>, CloudError> {
-    let Some(way) = way::into_stack(reads).await? else { return Ok(Vec::new()) };
+    let Some(way) = way::to_objects(reads).await? else { return Ok(Vec::new()) };
     let parent = parent(reads, &way).await?;
     let Some(parent) = parent.as_ref() else { return Ok(Vec::new()) };
     let Some(contents) = set::contents_of(parent, &reads.stack) else { return Ok(Vec::new()) };

@@ -6,8 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use super::connection::{Connection, Target};
 use crate::aws::ids::{ClusterName, Text};
-use crate::aws::{Class, CloudError, Reads, Work, eks};
-use crate::plan::Reference;
+use crate::aws::{Class, Cloud, CloudError, Reads, Tagged, Work, eks, tagging};
+use crate::plan::{Reference, TagChange, Tags};
+
+/// The tag of a cluster in which its stack has objects.
+pub const OBJECTS: &str = "eksup.dev/objects";
 
 /// The cluster that an object is in: what it refers to is what makes it wait for the cluster.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -85,6 +88,31 @@ pub async fn into_stack(reads: &Reads) -> Result<Option<Way>, CloudError> {
     };
     let connection = reads.cloud.clusters.to(&target).await?;
     Ok(Some(Way { connection, home: Home::of(&target) }))
+}
+
+/// The way to the stack's objects; nothing where it has none, which the cluster's tags tell: a stack that is all AWS is
+/// planned without a way into its cluster.
+///
+/// # Errors
+/// Those of [`into_stack`].
+pub async fn to_objects(reads: &Reads) -> Result<Option<Way>, CloudError> {
+    let shown = eks::cluster(reads).await?;
+    let has_objects = shown.as_ref().as_ref().is_some_and(|cluster| eks::tags(cluster.tags()).contains_key(OBJECTS));
+    if has_objects { into_stack(reads).await } else { Ok(None) }
+}
+
+/// Writes on the cluster of `work` that the stack has objects in it, or takes that away.
+///
+/// # Errors
+/// The failure of the call.
+pub async fn mark(home: &Home, has_objects: bool, work: &Work) -> Result<(), CloudError> {
+    let Cloud { partition, region, account, .. } = &work.cloud;
+    let cluster = Tagged::Eks(format!("arn:{partition}:eks:{region}:{account}:cluster/{}", home.name.as_str()));
+    let tags = match has_objects {
+        true => TagChange { set: Tags::from([(OBJECTS.to_owned(), "true".to_owned())]), unset: Vec::new() },
+        false => TagChange { set: Tags::new(), unset: vec![OBJECTS.to_owned()] },
+    };
+    tagging::change(&cluster, &tags, work).await
 }
 
 /// What a look into a cluster found; nothing, and a note, where the cluster cannot be looked into and `reads` takes

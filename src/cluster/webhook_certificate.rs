@@ -63,7 +63,7 @@ impl Describe for WebhookCertificate {
             ("names", Effect::InPlace),
             ("state", Effect::InPlace),
         ],
-        judge: |field, before, after| (field == "cluster").then(|| object_set::of_cluster(before, after)),
+        judge,
         outputs: &["id", "uid", "caBundle"],
         references: &[("cluster", &["cluster"]), ("set", &["object-set"])],
         volatile: &["caBundle"],
@@ -73,6 +73,15 @@ impl Describe for WebhookCertificate {
         taggable: false,
         ..Facts::new("webhook-certificate")
     };
+}
+
+fn judge(field: &str, before: &Value, after: &Value) -> Option<Effect> {
+    match field {
+        "cluster" => Some(object_set::of_cluster(before, after)),
+        // A certificate may be good for more names than are needed.
+        "names" => object_set::holds_all(before, after).then_some(Effect::Same),
+        _ => None,
+    }
 }
 
 impl Handle<WebhookCertificate> {
@@ -151,7 +160,7 @@ impl Kind for WebhookCertificate {
 }
 
 async fn look(reads: &Reads) -> Result<Vec<Found<WebhookCertificate>>, CloudError> {
-    let Some(way) = way::into_stack(reads).await? else { return Ok(Vec::new()) };
+    let Some(way) = way::to_objects(reads).await? else { return Ok(Vec::new()) };
     let live = object::live(reads, &way).await?;
     let set_id = set::id_of(&set::parent_of(&reads.stack));
     let found = live.iter().filter(|object| is_in(object)).filter_map(|secret| {

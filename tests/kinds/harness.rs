@@ -18,6 +18,9 @@ pub const STACK: &str = "row";
 /// Where it lives.
 pub const REGION: &str = "us-east-1";
 
+/// Kinds for which having more than is wanted is no difference.
+const ONLY_GROW: &[&str] = &["object-set", "webhook-certificate"];
+
 /// Which form of the resource a row is to declare.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
@@ -57,9 +60,9 @@ pub struct Life {
 type Lived<T = ()> = Result<T, String>;
 
 impl Life {
-    /// Starts a cloud of its own.
-    pub async fn start() -> Self {
-        let sandbox = tokio::task::spawn_blocking(|| Sandbox::start(Weather::default()))
+    /// Starts a cloud of its own, with Kubernetes or without.
+    pub async fn start(kubernetes: bool) -> Self {
+        let sandbox = tokio::task::spawn_blocking(move || Sandbox::start_as(&Weather::default(), kubernetes))
             .await
             .expect("the sandbox thread")
             .expect("a local cloud");
@@ -79,7 +82,8 @@ impl Life {
         if row.changes {
             let changed = declared(row, Form::Changed);
             self.step("change in place", &changed, row, Action::Update).await?;
-            self.step("change back", &original, row, Action::Update).await?;
+            let back = if ONLY_GROW.contains(&row.kind) { Action::Keep } else { Action::Update };
+            self.step("change back", &original, row, back).await?;
         }
         if let Some(drift) = row.drift {
             drift(&self.cloud, &self.one(row).await?).await;

@@ -6,15 +6,25 @@ mod rows;
 #[path = "../support/mod.rs"]
 mod support;
 
-use harness::Life;
+use harness::{Life, Row};
 
-/// One row after the other on one cloud, each leaving nothing behind.
+/// What is made in AWS.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_kind_lives_a_whole_life() {
+    live(&Life::start(false).await, rows::in_aws()).await;
+}
+
+/// What is made in a cluster, which is a real one.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_kind_in_a_cluster_lives_a_whole_life() {
+    live(&Life::start(true).await, rows::in_a_cluster()).await;
+}
+
+/// One row after the other on one cloud, each leaving nothing behind.
+async fn live(life: &Life, rows: Vec<Row>) {
     let mut failures = Vec::new();
-    let life = Life::start().await;
     let only = std::env::var("EKSUP_KIND").ok();
-    for row in rows::all() {
+    for row in rows {
         if only.as_ref().is_some_and(|only| only != row.kind) {
             continue;
         }
@@ -29,7 +39,7 @@ async fn every_kind_lives_a_whole_life() {
 /// A kind that nobody tests is a kind that does not work.
 #[test]
 fn every_kind_has_a_row() {
-    let rows: Vec<&str> = rows::all().iter().map(|row| row.kind).collect();
+    let rows: Vec<&str> = rows::in_aws().iter().chain(&rows::in_a_cluster()).map(|row| row.kind).collect();
     let missing: Vec<&str> =
         eksup::aws::KINDS.iter().map(|kind| kind.facts().name).filter(|kind| !rows.contains(kind)).collect();
     assert!(missing.is_empty(), "no row for {missing:?}");

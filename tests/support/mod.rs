@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test file uses its own part of this")]
 
+mod halves;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -11,6 +13,8 @@ use aws_runtime::env_config::file::{EnvConfigFileKind, EnvConfigFiles};
 use eksup::aws::Cloud;
 use sandbox::{Sandbox, Weather};
 use tempfile::TempDir;
+
+use halves::aws_half;
 
 /// A local cloud and a folder to work in.
 pub struct Rig {
@@ -54,7 +58,19 @@ impl Rig {
 
     /// A cloud with this weather.
     pub fn start_in(weather: Weather) -> Self {
-        Self { cloud: Sandbox::start(weather).expect("a local cloud"), folder: tempfile::tempdir().expect("a folder") }
+        Self::on(Sandbox::start(weather).expect("a local cloud"))
+    }
+
+    /// A cloud with this weather, in which clusters are real.
+    pub fn start_with_kubernetes(weather: Weather) -> Self {
+        Self::on(Sandbox::start_with_kubernetes(weather).expect("a local cloud with Kubernetes"))
+    }
+
+    /// Beside the stack file lies what the example stacks name.
+    fn on(cloud: Sandbox) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        copy_files(&examples().join("shop"), &folder.path().join("shop"));
+        Self { cloud, folder }
     }
 
     /// Writes `text` as a stack file.
@@ -155,10 +171,28 @@ pub fn text(path: &Path) -> &str {
     path.to_str().expect("a path of text")
 }
 
-/// The text of an example stack.
+/// The AWS half of an example stack.
 pub fn example(name: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("stacks").join(name);
-    std::fs::read_to_string(path).expect("an example stack")
+    aws_half(&whole_example(name))
+}
+
+/// The text of an example stack.
+pub fn whole_example(name: &str) -> String {
+    std::fs::read_to_string(examples().join(name)).expect("an example stack")
+}
+
+fn examples() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("stacks")
+}
+
+/// Copies what lies in a folder, without folders in it.
+fn copy_files(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("a folder");
+    for entry in std::fs::read_dir(from).expect("a folder") {
+        let path = entry.expect("a file").path();
+        let name = path.file_name().expect("a name");
+        std::fs::copy(&path, to.join(name)).expect("a copy");
+    }
 }
 
 /// The local cloud takes any credentials.

@@ -152,7 +152,7 @@ fn a_manifest_that_refers_to_nothing_is_said_before_anything_is_made() {
 
 #[test]
 fn the_shop_carries_its_app_whole() {
-    let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("stacks/shop-next.yaml");
+    let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("stacks/shop.yaml");
     let stack = spec::read(&file).expect("the example").stack;
     let around = Surroundings::offline(&stack);
     assert_eq!(impossible(&stack, &around), None);

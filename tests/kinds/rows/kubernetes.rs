@@ -4,12 +4,14 @@ use eksup::aws::cluster::Cluster;
 use eksup::cluster::declare::{self, Wanted};
 use eksup::cluster::object_set::ObjectSet;
 use eksup::cluster::way::Home;
+use eksup::cluster::webhook_certificate::WebhookCertificate;
 use eksup::plan::Handle;
+use eksup::render::certificate;
 use http::Method;
 use serde_json::{Value, json};
 
 use super::eks::cluster;
-use crate::harness::{Form, REGION, Row};
+use crate::harness::{Form, REGION, Row, STACK};
 
 /// The rows of this file.
 pub fn rows() -> Vec<Row> {
@@ -51,6 +53,44 @@ pub fn rows() -> Vec<Row> {
             changes: true,
             replaces: false,
             drift: None,
+        },
+        Row {
+            kind: "webhook-certificate",
+            address: "addons/secret/kube-system/webhook",
+            declare: |resources, form| {
+                let cluster = cluster(resources, Form::Original);
+                let names = if form == Form::Changed {
+                    &["a.kube-system.svc", "b.kube-system.svc"][..]
+                } else {
+                    &["a.kube-system.svc"][..]
+                };
+                let secret = json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "name": "webhook", "namespace": "kube-system" } });
+                let set = resources.add(declare::SET, ObjectSet::of(home(&cluster), [&secret]));
+                resources.add(
+                    "addons/secret/kube-system/webhook",
+                    WebhookCertificate {
+                        cluster: home(&cluster),
+                        set: set.id(),
+                        namespace: "kube-system".to_owned(),
+                        name: "webhook".to_owned(),
+                        labels: [("app".to_owned(), "webhook".to_owned())].into(),
+                        names: names.iter().map(|name| (*name).to_owned()).collect(),
+                        state: certificate::GOOD.to_owned(),
+                    },
+                );
+            },
+            changes: true,
+            replaces: false,
+            // Somebody empties the Secret.
+            drift: Some(|cloud, _| {
+                Box::pin(async move {
+                    let connection = cloud.clusters.opened(STACK).await.expect("a way in");
+                    let path = "/api/v1/namespaces/kube-system/secrets/webhook?fieldManager=kubectl-edit";
+                    let change = json!({ "data": { "tls.crt": "", "tls.key": "" } });
+                    let sending = connection.send(Method::PATCH, path, Some(&change), "application/merge-patch+json");
+                    sending.await.expect("the drift");
+                })
+            }),
         },
     ]
 }

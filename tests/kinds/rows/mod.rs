@@ -17,11 +17,16 @@ use futures::future::BoxFuture;
 
 use crate::harness::Row;
 
-/// Every row.
-pub fn all() -> Vec<Row> {
+/// Every row of what is made in AWS.
+pub fn in_aws() -> Vec<Row> {
     let of_ec2 = [network::rows(), routing::rows(), security::rows(), instances::rows()];
-    let others = [iam::rows(), eks::rows(), kubernetes::rows(), logs::rows(), services::rows()];
+    let others = [iam::rows(), eks::rows(), logs::rows(), services::rows()];
     of_ec2.into_iter().chain(others).flatten().collect()
+}
+
+/// Every row of what is made in a cluster.
+pub fn in_a_cluster() -> Vec<Row> {
+    kubernetes::rows()
 }
 
 /// The drift of what has nothing but tags: somebody takes its name away.

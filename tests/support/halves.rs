@@ -1,0 +1,17 @@
+//! The AWS half of a stack file: what can be built on a cloud that has no Kubernetes.
+
+/// The sections that are made of objects in the cluster.
+const IN_THE_CLUSTER: &[&str] = &["addons:", "workloads:"];
+
+/// `stack` without what runs in its cluster.
+pub fn aws_half(stack: &str) -> String {
+    let mut inside = false;
+    let kept = stack.lines().filter(|line| {
+        let begins_a_section = line.starts_with(|first: char| first.is_ascii_alphabetic());
+        if begins_a_section {
+            inside = IN_THE_CLUSTER.iter().any(|section| line.starts_with(section));
+        }
+        !inside
+    });
+    kept.map(|line| format!("{line}\n")).collect()
+}
