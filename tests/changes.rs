@@ -58,7 +58,14 @@ fn a_section_that_is_taken_out_of_the_file_is_taken_down() {
     rig.apply(&stack);
     let bastion = whole.find("bastion:").expect("a bastion");
     let cluster = whole.find("cluster:\n").expect("a cluster");
+    let identity = whole.find("identity:\n").expect("identities");
+    let interruption = whole.find("interruption:\n").expect("an interruption queue");
     rig.stack(&format!("{}{}", &whole[..bastion], &whole[cluster..]));
+    let refused = rig.eksup(&["plan", text(&stack)]).expect(1);
+    for word in ["identity/role/shop/backend", "database/instance"] {
+        assert!(refused.stderr.contains(word), "what refers to it is named: {}", refused.stderr);
+    }
+    rig.stack(&format!("{}{}{}", &whole[..bastion], &whole[cluster..identity], &whole[interruption..]));
     let plan = rig.eksup(&["plan", text(&stack)]).expect(0);
     assert!(plan.stdout.contains("! data loss: everything in the database"), "{}", plan.stdout);
     rig.apply(&stack);
@@ -147,7 +154,6 @@ identity:
   serviceAccounts:
     - { namespace: default, name: reader, managedPolicies: ["arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess"] }
 interruption: { engine: cloudformation }
-addons: { loadBalancerController: {} }
 "#,
     );
     let people = run(async { people(&connect(&rig.cloud, REGION).await).await });

@@ -105,27 +105,29 @@ fn every_message_says_what_and_what_to_do_and_where() {
     for file in stack_files("broken") {
         let Err(problems) = load(&file) else { continue };
         assert!(problems.errors() > 0, "{}", file.display());
-        for problem in problems.iter() {
-            let shown = format!("{}: {}", file.display(), problem.message);
+        for (in_file, problem) in problems.files().flat_map(|file| file.iter().map(move |problem| (file, problem))) {
+            let shown = format!("{}: {}", in_file.name(), problem.message);
             assert!(!problem.message.is_empty() && !problem.help.is_empty(), "{shown}");
             assert!(!problem.message.ends_with('.') && !problem.help.ends_with('.'), "{shown}");
             assert!(!problem.message.contains('\n') && !problem.message.contains("``"), "{shown}");
-            let text = std::fs::read(&file).unwrap();
-            if let Some((line, column)) = problems.position(problem) {
+            let text = std::fs::read(folder("broken").join(in_file.name())).unwrap();
+            if let Some((line, column)) = in_file.position(problem) {
                 let lines = String::from_utf8_lossy(&text).lines().count().max(1);
                 assert!(line >= 1 && line <= lines && column >= 1, "{shown}: {line}:{column} of {lines}");
             }
         }
-        let record = &problems.records()[0];
-        assert_eq!(record.file, file.file_name().unwrap().to_string_lossy());
+        for record in problems.records() {
+            assert!(folder("broken").join(&record.file).is_file(), "{} of {}", record.file, file.display());
+        }
     }
 }
 
 #[test]
-fn no_message_shows_the_value_of_a_secret_variable() {
+fn no_message_shows_a_secret() {
     for file in stack_files("broken") {
         if let Err(problems) = load(&file) {
-            assert!(!problems.render(Style::default()).contains("not to be seen"));
+            let drawn = problems.render(Style::default());
+            assert!(!drawn.contains("not to be seen") && !drawn.contains("shown to nobody"), "{}", file.display());
         }
     }
 }
@@ -159,6 +161,30 @@ fn programs_get_line_column_path_message_and_help() {
             "related": [],
         }])
     );
+}
+
+#[test]
+fn programs_get_the_problems_of_every_file_at_once() {
+    let problems = load(&folder("broken").join("manifests-twice.yaml")).unwrap_err();
+    let places: Vec<_> = problems.records().into_iter().map(|record| (record.file, record.line)).collect();
+    let place = |file: &str, line| (file.to_owned(), Some(line));
+    assert_eq!(
+        places,
+        [
+            place("manifests-twice.yaml", 13),
+            place("manifests-twice.yaml", 14),
+            place("manifests-twice.yaml", 14),
+            place("k8s/again.yaml", 4),
+            place("k8s/again.yaml", 15),
+        ]
+    );
+}
+
+#[test]
+fn manifests_are_named_as_they_are_seen_from_where_the_stack_file_is_named() {
+    let bytes = std::fs::read(folder("broken").join("manifests-kinds.yaml")).unwrap();
+    let problems = spec::parse_bytes(&bytes, "stacks/shop.yaml", variables, &folder("broken")).unwrap_err();
+    assert!(problems.records().iter().any(|record| record.file == "stacks/k8s/kinds.yaml"));
 }
 
 #[test]

@@ -24,16 +24,29 @@ fn read_and_show(bytes: &[u8]) {
             problems
         }
     };
-    show(&problems, bytes);
+    show(&problems, &[("stack.yaml", bytes)]);
 }
 
-fn show(problems: &Problems, bytes: &[u8]) {
+/// Reads a stack whose manifest has these bytes.
+fn read_manifest_and_show(bytes: &[u8]) {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("a.yaml"), bytes).unwrap();
+    let stack = valid("defaults.yaml") + "workloads: { manifests: [a.yaml] }\n";
+    match spec::parse(&stack, "stack.yaml", |_| None, folder.path()) {
+        Ok(loaded) => assert!(loaded.stack.workloads.is_some_and(|workloads| workloads.objects.is_some())),
+        Err(problems) => show(&problems, &[("stack.yaml", stack.as_bytes()), ("a.yaml", bytes)]),
+    }
+}
+
+/// Shows the problems; every one of them has to be about one of the files, given with their names.
+fn show(problems: &Problems, files: &[(&str, &[u8])]) {
     let drawn = problems.render(Style::default());
     assert!(!drawn.contains("mistake in eksup"), "{drawn}");
     let steers = |character: char| character.is_control() && character != '\n' && character != '\t';
     assert!(!drawn.contains(steers), "{drawn:?}");
-    let lines = String::from_utf8_lossy(bytes).matches('\n').count() + 1;
     for record in problems.records() {
+        let bytes = files.iter().find(|(name, _)| *name == record.file).unwrap().1;
+        let lines = String::from_utf8_lossy(bytes).matches('\n').count() + 1;
         assert!(record.line.is_none_or(|line| (1..=lines).contains(&line)), "{record:?}");
         assert!(!record.message.is_empty() && !record.help.is_empty());
     }
@@ -107,6 +120,60 @@ fn token() -> impl Strategy<Value = String> {
     ])
     .prop_map(str::to_owned);
     prop_oneof![4 => fixed, 1 => "\\PC{0,12}", 1 => "[a-zA-Z]{1,10}: "]
+}
+
+/// Manifests with everything that the reader looks at.
+const MANIFESTS: &str = "\
+apiVersion: v1
+kind: List
+items:
+  - apiVersion: v1
+    kind: Secret
+    metadata: { name: credentials, namespace: shop }
+    stringData: &data { user: a, \"key\": \"b\" }
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: web
+  creationTimestamp: null
+spec: { template: { spec: { volumes: [{ name: v, secret: { defaultMode: 0400 } }] } } }
+---
+apiVersion: autoscaling/v1
+kind: HorizontalPodAutoscaler
+metadata: { name: web }
+spec: { maxReplicas: 3, scaleTargetRef: { kind: Deployment, name: other } }
+---
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: { name: things.example.org }
+spec: { group: example.org, scope: Cluster, names: { kind: Thing, plural: things }, versions: [{ name: v1 }] }
+---
+apiVersion: example.org/v1
+kind: Thing
+metadata: { name: \"a\" }
+";
+
+/// Pieces of text that mean something in a manifest.
+fn manifest_token() -> impl Strategy<Value = String> {
+    let own = prop::sample::select(vec![
+        "\n---\n",
+        "apiVersion: v1\n",
+        "apiVersion: apps/v1beta1\n",
+        "kind: Secret\n",
+        "kind: List\n",
+        "kind: Deploymnt\n",
+        "metadata: { name: a }\n",
+        "metadata:\n  generateName: 1\n",
+        "  namespace: ~\n",
+        "items: []\n",
+        "items:\n- ",
+        "data:\n",
+        "<<: *a\n",
+        "%YAML 1.2\n",
+    ])
+    .prop_map(str::to_owned);
+    prop_oneof![2 => own, 1 => token()]
 }
 
 /// A change of a text, at places that are shares of its length.
@@ -220,6 +287,20 @@ proptest! {
     }
 
     #[test]
+    fn arbitrary_bytes_as_a_manifest_are_answered(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+        read_manifest_and_show(&bytes);
+    }
+
+    #[test]
+    fn manifests_with_changes_are_answered(
+        tokens in prop::collection::vec(manifest_token(), 0..40),
+        edits in prop::collection::vec(edit(), 1..6),
+    ) {
+        read_manifest_and_show(tokens.concat().as_bytes());
+        read_manifest_and_show(edits.iter().fold(MANIFESTS.to_owned(), apply).as_bytes());
+    }
+
+    #[test]
     fn pieces_of_yaml_in_any_order_are_answered(tokens in prop::collection::vec(token(), 0..60)) {
         let text = format!("apiVersion: eksup.dev/v1\nkind: Stack\n{}", tokens.concat());
         read_and_show(text.as_bytes());
@@ -308,5 +389,23 @@ fn large_files_that_are_made_to_be_expensive_are_answered() {
     ];
     for file in files {
         read_and_show(file.as_bytes());
+        read_manifest_and_show(file.as_bytes());
+    }
+}
+
+/// The same for what only manifests have.
+#[test]
+fn large_manifests_that_are_made_to_be_expensive_are_answered() {
+    let object = "apiVersion: v1\nkind: ConfigMap\nmetadata: { name: a }\n";
+    let merged: String = (0..3_000).map(|number| format!("  <<: {{ k{number}: 1 }}\n  j{number}: 1\n")).collect();
+    let files = [
+        format!("{object}---\n").repeat(3_000),
+        "---\n".repeat(100_000),
+        format!("{object}data:\n{merged}"),
+        format!("{object}kind: Secret\ndata: {{\n{}", "  data: {\n".repeat(20_000)),
+        format!("apiVersion: v1\nkind: List\nitems: {}", "[".repeat(50_000)),
+    ];
+    for file in files {
+        read_manifest_and_show(file.as_bytes());
     }
 }

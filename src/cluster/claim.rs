@@ -7,13 +7,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::held::every;
-use super::identity::{ObjectId, ObjectKind};
 use super::objects;
 use super::removal::{self, Target};
 use super::way::{self, Home};
 use crate::aws::leftovers::{Identity, Leftover};
 use crate::aws::{CloudError, Found, Reads, Work};
 use crate::plan::{Address, Describe, Effect, Facts, Keeping, Loss, State, Tags};
+use crate::spec::objects::{ObjectId, ObjectKind};
 
 /// A claim on a volume.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

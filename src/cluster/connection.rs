@@ -16,10 +16,10 @@ use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
 use super::failure::{Purpose, Whom, chain_of, private_endpoint, sorted};
-use super::identity::ObjectKind;
-use super::served::{self, Served};
 use super::token::TokenSource;
 use crate::aws::{Class, CloudError};
+use crate::spec::objects::ObjectKind;
+use crate::spec::objects::served::{self, Served};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest that the API server keeps a request that is no watch.

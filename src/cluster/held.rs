@@ -5,13 +5,13 @@ use futures::future::try_join_all;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::identity::{ObjectId, ObjectKind};
 use super::removal::{self, Target, holds_aws_things};
 use super::set;
 use super::way::{self, Home, Way};
 use crate::aws::leftovers::{Identity, Leftover};
 use crate::aws::{CloudError, Found, Reads, Work};
 use crate::plan::{Address, Describe, Effect, Facts, Loss, State, Tags};
+use crate::spec::objects::{ObjectId, ObjectKind};
 
 /// The kinds that are looked through: the last ones only where the cluster knows them.
 const KINDS: &[(&str, &str)] =

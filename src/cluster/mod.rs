@@ -1,6 +1,6 @@
 //! The Kubernetes side: the way to a cluster's API server, and objects as resources of the stack.
 //!
-//! Pure: [`identity`], [`served`], [`refusal`], [`takeover`], [`difference`], [`owned`], [`order`], [`readiness`],
+//! Pure: [`refusal`], [`takeover`], [`difference`], [`owned`], [`order`], [`readiness`],
 //! [`kubeconfig`], [`declare`]. What asks goes through a [`connection::Connection`]: [`objects`] and
 //! [`set`] know nothing of stacks and AWS; [`object`], [`object_set`], [`webhook_certificate`], [`held`] and [`claim`] are kinds of
 //! resources.
@@ -11,7 +11,6 @@ pub mod declare;
 pub mod difference;
 pub mod failure;
 pub mod held;
-pub mod identity;
 pub mod kubeconfig;
 pub mod object;
 pub mod object_set;
@@ -22,7 +21,6 @@ pub mod readiness;
 pub mod refusal;
 pub mod removal;
 pub mod scaling;
-pub mod served;
 pub mod set;
 pub mod takeover;
 pub mod token;

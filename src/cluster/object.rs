@@ -6,7 +6,6 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::identity::ObjectId;
 use super::objects::{self, Forecast};
 use super::readiness::{self, Readiness, Signs};
 use super::way::{self, Home, Way};
@@ -16,6 +15,7 @@ use crate::aws::{Class, CloudError, Found, Kind, Made, Progress, Reads, Tagged, 
 use crate::plan::{
     Address, Describe, Effect, Facts, FieldChange, Handle, Loss, Prediction, Reference, State, Tags, is_unknown,
 };
+use crate::spec::objects::ObjectId;
 
 /// An object.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -6,13 +6,13 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::identity::ObjectKind;
 use super::objects;
 use super::set::{self, Contents};
 use super::way::{self, Home};
 use crate::aws::ids::Text;
 use crate::aws::{CloudError, Found, Kind, Made, Reads, Tagged, Work};
 use crate::plan::{Address, Describe, Effect, Facts, Handle, RESOURCE, Reference, State, Tags};
+use crate::spec::objects::ObjectKind;
 
 /// The parent of an ApplySet. It only ever learns more kinds: it forgets one no earlier than when nothing of it is left.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

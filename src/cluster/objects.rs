@@ -8,14 +8,14 @@ use serde_json::{Value, json};
 use super::connection::Connection;
 use super::difference;
 use super::failure::Purpose;
-use super::identity::{ObjectId, ObjectKind};
 use super::owned;
 use super::readiness::{Beside, Signs, asked_services, beside};
 use super::refusal;
-use super::served::Served;
 use super::takeover::{MANAGER, Verdict, verdict, without};
 use crate::aws::{Class, CloudError};
 use crate::plan::FieldChange;
+use crate::spec::objects::served::Served;
+use crate::spec::objects::{ObjectId, ObjectKind};
 
 const APPLY: &str = "application/apply-patch+yaml";
 

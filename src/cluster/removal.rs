@@ -6,12 +6,12 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::connection::Connection;
-use super::identity::ObjectId;
 use super::object::Object;
 use super::objects;
 use super::way::Home;
 use crate::aws::leftovers::load_balancer::LoadBalancer;
 use crate::aws::{CloudError, Found, Kind, Reads, Work};
+use crate::spec::objects::ObjectId;
 
 /// What has to stay until whatever has something of AWS behind it has gone: the controllers that take it away, the
 /// nodes that these run on, and what both need to reach AWS.

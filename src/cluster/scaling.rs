@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::identity::{ObjectId, ObjectKind};
+use crate::spec::objects::{ObjectId, ObjectKind};
 
 /// `manifests` without the number of replicas wherever one of their autoscalers sets it: two who set one field would
 /// undo each other's work.

@@ -11,9 +11,9 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::connection::Connection;
-use super::identity::{ObjectId, ObjectKind};
 use crate::aws::CloudError;
 use crate::plan::{RESOURCE, STACK};
+use crate::spec::objects::{ObjectId, ObjectKind};
 
 /// Where the parent objects are.
 pub const NAMESPACE: &str = "kube-system";

@@ -6,7 +6,6 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::identity::{ObjectId, ObjectKind};
 use super::object;
 use super::way::{self, Home};
 use super::{object_set, objects, set};
@@ -14,6 +13,7 @@ use crate::aws::ids::Text;
 use crate::aws::{CloudError, Found, Kind, Made, Reads, Tagged, Work};
 use crate::plan::{Address, Describe, Effect, Facts, Handle, Reference, State, Tags};
 use crate::render::certificate;
+use crate::spec::objects::{ObjectId, ObjectKind};
 
 /// The annotation by which such a Secret is told from those that the stack writes itself.
 const MADE_BY_EKSUP: &str = "eksup.dev/certificate";

@@ -17,6 +17,7 @@ mod network;
 mod nodes;
 pub mod objects;
 mod pod_role;
+mod references;
 #[cfg(test)]
 mod tests;
 mod trust;
@@ -184,7 +185,10 @@ pub struct Bastion {
 
 /// Why `stack` cannot be built in these surroundings, if it cannot.
 pub fn impossible(stack: &Stack, surroundings: &Surroundings) -> Option<String> {
-    network::impossible(stack, surroundings).or_else(|| workloads::impossible(stack, &resources(stack, surroundings)))
+    network::impossible(stack, surroundings).or_else(|| {
+        let resources = resources(stack, surroundings);
+        references::dangling(&resources).or_else(|| workloads::impossible(stack, &resources))
+    })
 }
 
 /// Everything that `stack` wants.

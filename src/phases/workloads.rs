@@ -2,9 +2,8 @@
 
 use serde_json::Value;
 
-use super::{Draft, objects, pod_role};
-use crate::aws::Kinds;
-use crate::plan::{Address, Desired, Placeholder, placeholders};
+use super::{Draft, objects, pod_role, references};
+use crate::plan::{Address, Desired};
 use crate::render::autoscaling;
 use crate::spec::{IdentityMode, Manifest, Stack, Workloads};
 
@@ -43,30 +42,5 @@ pub fn impossible(stack: &Stack, resources: &[Desired]) -> Option<String> {
 
 fn complaints(manifest: &Manifest, resources: &[Desired]) -> Vec<String> {
     let Manifest { file, line, object, .. } = manifest;
-    let wanting = placeholders(object).into_iter().filter_map(|wanted| {
-        let Some(resource) = resources.iter().find(|resource| resource.address == wanted.address) else {
-            let likely = resources.iter().map(|resource| resource.address.as_str());
-            let likely = likely.max_by(|one, other| closeness(one, &wanted).total_cmp(&closeness(other, &wanted)));
-            let hint = likely.map(|likely| format!(", such as `{likely}`")).unwrap_or_default();
-            return Some(format!(
-                "`{file}:{line}` refers to `{}`, and the stack has no such resource: write an address that \
-                 `eksup graph` lists{hint}",
-                wanted.address
-            ));
-        };
-        let known = Kinds::get(&resource.kind).map(|kind| kind.facts().outputs).unwrap_or_default();
-        (!known.contains(&wanted.output.as_str())).then(|| {
-            format!(
-                "`{file}:{line}` refers to `{}` of `{}`, which has only `{}`",
-                wanted.output,
-                wanted.address,
-                known.join("`, `")
-            )
-        })
-    });
-    wanting.collect()
-}
-
-fn closeness(address: &str, wanted: &Placeholder) -> f64 {
-    strsim::jaro_winkler(address, wanted.address.as_str())
+    references::complaints(&format!("{file}:{line}"), object, resources)
 }

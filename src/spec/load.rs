@@ -4,8 +4,9 @@ use std::path::{Path as FilePath, PathBuf};
 
 use super::document::{self, Node, Value};
 use super::model::Stack;
-use super::problem::{Problem, Problems, Severity, Source, quoted};
-use super::{rules, structure};
+use super::problem::{FileProblems, Problem, Problems, Source, not_utf8, quoted};
+use super::rules::{self, Place};
+use super::structure;
 
 /// The largest file that is read, in bytes.
 const LARGEST_FILE: usize = 512 * 1024;
@@ -27,7 +28,7 @@ pub struct Loaded {
 /// Reads the stack file at `path`, with the variables of this process.
 ///
 /// # Errors
-/// Everything that is wrong with the file, at once; warnings are among them.
+/// Everything that is wrong with the file and the files that it names, at once; warnings are among them.
 pub fn read(path: &FilePath) -> Result<Loaded, Problems> {
     let name = path.display().to_string();
     let unreadable = |problem| Problems::new(Source::new(name.as_str(), ""), vec![problem]);
@@ -68,7 +69,7 @@ pub fn parse_bytes(
 /// the stack names are looked for in `folder`.
 ///
 /// # Errors
-/// Everything that is wrong with the text, at once; warnings are among them.
+/// Everything that is wrong with the text and the files that it names, at once; warnings are among them.
 pub fn parse(
     text: &str,
     name: &str,
@@ -80,27 +81,41 @@ pub fn parse(
         return Err(Problems::new(source, vec![too_large(text.len() as u64)]));
     }
     let source = Source::new(name, text);
-    match understand(&source, &environment, folder) {
-        Ok((stack, problems)) => {
-            let failed = problems.iter().any(|problem| problem.severity == Severity::Error);
-            let problems = Problems::new(source, problems);
-            match failed {
-                true => Err(problems),
-                false => Ok(Loaded { stack, source_name: name.to_owned(), warnings: problems }),
-            }
-        }
-        Err(problems) => Err(Problems::new(source, problems)),
+    let read = understand(&source, &environment, folder);
+    let problems = Problems::new(source, read.problems);
+    let problems = read.others.into_iter().fold(problems, Problems::with);
+    match read.stack {
+        Some(stack) if problems.errors() == 0 => Ok(Loaded { stack, source_name: name.to_owned(), warnings: problems }),
+        _ => Err(problems),
+    }
+}
+
+/// What a text is understood as.
+#[derive(Default)]
+struct Understood {
+    /// The stack, if the text is one at all.
+    stack: Option<Stack>,
+    /// What is wrong with the text.
+    problems: Vec<Problem>,
+    /// What is wrong with the files that it names.
+    others: Vec<FileProblems>,
+}
+
+impl Understood {
+    fn nothing(problem: Problem) -> Self {
+        Self { problems: vec![problem], ..Self::default() }
     }
 }
 
 /// The steps from text to stack. A document that is no stack at all ends it early.
-fn understand(
-    source: &Source,
-    environment: &dyn Fn(&str) -> Option<String>,
-    folder: &FilePath,
-) -> Result<(Stack, Vec<Problem>), Vec<Problem>> {
-    let (mut document, mut problems) = document::parse(source).map_err(|problem| vec![*problem])?;
-    is_a_stack(&document).map_err(|problem| vec![*problem])?;
+fn understand(source: &Source, environment: &dyn Fn(&str) -> Option<String>, folder: &FilePath) -> Understood {
+    let (mut document, mut problems) = match document::parse(source) {
+        Ok(parsed) => parsed,
+        Err(problem) => return Understood::nothing(*problem),
+    };
+    if let Err(problem) = is_a_stack(&document) {
+        return Understood::nothing(*problem);
+    }
     let mut damaged = document::substitute(&mut document, environment, &mut problems);
     let written = document.clone();
     let findings = structure::check(&mut document);
@@ -110,16 +125,18 @@ fn understand(
         Ok(stack) => stack,
         Err(problem) => {
             problems.push(*problem);
-            return Err(problems);
+            return Understood { problems, ..Understood::default() };
         }
     };
     problems.extend(rules::load_policies(&mut stack, folder, &written, &damaged));
-    problems.extend(rules::load_manifests(&mut stack, folder, &written, &damaged));
+    let place = Place { folder, stack_file: source.name() };
+    let (in_stack, others) = rules::load_manifests(&mut stack, &place, &written, &damaged);
+    problems.extend(in_stack);
     problems.extend(rules::check(&stack, &written, &damaged));
     if stack.cluster.is_some() {
         stack.identity.get_or_insert_default();
     }
-    Ok((stack, problems))
+    Understood { stack: Some(stack), problems, others }
 }
 
 /// Whether the document is for eksup at all: of another one, no single key needs to be right.
@@ -187,13 +204,4 @@ fn too_large(bytes: u64) -> Problem {
         format!("the file has {} KiB, which is too large for a stack", bytes.div_ceil(1024)),
         format!("check that it is the right file; a stack file has {} KiB at most", LARGEST_FILE / 1024),
     )
-}
-
-fn not_utf8(bytes: &[u8], valid: usize) -> Problem {
-    let problem = Problem::error(valid..valid + 1, "the file is not UTF-8 text from here on", "save it as UTF-8");
-    match bytes {
-        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => problem.because("it begins like UTF-16"),
-        [0x1f, 0x8b, ..] => problem.because("it begins like a gzip archive"),
-        _ => problem,
-    }
 }

@@ -8,21 +8,24 @@
 //!    reported and mended, so that the next steps still see the rest.
 //! 4. The tree is decoded into [`Stack`].
 //! 5. `rules`: whether the values fit one another, and AWS.
-//! 6. `problem`: everything that was found, in the order of the file, each with its line.
+//! 6. `problem`: everything that was found, file by file, each with its line.
+//!
+//! The manifests that a stack names are read by [`objects`] on the way: into trees by the same parser, and then into
+//! Kubernetes objects.
 //!
 //! No step calls anything outside the file, but for the policies and manifests that it names.
 
 pub(crate) mod document;
-mod files;
 mod load;
 pub mod model;
+pub mod objects;
 pub(crate) mod problem;
 mod rules;
 mod structure;
 
 pub use load::{Loaded, parse, parse_bytes, read};
 pub use model::*;
-pub use problem::{Problem, ProblemRecord, Problems, RelatedRecord, Severity, Style};
+pub use problem::{FileProblems, Problem, ProblemRecord, Problems, RelatedRecord, Severity, Style};
 
 /// The JSON Schema (draft 2020-12) of the stack file, made from its types. Strings carry a `format` where eksup
 /// checks more than their kind.

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::selector::matches;
 use super::{Index, items, pod_template};
-use crate::cluster::identity::ObjectId;
+use crate::spec::objects::ObjectId;
 
 /// The webhook configurations of the stack that guard `manifest`, or the pods that come of it.
 pub fn guarding(manifest: &Value, index: &Index<'_>) -> Vec<usize> {

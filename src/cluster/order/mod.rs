@@ -12,8 +12,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::identity::ObjectId;
-use super::served;
+use crate::spec::objects::ObjectId;
+use crate::spec::objects::served;
 
 /// For each of `manifests` the numbers of those that have to stand before it.
 pub fn dependencies(manifests: &[Value]) -> Vec<BTreeSet<usize>> {

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::{Index, items, pod_template, text};
-use crate::cluster::identity::ObjectId;
-use crate::cluster::served;
+use crate::spec::objects::ObjectId;
+use crate::spec::objects::served;
 
 /// The objects that have to stand before `manifest`.
 pub fn needs(manifest: &Value, index: &Index<'_>) -> BTreeSet<usize> {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Span as Marks, Tag};
 
-use super::{Entry, Node, Span, Value, scalar, syntax};
+use super::{Entry, Node, Span, Value, merge, scalar, syntax};
 use crate::spec::problem::{Problem, Source, quoted};
 
 /// How deep lists and mappings may be nested.
@@ -13,26 +13,35 @@ const DEEPEST: usize = 64;
 /// How many values a file may have once every alias is put in.
 const MOST_NODES: usize = 100_000;
 
-/// Reads one YAML document.
+/// What a text is for: what YAML leaves to its readers, and what a mistake is answered with, depends on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// A stack.
+    Stack,
+    /// Kubernetes objects: as their other readers, eksup takes merge keys.
+    Manifest,
+}
+
+/// Reads the one YAML document of a stack file.
 ///
 /// # Errors
 /// The problems that keep it from being a tree at all: YAML stops at the first error of syntax. Keys that are
 /// given twice are reported in the second half of the result, beside a tree that has the first of them.
 pub(crate) fn parse(source: &Source) -> Result<(Node, Vec<Problem>), Box<Problem>> {
-    let builder = read(source, 0..source.text().len())?;
+    let builder = read(source, 0..source.text().len(), Purpose::Stack)?;
     match builder.root {
         Some(node) if !matches!(node.value, Value::Null) => Ok((node, builder.problems)),
         _ => Err(Box::new(empty())),
     }
 }
 
-/// Reads every YAML document of a file; those that are empty are left out. An error of syntax ends only the document
+/// Reads every YAML document of a file with manifests; those that are empty are left out. An error of syntax ends only the document
 /// that it is in.
 pub(crate) fn parse_documents(source: &Source) -> (Vec<Node>, Vec<Problem>) {
     let mut nodes = Vec::new();
     let mut problems = Vec::new();
     for range in documents(source.text()) {
-        match read(source, range) {
+        match read(source, range, Purpose::Manifest) {
             Ok(builder) => {
                 nodes.extend(builder.root.filter(|node| !matches!(node.value, Value::Null)));
                 problems.extend(builder.problems);
@@ -43,14 +52,21 @@ pub(crate) fn parse_documents(source: &Source) -> (Vec<Node>, Vec<Problem>) {
     (nodes, problems)
 }
 
-/// Where the documents of a file stand: between the lines that begin with `---`.
+/// Where the documents of a file stand: from one line that begins with `---` to the next. What stands before the
+/// first is a document of its own only if it says something; otherwise it may be a directive for that one.
 fn documents(text: &str) -> Vec<Span> {
     let mut starts = vec![0];
     let mut offset = 0;
+    let mut says_something = false;
     for line in text.split_inclusive('\n') {
         let rest = line.strip_prefix("---");
-        if offset > 0 && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\r', '\n'])) {
-            starts.push(offset);
+        if rest.is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\r', '\n'])) {
+            if says_something {
+                starts.push(offset);
+            }
+            says_something = true;
+        } else {
+            says_something |= !line.trim().is_empty() && !line.starts_with(['#', '%', '\u{feff}']);
         }
         offset += line.len();
     }
@@ -59,8 +75,8 @@ fn documents(text: &str) -> Vec<Span> {
 }
 
 /// Reads the one document in `range` of the text.
-fn read(source: &Source, range: Span) -> Result<Builder<'_>, Box<Problem>> {
-    let mut builder = Builder::new(source, range.clone());
+fn read(source: &Source, range: Span, purpose: Purpose) -> Result<Builder<'_>, Box<Problem>> {
+    let mut builder = Builder::new(source, range.clone(), purpose);
     let mut events = Parser::new_from_str(source.text().get(range).unwrap_or_default());
     loop {
         match events.next_event() {
@@ -68,7 +84,8 @@ fn read(source: &Source, range: Span) -> Result<Builder<'_>, Box<Problem>> {
             Some(Ok((event, marks))) => builder.take(event, marks)?,
             Some(Err(error)) => {
                 let offset = builder.offset(error.marker().index());
-                return Err(Box::new(syntax::explain(source, offset, error.info(), builder.innermost_bracket())));
+                let opened = builder.innermost_bracket();
+                return Err(Box::new(syntax::explain(source, offset, error.info(), opened, purpose)));
             }
         }
     }
@@ -94,6 +111,7 @@ enum FrameKind {
 
 struct Builder<'a> {
     source: &'a Source,
+    purpose: Purpose,
     /// Where in the text the document stands.
     range: Span,
     /// The byte offset of each character in the document; empty if all characters are one byte.
@@ -106,14 +124,14 @@ struct Builder<'a> {
 }
 
 impl<'a> Builder<'a> {
-    fn new(source: &'a Source, range: Span) -> Self {
+    fn new(source: &'a Source, range: Span, purpose: Purpose) -> Self {
         let text = source.text().get(range.clone()).unwrap_or_default();
         let offsets = match text.is_ascii() {
             true => Vec::new(),
             false => text.char_indices().map(|(offset, _)| offset).collect(),
         };
         let (stack, anchors, problems) = (Vec::new(), HashMap::new(), Vec::new());
-        Self { source, range, offsets, stack, anchors, nodes: 0, root: None, problems }
+        Self { source, purpose, range, offsets, stack, anchors, nodes: 0, root: None, problems }
     }
 
     /// Where in the text the character with this number of the document stands.
@@ -141,7 +159,7 @@ impl<'a> Builder<'a> {
     fn take(&mut self, event: Event<'_>, marks: Marks) -> Result<(), Box<Problem>> {
         let span = self.span(marks);
         match event {
-            Event::DocumentStart(_) if self.root.is_some() => return Err(second_document(span)),
+            Event::DocumentStart(_) if self.root.is_some() => return Err(second_document(span, self.purpose)),
             Event::Scalar(text, style, anchor, tag) => {
                 self.scalar(&text, style, anchor, tag.as_deref(), span)?;
             }
@@ -170,7 +188,7 @@ impl<'a> Builder<'a> {
         }
         if self.expects_key() {
             let line = self.source.line_index(span.start);
-            return Err(syntax::template(self.source, line).map_or_else(|| complex_key(span), Box::new));
+            return Err(syntax::template(self.source, line, self.purpose).map_or_else(|| complex_key(span), Box::new));
         }
         self.stack.push(Frame { span, anchor, kind });
         Ok(())
@@ -182,6 +200,7 @@ impl<'a> Builder<'a> {
         };
         let value = match kind {
             FrameKind::List(items) => Value::List(items),
+            FrameKind::Map { entries, .. } if self.purpose == Purpose::Manifest => Value::Map(merge::merged(entries)?),
             FrameKind::Map { entries, .. } => Value::Map(entries),
         };
         self.complete(Node::new(value, span), anchor)
@@ -224,7 +243,7 @@ impl<'a> Builder<'a> {
     }
 
     fn key(&mut self, text: &str, span: Span) -> Result<(), Box<Problem>> {
-        if text == "<<" {
+        if text == merge::KEY && self.purpose == Purpose::Stack {
             return Err(merge_key(span));
         }
         if let Some(Frame { kind: FrameKind::Map { key, .. }, .. }) = self.stack.last_mut() {
@@ -318,12 +337,12 @@ fn empty() -> Problem {
     )
 }
 
-fn second_document(span: Span) -> Box<Problem> {
-    Box::new(Problem::error(
-        span,
-        "a second YAML document starts here",
-        "put each stack into a file of its own, and remove `---` from the end of this one",
-    ))
+fn second_document(span: Span, purpose: Purpose) -> Box<Problem> {
+    let help = match purpose {
+        Purpose::Stack => "put each stack into a file of its own, and remove `---` from the end of this one",
+        Purpose::Manifest => "begin each document with a line `---`",
+    };
+    Box::new(Problem::error(span, "a second YAML document starts here", help))
 }
 
 fn complex_key(span: Span) -> Box<Problem> {

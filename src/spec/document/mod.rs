@@ -1,14 +1,15 @@
-//! The stack file as a tree with positions: read from YAML, with environment variables put in.
+//! A file as a tree with positions: read from YAML; in a stack file, with environment variables put in.
 
 mod build;
 mod environment;
+mod merge;
 mod path;
 mod scalar;
 mod syntax;
 
 use std::ops::Range;
 
-pub(crate) use build::parse;
+pub(crate) use build::{parse, parse_documents};
 pub(crate) use environment::substitute;
 pub(crate) use path::{Path, Step};
 

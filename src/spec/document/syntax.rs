@@ -2,17 +2,18 @@
 //! lines around that place tell.
 
 use super::Span;
+use super::build::Purpose;
 use crate::spec::problem::{Problem, Source, quoted};
 
 /// The message for an error of the YAML parser at `offset`.
-pub(super) fn explain(source: &Source, offset: usize, info: &str, opened: Option<Span>) -> Problem {
+pub(super) fn explain(source: &Source, offset: usize, info: &str, opened: Option<Span>, purpose: Purpose) -> Problem {
     let index = source.line_index(offset);
     let near = [Some(index), index.checked_sub(1)].into_iter().flatten();
     let here = offset..offset + 1;
     near.clone()
         .find_map(|line| tab(source, line))
-        .or_else(|| variable_in_brackets(source, index))
-        .or_else(|| template(source, index))
+        .or_else(|| placeholder_in_brackets(source, index, purpose))
+        .or_else(|| template(source, index, purpose))
         .or_else(|| unclosed_quote(source, offset, info))
         .or_else(|| unclosed_bracket(source, &here, info, opened.as_ref()))
         .or_else(|| near.clone().find_map(|line| no_space_after_colon(source, line)))
@@ -41,37 +42,46 @@ fn tab(source: &Source, line: usize) -> Option<Problem> {
 }
 
 /// `{ max: ${env:MAX} }`: the brace after `$` opens a mapping.
-fn variable_in_brackets(source: &Source, line: usize) -> Option<Problem> {
+fn placeholder_in_brackets(source: &Source, line: usize, purpose: Purpose) -> Option<Problem> {
+    let (opening, more) = match purpose {
+        Purpose::Stack => ("${env:", "; it may still become a number"),
+        Purpose::Manifest => ("${output:", ""),
+    };
     let text = source.line(line);
-    let column = text.find("${env:")?;
+    let column = text.find(opening)?;
     let end = text[column..].find('}').map_or(text.len(), |end| column + end + 1);
     let start = source.line_range(line).start;
     let written = &text[column..end];
-    let name = written.trim_start_matches("${env:").trim_end_matches('}');
-    if name.is_empty() || !name.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_') {
+    let name = written.trim_start_matches(opening).trim_end_matches('}');
+    let fits = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '/' | '#' | '-' | '.');
+    if name.is_empty() || !name.chars().all(fits) {
         return None;
     }
     Some(
         Problem::error(
             start + column..start + end,
             format!("{} needs quotes here", quoted(written)),
-            format!("write `\"{written}\"`; it may still become a number"),
+            format!("write `\"{written}\"`{more}"),
         )
         .because("inside `{ }` and `[ ]`, a brace without quotes begins a mapping"),
     )
 }
 
 /// `{{ … }}` of Helm, Jinja and others.
-pub(super) fn template(source: &Source, line: usize) -> Option<Problem> {
+pub(super) fn template(source: &Source, line: usize, purpose: Purpose) -> Option<Problem> {
     let text = source.line(line);
     let column = text.find("{{")?;
     let end = text[column..].find("}}").map_or(text.len(), |end| column + end + 2);
     let start = source.line_range(line).start;
+    let help = match purpose {
+        Purpose::Stack => "write the value; `${env:NAME}` takes it from the environment, and quotes make braces text",
+        Purpose::Manifest => "write what the template becomes; quotes make braces text",
+    };
     Some(
         Problem::error(
             start + column..start + end,
             format!("{} is for a template engine", quoted(&text[column..end])),
-            "write the value; `${env:NAME}` takes it from the environment, and quotes make braces text",
+            help,
         )
         .because("eksup reads plain YAML and renders no templates"),
     )

@@ -35,11 +35,11 @@ impl Workloads {
 pub struct Manifest {
     /// The item of `workloads.manifests` that it comes from.
     pub item: usize,
-    /// The file, relative to the stack file.
+    /// The name of the file in messages.
     pub file: String,
     /// The line at which it begins, from 1.
     pub line: usize,
-    /// The object.
+    /// The object as it is applied: in its namespace, without what an API server writes.
     pub object: Value,
 }
 

@@ -1,4 +1,5 @@
-//! What is wrong with a stack file: one [`Problem`] for each mistake, all of them together in [`Problems`].
+//! What is wrong with a stack file and the files that it names: one [`Problem`] for each mistake, all of them together
+//! in [`Problems`].
 
 mod render;
 mod secrets;
@@ -11,7 +12,7 @@ use serde::Serialize;
 
 pub use render::Style;
 pub(crate) use secrets::holds_secrets;
-pub(crate) use source::Source;
+pub(crate) use source::{Source, not_utf8};
 use text::presentable;
 pub(crate) use text::{any_of, list, nearest, quoted, sentence};
 
@@ -25,7 +26,7 @@ pub enum Severity {
     Warning,
 }
 
-/// One mistake in a stack file.
+/// One mistake in a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// Whether it stops eksup.
@@ -94,9 +95,16 @@ impl Problem {
     }
 }
 
+/// All problems of a stack: of its own file, then of the files that it names.
+#[derive(Clone, Debug, Default)]
+pub struct Problems {
+    /// Only files that have problems.
+    files: Vec<FileProblems>,
+}
+
 /// All problems of one file, in the order of their places, with the text they point into.
 #[derive(Clone, Debug)]
-pub struct Problems {
+pub struct FileProblems {
     source: Source,
     list: Vec<Problem>,
     /// How many errors and warnings there were before the list was cut.
@@ -106,6 +114,9 @@ pub struct Problems {
 
 /// More problems than this are counted and not kept: they come from a file that is no stack.
 const MOST_KEPT: usize = 200;
+
+/// So many files are named in the last line; more are counted.
+const MOST_NAMED: usize = 3;
 
 /// One problem as programs get it. Lines and columns count from 1, columns in characters.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -143,7 +154,7 @@ pub struct RelatedRecord {
     pub label: String,
 }
 
-impl Problems {
+impl FileProblems {
     /// Sorts the problems by their place and drops repetitions.
     pub(crate) fn new(source: Source, mut list: Vec<Problem>) -> Self {
         let place = |problem: &Problem| problem.span.as_ref().map_or(0, |span| span.start);
@@ -158,73 +169,106 @@ impl Problems {
         Self { source, list, errors, warnings }
     }
 
+    /// The name of the file, as it was given.
+    pub fn name(&self) -> &str {
+        self.source.name()
+    }
+
     /// The problems in the order of their places: the first 200 of them.
     pub fn iter(&self) -> impl Iterator<Item = &Problem> {
         self.list.iter()
     }
 
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.errors + self.warnings
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.list.is_empty()
-    }
-
-    /// The name of the file, as it was given.
-    pub fn source_name(&self) -> &str {
-        self.source.name()
-    }
-
-    /// How many of them are errors.
-    pub fn errors(&self) -> usize {
-        self.errors
-    }
-
-    /// The line and column of a problem, both from 1; none if it is about the file as a whole.
+    /// The line and column of a problem of this file, both from 1; none if it is about the file as a whole.
     pub fn position(&self, problem: &Problem) -> Option<(usize, usize)> {
         problem.span.as_ref().map(|span| self.source.position(span.start))
     }
 
-    /// The problems for programs.
-    pub fn records(&self) -> Vec<ProblemRecord> {
+    fn record(&self, problem: &Problem) -> ProblemRecord {
         let related = |(span, label): &(Range<usize>, String)| {
             let (line, column) = self.source.position(span.start);
             RelatedRecord { line, column, label: label.clone() }
         };
-        let record = |problem: &Problem| {
-            let position = self.position(problem);
-            ProblemRecord {
-                severity: problem.severity,
-                file: self.source.name().to_owned(),
-                line: position.map(|(line, _)| line),
-                column: position.map(|(_, column)| column),
-                path: problem.path.clone(),
-                message: problem.message.clone(),
-                why: problem.why.clone(),
-                help: problem.help.clone(),
-                related: problem.related.iter().map(related).collect(),
-            }
-        };
-        self.list.iter().map(record).collect()
+        let position = self.position(problem);
+        ProblemRecord {
+            severity: problem.severity,
+            file: self.name().to_owned(),
+            line: position.map(|(line, _)| line),
+            column: position.map(|(_, column)| column),
+            path: problem.path.clone(),
+            message: problem.message.clone(),
+            why: problem.why.clone(),
+            help: problem.help.clone(),
+            related: problem.related.iter().map(related).collect(),
+        }
+    }
+}
+
+impl Problems {
+    /// Those of the stack file alone.
+    pub(crate) fn new(source: Source, list: Vec<Problem>) -> Self {
+        Self::default().with(FileProblems::new(source, list))
     }
 
-    /// One line that says how many errors and warnings there are.
+    /// The same with those of one more file, if it has any.
+    pub(crate) fn with(mut self, file: FileProblems) -> Self {
+        self.files.extend(Some(file).filter(|file| !file.list.is_empty()));
+        self
+    }
+
+    /// The files that have problems: the stack file, then those that it names.
+    pub fn files(&self) -> impl Iterator<Item = &FileProblems> {
+        self.files.iter()
+    }
+
+    /// The problems, file by file, in the order of their places: the first 200 of each file.
+    pub fn iter(&self) -> impl Iterator<Item = &Problem> {
+        self.files().flat_map(FileProblems::iter)
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.errors() + self.warnings()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.files.is_empty()
+    }
+
+    /// How many of them are errors.
+    pub fn errors(&self) -> usize {
+        self.files().map(|file| file.errors).sum()
+    }
+
+    /// How many of them are warnings.
+    pub fn warnings(&self) -> usize {
+        self.files().map(|file| file.warnings).sum()
+    }
+
+    /// The problems for programs, in the same order.
+    pub fn records(&self) -> Vec<ProblemRecord> {
+        self.files().flat_map(|file| file.iter().map(|problem| file.record(problem))).collect()
+    }
+
+    /// One line that says how many errors and warnings there are, and in which files.
     pub fn summary(&self) -> String {
         let count = |number: usize, noun: &str| match number {
             1 => format!("1 {noun}"),
             _ => format!("{number} {noun}s"),
         };
-        let counts = match (self.errors, self.warnings) {
+        let counts = match (self.errors(), self.warnings()) {
             (errors, 0) => count(errors, "error"),
             (0, warnings) => count(warnings, "warning"),
             (errors, warnings) => {
                 format!("{} and {}", count(errors, "error"), count(warnings, "warning"))
             }
         };
-        format!("{counts} in `{}`", self.source.name())
+        let names: Vec<String> = self.files().map(|file| format!("`{}`", presentable(file.name()))).collect();
+        match names.len() <= MOST_NAMED {
+            true => format!("{counts} in {}", sentence(&names)),
+            false => format!("{counts} in {} files", names.len()),
+        }
     }
 }
 

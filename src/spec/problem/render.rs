@@ -4,7 +4,7 @@ use std::{error::Error, fmt, ops::Range};
 
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, Severity as MietteSeverity, SourceCode};
 
-use super::{Problem, Problems, Severity, Source, quoted};
+use super::{FileProblems, Problem, Problems, Severity, Source, quoted};
 
 /// More problems than this are counted and not shown: nobody reads on.
 const MOST_SHOWN: usize = 50;
@@ -27,17 +27,13 @@ impl Default for Style {
 }
 
 impl Problems {
-    /// All problems for people, in the order of their places, and a last line that counts them.
+    /// All problems for people, file by file in the order of their places, and a last line that counts them.
     pub fn render(&self, style: Style) -> String {
         let handler = handler(style);
         let mut text = String::new();
-        for problem in self.iter().take(MOST_SHOWN) {
-            // Writing to a string fails only if miette cannot read the source: then the plain form has to do.
-            let mut drawn = String::new();
-            match handler.render_report(&mut drawn, &Shown::new(problem, &self.source)) {
-                Ok(()) => text.push_str(&drawn),
-                Err(_) => text.push_str(&self.plain(problem)),
-            }
+        let all = self.files().flat_map(|file| file.iter().map(move |problem| (file, problem)));
+        for (file, problem) in all.take(MOST_SHOWN) {
+            text.push_str(&file.drawn(problem, &handler));
             text.push('\n');
         }
         if self.len() > MOST_SHOWN {
@@ -47,12 +43,23 @@ impl Problems {
         text.push('\n');
         text
     }
+}
+
+impl FileProblems {
+    fn drawn(&self, problem: &Problem, handler: &GraphicalReportHandler) -> String {
+        let mut drawn = String::new();
+        // Writing to a string fails only if miette cannot read the source: then the plain form has to do.
+        match handler.render_report(&mut drawn, &Shown::new(problem, &self.source)) {
+            Ok(()) => drawn,
+            Err(_) => self.plain(problem),
+        }
+    }
 
     /// One problem without its line.
     fn plain(&self, problem: &Problem) -> String {
         let place = match self.position(problem) {
-            Some((line, column)) => format!("{}:{line}:{column}", self.source_name()),
-            None => self.source_name().to_owned(),
+            Some((line, column)) => format!("{}:{line}:{column}", self.name()),
+            None => self.name().to_owned(),
         };
         let why = problem.why.as_ref().map(|why| format!("  {why}\n")).unwrap_or_default();
         format!("{place}: {}\n{why}  help: {}\n", problem.message, problem.help)

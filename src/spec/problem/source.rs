@@ -1,10 +1,12 @@
-//! The text of a stack file with its lines: positions, and the excerpt that is shown under a message.
+//! The text of a file with its lines: positions, and the excerpt that is shown under a message.
 
 use std::{ops::Range, sync::Arc};
 
 use miette::{MietteError, MietteSpanContents, SourceCode, SourceSpan, SpanContents};
 
-use super::{secrets::secret_in_line, text::harmless};
+use super::Problem;
+use super::secrets::{SecretObjects, secret_in_line};
+use super::text::harmless;
 
 /// Lines longer than this are shown in part.
 const LONGEST_LINE: usize = 160;
@@ -145,12 +147,24 @@ impl SourceCode for Source {
     }
 }
 
+/// What is wrong with bytes that are text only up to `valid`.
+pub(crate) fn not_utf8(bytes: &[u8], valid: usize) -> Problem {
+    let problem = Problem::error(valid..valid + 1, "the file is not UTF-8 text from here on", "save it as UTF-8");
+    match bytes {
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => problem.because("it begins like UTF-16"),
+        [0x1f, 0x8b, ..] => problem.because("it begins like a gzip archive"),
+        _ => problem,
+    }
+}
+
 /// The text as it may be shown, with as many bytes: `?` for every byte of a character that a terminal would obey,
 /// and `*` for the values of secrets.
 fn showable(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
+    let mut objects = SecretObjects::of(text);
     for line in text.split_inclusive('\n') {
-        let secret = secret_in_line(line.trim_end()).unwrap_or(line.len());
+        let hidden = [secret_in_line(line.trim_end()), objects.hidden_in(line.trim_end())];
+        let secret = hidden.into_iter().flatten().min().unwrap_or(line.len());
         for (offset, character) in line.char_indices() {
             let instead = match character {
                 '\n' | '\t' | ' ' => None,

@@ -1,52 +1,81 @@
 //! The manifests that `workloads.manifests` names: found, read, and put into the stack.
 
-use std::path::Path as FilePath;
-
-use serde_json::Value as Json;
+use std::collections::HashSet;
+use std::path::{Path as FilePath, PathBuf};
 
 use super::{Finding, Report};
 use crate::spec::document::{Node, Path};
-use crate::spec::files::{self, NoFiles};
-use crate::spec::model::{Manifest, Stack};
-use crate::spec::problem::{Problem, nearest, quoted};
+use crate::spec::model::Stack;
+use crate::spec::objects::{self, File, NoFiles};
+use crate::spec::problem::{FileProblems, Problem, nearest, quoted};
 
 /// No file is larger: etcd takes objects of 1.5 MiB.
 const LARGEST_FILE: u64 = 8 * 1024 * 1024;
 
-/// Reads the manifests that the stack names, relative to `folder`, into the stack.
-pub(crate) fn load_manifests(stack: &mut Stack, folder: &FilePath, document: &Node, damaged: &[Path]) -> Vec<Problem> {
+/// Where a stack file stands.
+pub(crate) struct Place<'a> {
+    /// The folder from which the paths in it are seen.
+    pub(crate) folder: &'a FilePath,
+    /// The name of the file in messages; those of manifests stand beside it.
+    pub(crate) stack_file: &'a str,
+}
+
+/// Reads the manifests that the stack names into the stack. Gives what is wrong with the names of files, and what is
+/// wrong in the files.
+pub(crate) fn load_manifests(
+    stack: &mut Stack,
+    place: &Place<'_>,
+    document: &Node,
+    damaged: &[Path],
+) -> (Vec<Problem>, Vec<FileProblems>) {
     let mut report = Report::new(document, damaged);
     let Some(workloads) = &mut stack.workloads else {
-        return Vec::new();
+        return (Vec::new(), Vec::new());
     };
-    let mut objects = Vec::new();
-    let mut seen: Vec<String> = Vec::new();
-    let mut whole = true;
-    for (item, pattern) in workloads.manifests.iter().enumerate() {
+    let (files, all) = find(&workloads.manifests, place, &mut report);
+    let (manifests, wrong) = objects::read(&files);
+    workloads.objects = (all && wrong.is_empty()).then_some(manifests);
+    (report.into_problems(), wrong)
+}
+
+/// The files that the items name, each once; and whether that is all that they name.
+fn find(items: &[String], place: &Place<'_>, report: &mut Report<'_>) -> (Vec<File>, bool) {
+    let mut files = Vec::new();
+    let mut seen: HashSet<PathBuf> = HashSet::new();
+    let mut all = true;
+    for (item, pattern) in items.iter().enumerate() {
         let path = manifest_path(item);
-        let found = match files::expand(folder, pattern) {
-            Ok(found) => found,
-            Err(none) => {
-                whole = false;
-                report.add(no_files(folder, pattern, &none, path));
+        if report.is_damaged(&path) {
+            // An example stands there, and not what the user wrote.
+            all = false;
+            continue;
+        }
+        let names = objects::expand(place.folder, pattern).unwrap_or_else(|none| {
+            all = false;
+            report.add(no_files(place.folder, pattern, &none, path.clone()));
+            Vec::new()
+        });
+        for name in names {
+            let whole = place.folder.join(&name);
+            if !seen.insert(whole.canonicalize().unwrap_or_else(|_| whole.clone())) {
                 continue;
             }
-        };
-        // A file that two patterns reach is read once.
-        for file in found.into_iter().filter(|file| !seen.contains(file)).collect::<Vec<_>>() {
-            match read(folder, &file, item) {
-                Ok(read) => objects.extend(read),
+            match read(&whole) {
+                Ok(bytes) => files.push(File { name: beside(place.stack_file, &name), bytes, item }),
                 Err((what, help)) => {
-                    whole = false;
-                    report.add(Finding::new(path.clone(), format!("the manifest {} {what}", quoted(&file)), help));
+                    all = false;
+                    report.add(Finding::new(path.clone(), format!("the manifest {} {what}", quoted(&name)), help));
                 }
             }
-            seen.push(file);
         }
     }
-    refuse_duplicates(&objects, &mut report);
-    workloads.objects = whole.then_some(objects);
-    report.into_problems()
+    (files, all)
+}
+
+/// What a file is called in messages: as it is seen from where the stack file is called by its name.
+fn beside(stack_file: &str, name: &str) -> String {
+    let folder = FilePath::new(stack_file).parent().unwrap_or(FilePath::new(""));
+    folder.join(name).display().to_string()
 }
 
 /// The place of an item of `workloads.manifests`.
@@ -88,119 +117,13 @@ fn siblings(folder: &FilePath, name: &str) -> Vec<String> {
     names.map(|name| base.map_or_else(|| name.clone(), |base| format!("{base}/{name}"))).collect()
 }
 
-/// The objects of one file, or what is wrong with it and what to do.
-fn read(folder: &FilePath, file: &str, item: usize) -> Result<Vec<Manifest>, (String, String)> {
-    let place = folder.join(file);
-    let cannot = |error: std::io::Error| (format!("cannot be read: {error}"), "check its permissions".to_owned());
-    let details = std::fs::metadata(&place).map_err(cannot)?;
-    if details.len() > LARGEST_FILE {
+/// What a file says, or why it cannot be read and what to do.
+fn read(file: &FilePath) -> Result<Vec<u8>, (String, &'static str)> {
+    let cannot = |error: std::io::Error| (format!("cannot be read: {error}"), "check its permissions");
+    let size = std::fs::metadata(file).map_err(cannot)?.len();
+    if size > LARGEST_FILE {
         let help = "split it, or check that it is the right file";
-        return Err((format!("has {} MiB, which is too large", details.len() / (1024 * 1024)), help.to_owned()));
+        return Err((format!("has {} MiB, which is too large", size / (1024 * 1024)), help));
     }
-    let bytes = std::fs::read(&place).map_err(cannot)?;
-    let text = String::from_utf8(bytes)
-        .map_err(|_| ("is not UTF-8 text".to_owned(), "save it as UTF-8, or name another file".to_owned()))?;
-    parse(&text, file, item)
-}
-
-fn parse(text: &str, file: &str, item: usize) -> Result<Vec<Manifest>, (String, String)> {
-    let documents: Vec<Json> = serde_saphyr::from_multiple(text).map_err(|error| {
-        let reason = error.to_string();
-        let first = reason.lines().next().unwrap_or(&reason).trim_start_matches("error: ").to_owned();
-        (format!("is not valid YAML: {first}"), "correct the file".to_owned())
-    })?;
-    let lines = beginnings(text);
-    let lines = if lines.len() == documents.len() { lines } else { vec![1; documents.len()] };
-    let mut objects = Vec::new();
-    for (document, line) in documents.into_iter().zip(lines) {
-        for object in flattened(document) {
-            if !object.is_object() || object["kind"].as_str().is_none() || object["apiVersion"].as_str().is_none() {
-                let what = format!("has no `apiVersion` and `kind` in the document at line {line}");
-                return Err((
-                    what,
-                    "a manifest names the kind of its object: `apiVersion: v1`, `kind: Service`".into(),
-                ));
-            }
-            if object["metadata"]["name"].as_str().is_none_or(str::is_empty) {
-                let what = format!("has no `metadata.name` in the document at line {line}");
-                return Err((what, "every object has a name; `generateName` would make another one each time".into()));
-            }
-            objects.push(Manifest { item, file: file.to_owned(), line, object });
-        }
-    }
-    Ok(objects)
-}
-
-/// A document's objects: itself, the items of a `List`, or none where there is nothing but comments.
-fn flattened(document: Json) -> Vec<Json> {
-    match document {
-        Json::Null => Vec::new(),
-        Json::Object(mut list) if list.get("kind").is_some_and(|kind| kind == "List") => match list.remove("items") {
-            Some(Json::Array(items)) => items,
-            _ => Vec::new(),
-        },
-        other => vec![other],
-    }
-}
-
-/// The line at which each document has its first words, from 1.
-fn beginnings(text: &str) -> Vec<usize> {
-    let mut found = Vec::new();
-    let mut waiting = true;
-    for (index, line) in text.lines().enumerate() {
-        let line = line.trim_end();
-        if line == "---" || line.starts_with("--- ") {
-            waiting = true;
-        } else if waiting && !line.trim_start().is_empty() && !line.trim_start().starts_with('#') {
-            found.push(index + 1);
-            waiting = false;
-        }
-    }
-    found
-}
-
-/// What an object is called among all others: group, kind, namespace, name.
-fn identity(object: &Json) -> (String, String, String, String) {
-    let text = |pointer: &str| object.pointer(pointer).and_then(Json::as_str).unwrap_or_default().to_owned();
-    let group = text("/apiVersion");
-    let group = group.split_once('/').map(|(group, _)| group.to_owned()).unwrap_or_default();
-    (group, text("/kind"), text("/metadata/namespace"), text("/metadata/name"))
-}
-
-fn refuse_duplicates(objects: &[Manifest], report: &mut Report<'_>) {
-    let identities: Vec<_> = objects.iter().map(|manifest| identity(&manifest.object)).collect();
-    for (index, first) in super::repetitions(&identities) {
-        let (second, first) = (&objects[index], &objects[first]);
-        let (_, kind, _, name) = &identities[index];
-        report.add(
-            Finding::new(
-                manifest_path(second.item),
-                format!("{kind} {} is there twice: `{}:{}`", quoted(name), second.file, second.line),
-                "remove one of the two, or give each a name of its own",
-            )
-            .see(manifest_path(first.item), format!("first in `{}:{}`", first.file, first.line)),
-        );
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const TWO: &str = "# first\n---\napiVersion: v1\nkind: Service\nmetadata: { name: a }\n---\n\n# more\napiVersion: v1\nkind: List\nitems: [{ apiVersion: v1, kind: Secret, metadata: { name: b } }]\n";
-
-    #[test]
-    fn documents_know_their_lines_and_lists_are_taken_apart() {
-        let objects = parse(TWO, "a.yaml", 0).expect("two objects");
-        let found: Vec<_> = objects.iter().map(|one| (one.object["kind"].as_str(), one.line)).collect();
-        assert_eq!(found, [(Some("Service"), 3), (Some("Secret"), 9)]);
-    }
-
-    #[test]
-    fn a_document_that_is_no_object_is_refused_with_its_line() {
-        let (what, _) = parse("apiVersion: v1\nkind: Service\n", "a.yaml", 0).expect_err("no name");
-        assert!(what.contains("`metadata.name`") && what.contains("line 1"), "{what}");
-        let (what, _) = parse("---\nhello: world\n", "a.yaml", 0).expect_err("no kind");
-        assert!(what.contains("`apiVersion`") && what.contains("line 2"), "{what}");
-    }
+    std::fs::read(file).map_err(cannot)
 }

@@ -27,7 +27,7 @@ use super::model::Stack;
 use super::problem::Problem;
 
 pub(crate) use identity::load_policies;
-pub(crate) use manifests::load_manifests;
+pub(crate) use manifests::{Place, load_manifests};
 
 /// Every rule, over the whole stack.
 pub(crate) fn check(stack: &Stack, document: &Node, damaged: &[Path]) -> Vec<Problem> {
@@ -138,6 +138,11 @@ impl<'a> Report<'a> {
             problem = problem.see(self.document.locate(&path), label);
         }
         self.problems.push(if finding.warning { problem.into_warning() } else { problem });
+    }
+
+    /// Whether what stands at a place is not what the user wrote.
+    pub(crate) fn is_damaged(&self, path: &Path) -> bool {
+        self.damaged.iter().any(|damaged| path.touches(damaged))
     }
 
     /// Whether the user wrote something at a place.

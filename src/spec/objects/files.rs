@@ -1,4 +1,4 @@
-//! Which files a pattern of the stack file means: a file, the manifests in and below a folder, or `*`, `?` and `**`.
+//! Which files a pattern of the stack file means: a file, or the manifests that a folder or `*`, `?` and `**` reach.
 
 use std::path::{Path, PathBuf};
 
@@ -30,7 +30,7 @@ pub(crate) enum NoFiles {
 /// When there are none, or too many.
 pub(crate) fn expand(folder: &Path, pattern: &str) -> Result<Vec<String>, NoFiles> {
     let mut found = match is_pattern(pattern) {
-        true => matching(folder, pattern)?,
+        true => manifests_matching(folder, pattern)?,
         false => named(folder, pattern)?,
     };
     found.sort();
@@ -57,8 +57,14 @@ fn named(folder: &Path, name: &str) -> Result<Vec<String>, NoFiles> {
     if !details.is_dir() {
         return Ok(vec![name.to_owned()]);
     }
-    let below = matching(folder, &format!("{}/**/*", name.trim_end_matches('/')))?;
-    Ok(below.into_iter().filter(|file| may_hold_manifests(file.rsplit('/').next().unwrap_or(file))).collect())
+    manifests_matching(folder, &format!("{}/**/*", name.trim_end_matches('/')))
+}
+
+/// Every manifest that a pattern reaches: what else stands beside them is passed over.
+fn manifests_matching(folder: &Path, pattern: &str) -> Result<Vec<String>, NoFiles> {
+    let mut found = matching(folder, pattern)?;
+    found.retain(|file| may_hold_manifests(file.rsplit('/').next().unwrap_or(file)));
+    Ok(found)
 }
 
 /// Every file that a pattern reaches. Segments are matched one by one; `**` is any number of folders.
@@ -87,8 +93,9 @@ fn walk(
     let below = |name: &str| format!("{reached}{name}");
     if *segment == "**" {
         walk(folder, reached.clone(), rest, depth, found)?;
-        for (name, is_folder) in entries(&place(folder, &reached))? {
-            if is_folder && !name.starts_with('.') {
+        for Entry { name, is_folder, is_link } in entries(&place(folder, &reached))? {
+            // A link may lead back up.
+            if is_folder && !is_link && !name.starts_with('.') {
                 walk(folder, format!("{}/", below(&name)), segments, depth + 1, found)?;
             }
         }
@@ -101,7 +108,7 @@ fn walk(
             false => Ok(()),
         };
     }
-    for (name, is_folder) in entries(&place(folder, &reached))? {
+    for Entry { name, is_folder, .. } in entries(&place(folder, &reached))? {
         let hidden = name.starts_with('.') && !segment.starts_with('.');
         if hidden || !matches(segment, &name) {
             continue;
@@ -122,16 +129,25 @@ fn place(folder: &Path, reached: &str) -> PathBuf {
     }
 }
 
-/// What stands in a folder, sorted: each name, and whether it is a folder.
-fn entries(folder: &Path) -> Result<Vec<(String, bool)>, NoFiles> {
-    let mut names = Vec::new();
+/// What stands in a folder.
+struct Entry {
+    name: String,
+    /// A link counts as what it leads to; one that leads nowhere, as a file.
+    is_folder: bool,
+    is_link: bool,
+}
+
+/// Everything in a folder, in the order of the names.
+fn entries(folder: &Path) -> Result<Vec<Entry>, NoFiles> {
+    let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(|error| unreadable(&error))? {
         let entry = entry.map_err(|error| unreadable(&error))?;
-        // A link counts as what it leads to; one that leads nowhere, as a file.
-        names.push((entry.file_name().to_string_lossy().into_owned(), entry.path().is_dir()));
+        let is_link = entry.file_type().is_ok_and(|kind| kind.is_symlink());
+        let name = entry.file_name().to_string_lossy().into_owned();
+        found.push(Entry { name, is_folder: entry.path().is_dir(), is_link });
     }
-    names.sort();
-    Ok(names)
+    found.sort_by(|one, other| one.name.cmp(&other.name));
+    Ok(found)
 }
 
 fn unreadable(error: &std::io::Error) -> NoFiles {
@@ -209,6 +225,23 @@ mod tests {
         assert_eq!(of("*/*.yaml"), ["k8s/a.yaml", "other/e.yaml"]);
         assert_eq!(of("k8s/**/*.yaml"), ["k8s/a.yaml", "k8s/x/b.yaml", "k8s/x/y/c.yaml"]);
         assert_eq!(of("./k8s/?.yaml"), ["k8s/a.yaml"]);
+        assert_eq!(of("**/b.yaml"), ["k8s/x/b.yaml"]);
+    }
+
+    #[test]
+    fn a_pattern_passes_over_what_is_no_manifest_and_a_name_does_not() {
+        let folder = folder(&["k8s/a.yaml", "k8s/README.md", "k8s/.hidden.yaml"]);
+        assert_eq!(expand(folder.path(), "k8s/*").unwrap_or_default(), ["k8s/a.yaml"]);
+        assert_eq!(expand(folder.path(), "k8s/README.md").unwrap_or_default(), ["k8s/README.md"]);
+    }
+
+    #[test]
+    fn a_link_to_a_folder_above_is_not_followed_for_ever() {
+        let folder = folder(&["k8s/a.yaml"]);
+        for name in ["one", "two", "three"] {
+            std::os::unix::fs::symlink(folder.path(), folder.path().join("k8s").join(name)).expect("a link");
+        }
+        assert_eq!(expand(folder.path(), "k8s").unwrap_or_default(), ["k8s/a.yaml"]);
     }
 
     #[test]

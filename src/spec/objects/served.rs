@@ -113,6 +113,9 @@ const VERSIONS: &[(&str, &[&str])] = &[
     ("storage.k8s.io", &["v1"]),
 ];
 
+/// In place of a version: the kind is gone altogether.
+const NOTHING: &str = "";
+
 /// Versions that API servers no longer have, with the kinds that people still write in them.
 const REMOVED: &[(&str, &[&str], &str)] = &[
     (
@@ -131,7 +134,7 @@ const REMOVED: &[(&str, &[&str], &str)] = &[
     ("extensions/v1beta1", &["Ingress", "NetworkPolicy"], "networking.k8s.io/v1"),
     ("networking.k8s.io/v1beta1", &["Ingress", "IngressClass"], "networking.k8s.io/v1"),
     ("policy/v1beta1", &["PodDisruptionBudget"], "policy/v1"),
-    ("policy/v1beta1", &["PodSecurityPolicy"], "(nothing: pod security policies are gone)"),
+    ("policy/v1beta1", &["PodSecurityPolicy"], NOTHING),
     (
         "rbac.authorization.k8s.io/v1beta1",
         &["ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"],
@@ -141,17 +144,30 @@ const REMOVED: &[(&str, &[&str], &str)] = &[
     ("storage.k8s.io/v1beta1", &["CSIDriver", "CSINode", "StorageClass", "VolumeAttachment"], "storage.k8s.io/v1"),
 ];
 
-/// The kind, and the version to write instead, where `kind` is of a version that is gone.
-pub fn removed(kind: &ObjectKind) -> Option<(&'static str, &'static str)> {
+/// A kind in a version that API servers no longer have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Removed {
+    /// The kind.
+    pub kind: &'static str,
+    /// The version to write instead, if there is one.
+    pub instead: Option<&'static str>,
+}
+
+/// What `kind` is, where it is of a version that is gone.
+pub fn removed(kind: &ObjectKind) -> Option<Removed> {
     let version = kind.api_version();
     let rows = REMOVED.iter().filter(|(gone, ..)| *gone == version);
-    rows.flat_map(|(_, kinds, instead)| kinds.iter().map(move |name| (*name, *instead)))
-        .find(|(name, _)| *name == kind.kind)
+    let mut kinds = rows.flat_map(|(_, kinds, instead)| kinds.iter().map(move |name| (*name, *instead)));
+    let (kind, instead) = kinds.find(|(name, _)| *name == kind.kind)?;
+    Some(Removed { kind, instead: Some(instead).filter(|instead| *instead != NOTHING) })
 }
+
+/// The group of roles and what binds them.
+pub const ROLES: &str = "rbac.authorization.k8s.io";
 
 /// Whether every kind of a group is in the tables of this file.
 pub fn is_closed_group(group: &str) -> bool {
-    ["", "apps", "autoscaling", "batch", "policy", "rbac.authorization.k8s.io"].contains(&group)
+    ["", "apps", "autoscaling", "batch", "policy", ROLES].contains(&group)
 }
 
 /// The version in which a kind of every cluster is written.
@@ -227,6 +243,14 @@ mod tests {
         assert_eq!(kinds.len(), 1);
         assert_eq!(kinds[0].0.api_version(), "example.org/v1");
         assert_eq!(kinds[0].1, Served { plural: "things".into(), namespaced: false });
+    }
+
+    #[test]
+    fn what_is_gone_is_told_with_what_to_write_instead_if_there_is_anything() {
+        let removed = |version: &str, kind: &str| removed(&ObjectKind::new(version, kind)).map(|found| found.instead);
+        assert_eq!(removed("extensions/v1beta1", "Ingress"), Some(Some("networking.k8s.io/v1")));
+        assert_eq!(removed("policy/v1beta1", "PodSecurityPolicy"), Some(None));
+        assert_eq!(removed("networking.k8s.io/v1", "Ingress"), None);
     }
 
     #[test]
