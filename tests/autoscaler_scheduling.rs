@@ -258,13 +258,14 @@ fn a_hundred_thousand_pods_on_five_thousand_types_are_placed() {
 
 fn any_pod() -> impl Strategy<Value = Value> {
     let size = (1_u32..20, 1_u32..20);
-    let kind = 0_u8..9;
-    (size, kind, 1_u32..7, 0_u8..4, any::<bool>()).prop_map(|((cpu, memory), kind, replicas, app, tolerates)| {
-        json!({ "cpu": cpu * 150, "memory": memory * 200, "kind": kind, "replicas": replicas, "app": format!("app-{app}"), "tolerates": tolerates })
+    let kind = 0_u8..16;
+    (size, kind, 1_u32..7, 0_u8..4, any::<bool>(), any::<bool>()).prop_map(|((cpu, memory), kind, replicas, app, tolerates, bound)| {
+        json!({ "cpu": cpu * 150, "memory": memory * 200, "kind": kind, "replicas": replicas, "app": format!("app-{app}"), "tolerates": tolerates, "bound": bound })
     })
 }
 
-fn build_pods(descriptions: &[Value]) -> Vec<Pod> {
+/// The pods, the first of some on one of so many running nodes.
+fn build_pods(descriptions: &[Value], running: usize) -> Vec<Pod> {
     let mut pods = Vec::new();
     for (at, pod) in descriptions.iter().enumerate() {
         let selects = json!({ "matchLabels": { "app": pod["app"] } });
@@ -283,16 +284,47 @@ fn build_pods(descriptions: &[Value]) -> Vec<Pod> {
             6 => spec["containers"][0]["ports"] = json!([{ "containerPort": 80, "hostPort": 8080 }]),
             7 => spec["affinity"] = json!({ "podAntiAffinity": term(zone) }),
             8 => spec["affinity"] = json!({ "podAffinity": term(host) }),
+            9 => {
+                spec["topologySpreadConstraints"] = spread(zone, 1);
+                spec["topologySpreadConstraints"][0]["minDomains"] = json!(3);
+                spec["topologySpreadConstraints"][0]["nodeTaintsPolicy"] = json!("Honor");
+            }
+            10 => {
+                spec["nodeSelector"] = json!({ zone: "us-east-1b" });
+                spec["topologySpreadConstraints"] = spread(zone, 2);
+                spec["topologySpreadConstraints"][0]["nodeAffinityPolicy"] = json!("Ignore");
+            }
+            11 => {
+                let (zones, hosts) = (spread(zone, 1), spread(host, 1));
+                spec["topologySpreadConstraints"] = json!([zones[0], hosts[0]]);
+            }
+            12 => {
+                spec["topologySpreadConstraints"] = spread(zone, 1);
+                spec["topologySpreadConstraints"][0]["whenUnsatisfiable"] = json!("ScheduleAnyway");
+            }
+            13 => spec["affinity"] = json!({ "podAffinity": term(zone), "podAntiAffinity": term(host) }),
+            14 => spec["topologySpreadConstraints"] = spread("karpenter.sh/capacity-type", 1),
+            15 => {
+                spec["topologySpreadConstraints"] = spread(zone, 1);
+                spec["topologySpreadConstraints"][0]["matchLabelKeys"] = json!(["revision"]);
+            }
             _ => {}
         }
         if pod["tolerates"] == json!(true) {
             spec["tolerations"] = json!([{ "key": "critical", "operator": "Exists" }]);
         }
         for replica in 0..pod["replicas"].as_u64().unwrap_or(1) {
-            pods.push(serde_json::from_value(json!({
-                "metadata": { "name": format!("p-{at}-{replica}"), "namespace": "default", "labels": { "app": pod["app"] } },
+            let mut spec = spec.clone();
+            if pod["bound"] == json!(true) && replica == 0 && running > 0 {
+                spec["nodeName"] = json!(format!("running-{}", at % running));
+            }
+            pods.push(
+                serde_json::from_value(json!({
+                "metadata": { "name": format!("p-{at}-{replica}"), "namespace": "default",
+                    "labels": { "app": pod["app"], "revision": format!("r{}", replica % 2) } },
                 "spec": spec }))
-            .unwrap_or_else(|error| panic!("{error}")));
+                .unwrap_or_else(|error| panic!("{error}")),
+            );
         }
     }
     pods
@@ -301,8 +333,10 @@ fn build_pods(descriptions: &[Value]) -> Vec<Pod> {
 fn running_nodes(count: usize) -> Vec<Node> {
     (0..count)
         .map(|index| {
-            let zone = ["a", "b", "c"][index % 3];
+            let zone = ["a", "b", "c", "d", "a"][index % 5];
+            let taints = if index == 2 { json!([{ "key": "critical", "effect": "NoSchedule" }]) } else { json!([]) };
             serde_json::from_value(json!({
+                "spec": { "taints": taints, "unschedulable": index == 4 },
                 "metadata": { "name": format!("running-{index}"), "labels": {
                     "topology.kubernetes.io/zone": format!("us-east-1{zone}"), "kubernetes.io/hostname": format!("running-{index}"),
                     "kubernetes.io/arch": "amd64", "kubernetes.io/os": "linux" } },
@@ -397,11 +431,12 @@ proptest! {
     #[test]
     fn placements_of_clusters_made_up_at_random_keep_every_rule(
         descriptions in proptest::collection::vec(any_pod(), 1..14),
-        running in 0_usize..5,
+        running in 0_usize..6,
+        limited in any::<bool>(),
         balanced in any::<bool>(),
     ) {
         let pools = json!({ "pools": [
-            { "name": "default", "capacity_types": ["on-demand"], "arch": ["amd64"], "categories": ["m", "c"], "min_generation": 6 },
+            { "name": "default", "capacity_types": ["on-demand", "spot"], "arch": ["amd64"], "categories": ["m", "c"], "min_generation": 6 },
             { "name": "critical", "capacity_types": ["spot"], "arch": ["amd64"], "categories": ["m"], "min_generation": 6, "weight": 5, "taint": "critical" },
         ] });
         let mut cluster = inputs::scenario_cluster(&pools, &inputs::read("catalogue.csv"));
@@ -409,18 +444,30 @@ proptest! {
         for node in &nodes {
             prop_assert!(cluster.add_node(node).is_ok());
         }
-        let pods = build_pods(&descriptions);
+        let pods = build_pods(&descriptions, running);
+        if limited {
+            cluster.pools[0].limits.set(CPU, 24_000);
+        }
         for pod in &pods {
             cluster.add_pod(pod);
         }
         let problem = Problem::provision(&cluster, settings(if balanced { 0.02 } else { 0.0 }));
         let solution = solve(&problem, Budget::rounds(30));
+        if limited {
+            let bought = solution.nodes.iter().filter(|node| node.pool == 0);
+            let cpu: i64 = bought.map(|node| cluster.catalogue.types[node.instance_type as usize].capacity.get(CPU)).sum();
+            prop_assert!(cpu <= 24_000, "{cpu} of 24 cores");
+        }
         let input = checked(&problem, &solution, nodes, pods);
         let faults = checker::check(&input);
         prop_assert!(faults.is_empty(), "{} faults, first: {}", faults.len(), faults[0]);
+        if let Order::Stuck { stuck, proved: true, .. } = checker::find_order(&input) {
+            prop_assert!(false, "in no order: {}", stuck[0]);
+        }
         let unplaced: usize = solution.unplaced.iter().map(|group| group.pods.len()).sum();
         prop_assert_eq!(solution.placed() + unplaced, problem.pending.len());
-        let candidates = largest_nodes(&problem);
+        // Within the limits nothing may be left that a node could be bought for; that takes a look at prices.
+        let candidates = if limited { Vec::new() } else { largest_nodes(&problem) };
         for pod in solution.unplaced.iter().filter_map(|group| group.pods.first()) {
             let name = &cluster.pods[*pod as usize].name;
             let fits = checker::fits(&input, name, &candidates).fits;

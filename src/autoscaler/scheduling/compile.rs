@@ -52,7 +52,7 @@ struct Reach {
 impl Reach {
     /// Cells with what a pod costs there and how many running nodes have room for. Pools of less weight
     /// only come in where no other sells.
-    fn choices(&self) -> Vec<(u16, f64, u32)> {
+    fn choices(&self, room: &[(u16, u32)]) -> Vec<(u16, f64, u32)> {
         /// More than any pod costs.
         const NEXT_TIER: f64 = 1e9;
         let mut cells: Vec<(u16, f64, u32)> = Vec::new();
@@ -63,7 +63,7 @@ impl Reach {
                 }
             }
         }
-        for (cell, room) in &self.room {
+        for (cell, room) in room {
             match cells.iter_mut().find(|(known, _, _)| known == cell) {
                 Some((_, _, sum)) => *sum = *room,
                 None => cells.push((*cell, f64::INFINITY, *room)),
@@ -166,6 +166,15 @@ impl<'a> Compiled<'a> {
         found
     }
 
+    /// Whether the limits of its pool leave room for one node of a shape.
+    fn within_limits(&self, shape: &Shape) -> bool {
+        let pool = self.shapes.variants[shape.variant as usize].pool;
+        let Some(limit) = &self.shapes.pool_limits[pool as usize] else { return true };
+        let instance_type = &self.problem.cluster.catalogue.types[shape.instance_type as usize];
+        let needs = self.shapes.limit_use(pool, instance_type);
+        limit.left.iter().zip(needs).all(|(left, need)| need <= *left)
+    }
+
     fn find_reach(&self, class: u32, size: &Vector) -> Reach {
         let dims = self.shapes.dimensions.len();
         let mut reach = Reach::default();
@@ -174,7 +183,7 @@ impl<'a> Compiled<'a> {
                 continue;
             }
             let together = times(size, &shape.capacity, dims);
-            if together == 0 {
+            if together == 0 || !self.within_limits(shape) {
                 continue;
             }
             reach.most_together = reach.most_together.max(together);
@@ -208,6 +217,37 @@ impl<'a> Compiled<'a> {
         reach
     }
 
+    /// How many pods of a group running nodes take, by cell, where rules between pods of one host bear on it.
+    fn room_by_the_rules(&self, group: usize) -> Option<Vec<(u16, u32)>> {
+        let rules = &self.rules.of_group[group];
+        if rules.is_empty() {
+            return None;
+        }
+        let class = self.shapes.class_of_group[group] as usize;
+        let mut rooms: Vec<(u16, u32)> = Vec::new();
+        for room in &self.nodes.rooms {
+            if !self.nodes.accept_sets[room.accepts as usize][class] {
+                continue;
+            }
+            let mut most = times(&self.sizes[group], &room.free, self.shapes.dimensions.len());
+            for rule in rules {
+                let here = room.host.iter().find(|(term, _, _)| *term == rule.term);
+                let (matching, carrying) = here.map_or((0, 0), |(_, matching, carrying)| (*matching, *carrying));
+                if rule.carries || carrying > 0 {
+                    let limit = self.rules.terms[rule.term as usize].limit;
+                    let unmatched = if matching <= limit { u32::MAX } else { 0 };
+                    most = most.min(limit.saturating_sub(matching).checked_div(rule.matches).unwrap_or(unmatched));
+                }
+            }
+            match rooms.iter_mut().find(|(cell, _)| *cell == room.cell) {
+                Some((_, sum)) => *sum = sum.saturating_add(most),
+                None => rooms.push((room.cell, most)),
+            }
+        }
+        rooms.retain(|(_, room)| *room > 0);
+        Some(rooms)
+    }
+
     /// Deals groups with terms over topologies out to cells. With `wide`, every domain that some pod could
     /// open counts for every spread; otherwise only those of its own pods do, and those that exist.
     pub fn deal(&mut self, wide: bool) -> Deal {
@@ -224,7 +264,8 @@ impl<'a> Compiled<'a> {
             }
             let weight = reach.cost.iter().map(|(_, _, cost)| *cost).fold(f64::INFINITY, f64::min);
             let weight = if weight.is_finite() { weight } else { 0.0 };
-            choices.push(Choice { group, cells: reach.choices(), weight });
+            let room = self.room_by_the_rules(group).unwrap_or_else(|| reach.room.clone());
+            choices.push(Choice { group, cells: reach.choices(&room), weight });
         }
         let (dealt, stuck) = dealer.deal(self.problem, &self.groups, &self.cells, choices, wide);
         demand.extend(dealt.into_iter().map(|Dealt { group, cell, count }| (group, Some(cell), count)));
