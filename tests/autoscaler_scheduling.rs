@@ -7,7 +7,7 @@ mod inputs;
 use eksup::autoscaler::checker::{self, Input, Order};
 use eksup::autoscaler::scheduling::{Budget, PlannedNode, Problem, Settings, Solution, export, solve};
 use eksup::autoscaler::state::cluster::Cluster;
-use eksup::autoscaler::state::resources::{CPU, MEMORY};
+use eksup::autoscaler::state::resources::{CPU, MEMORY, PODS};
 use k8s_openapi::api::core::v1::{Node, Pod};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -148,6 +148,77 @@ fn pods_that_are_all_alike_cost_the_exact_optimum() {
         let problem = Problem::provision(&cluster, settings(0.0));
         let solution = solve(&problem, Budget::rounds(3000));
         assert_eq!(solution.cost.0, least[pods.len()], "{name}");
+    }
+}
+
+/// The least cost of a few different pods, every way of sharing them out over nodes tried.
+#[test]
+fn a_few_different_pods_cost_the_exact_optimum() {
+    for first in 0..8_usize {
+        let sizes = [
+            (700, 900),
+            (1500, 6000),
+            (250, 3000),
+            (2100, 1024),
+            (3000, 7000),
+            (450, 256),
+            (1200, 12_000),
+            (900, 2048),
+        ];
+        let deployments: Vec<Value> = (0..8)
+            .map(|at| {
+                let (cpu, memory) = sizes[(first + at * 3) % sizes.len()];
+                let (cpu, memory) = (cpu + 50 * (first * at % 7), memory + 128 * (first + at));
+                json!({ "name": format!("w-{at}"), "replicas": 1, "cpu_m": cpu, "memory_mib": memory })
+            })
+            .collect();
+        let scenario = json!({ "deployments": deployments, "pools": [{ "name": "default", "capacity_types": ["on-demand", "spot"],
+            "arch": ["amd64"], "categories": ["m", "c", "r"], "min_generation": 6 }] });
+        let mut cluster = inputs::scenario_cluster(&scenario, &inputs::read("catalogue.csv"));
+        for pod in &inputs::scenario_pods(&scenario) {
+            cluster.add_pod(pod);
+        }
+        let names = &cluster.names;
+        let pool = &cluster.pools[0];
+        let mut options: Vec<(u64, i64, i64, i64)> = Vec::new();
+        for kind in &cluster.catalogue.types {
+            let room = |id| kind.allocatable.get(id);
+            for offering in &kind.offerings {
+                let label_of =
+                    |key| if key == names.known.node_pool { Some(pool.name) } else { kind.label(names, offering, key) };
+                if pool.requirements.met_by(&names.strings, label_of) {
+                    options.push((offering.price.0, room(CPU), room(MEMORY), room(PODS)));
+                }
+            }
+        }
+        options.sort_unstable();
+        let pods: Vec<(i64, i64)> = cluster
+            .pods
+            .iter()
+            .map(|pod| &cluster.spec(pod.spec).requests)
+            .map(|r| (r.get(CPU), r.get(MEMORY)))
+            .collect();
+        let all = 1_usize << pods.len();
+        let inside = |set: usize| (0..pods.len()).filter(move |pod| set >> pod & 1 == 1);
+        let one_node: Vec<u64> = (0..all)
+            .map(|set| {
+                let cpu: i64 = inside(set).map(|pod| pods[pod].0).sum();
+                let memory: i64 = inside(set).map(|pod| pods[pod].1).sum();
+                let count = i64::from(set.count_ones());
+                options.iter().find(|o| o.1 >= cpu && o.2 >= memory && o.3 >= count).map_or(u64::MAX, |o| o.0)
+            })
+            .collect();
+        let mut least = vec![0_u64; all];
+        for set in 1..all {
+            let mut part = set;
+            least[set] = u64::MAX;
+            while part > 0 {
+                least[set] = least[set].min(one_node[part].saturating_add(least[set ^ part]));
+                part = (part - 1) & set;
+            }
+        }
+        let solution = solve(&Problem::provision(&cluster, settings(0.0)), Budget::rounds(3000));
+        assert_eq!(solution.cost.0, least[all - 1], "pods from {first}");
     }
 }
 
@@ -476,6 +547,47 @@ proptest! {
         prop_assert!(solution.unplaced.iter().all(|group| !group.reason.is_empty()));
         prop_assert_eq!(&solution, &solve(&problem, Budget::rounds(30)));
     }
+}
+
+#[test]
+fn a_pool_with_a_minimum_of_values_leaves_a_launch_that_choice() {
+    use eksup::autoscaler::scheduling::fallbacks::fallbacks;
+    let (mut cluster, pods) = scenario("web-small");
+    let family = cluster.names.key("karpenter.k8s.aws/instance-family");
+    cluster.pools[0].min_values.push((family, 5));
+    let problem = Problem::provision(&cluster, settings(0.0));
+    let solution = solve(&problem, Budget::rounds(50));
+    assert!(solution.unplaced.is_empty());
+    assert_right("minValues", &problem, &solution, Vec::new(), pods);
+    for node in &solution.nodes {
+        let mut types: Vec<u32> = fallbacks(&problem, node, usize::MAX).into_iter().map(|(kind, _)| kind).collect();
+        types.push(node.instance_type);
+        let value = |kind: &u32| {
+            cluster.catalogue.types[*kind as usize]
+                .labels
+                .iter()
+                .find(|(key, _)| *key == family)
+                .map(|(_, value)| *value)
+        };
+        let families: std::collections::BTreeSet<_> = types.iter().filter_map(value).collect();
+        assert!(families.len() >= 5, "{} families for {}", families.len(), node.name);
+    }
+}
+
+#[test]
+fn pods_need_not_tolerate_what_goes_with_the_start() {
+    let mut cluster = small_cluster();
+    let taint = eksup::autoscaler::state::pod_spec::Taint {
+        key: cluster.names.strings.intern("starting"),
+        value: cluster.names.strings.intern(""),
+        effect: eksup::autoscaler::state::pod_spec::Effect::NoSchedule,
+    };
+    cluster.pools[0].startup_taints.push(taint.clone());
+    cluster.add_pod(&pod_with(json!({ "containers": [{ "name": "c" }] })).unwrap_or_default());
+    let placed = |cluster: &Cluster| solve(&Problem::provision(cluster, settings(0.0)), Budget::rounds(1)).placed();
+    assert_eq!(placed(&cluster), 1);
+    cluster.pools[0].taints.push(taint);
+    assert_eq!(placed(&cluster), 0);
 }
 
 #[test]

@@ -292,6 +292,6 @@ fn first_answer(compiled: &Compiled<'_>, demand: &Demand, balanced: bool) -> (Mo
     if let Some(term) = term {
         search.dissolve_surplus(needed as usize, term);
     }
-    search.polish();
+    search.polish(needed >= 50);
     (model, packing)
 }
