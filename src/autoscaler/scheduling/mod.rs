@@ -25,12 +25,14 @@ pub mod packing;
 pub mod prices;
 pub mod problem;
 pub mod random;
+mod reach;
 pub mod scope;
 pub mod second_look;
 pub mod shapes;
 pub mod simplex;
 pub mod solution;
 pub mod supply;
+mod together;
 pub mod variants;
 pub mod vector;
 
