@@ -32,12 +32,6 @@ pub fn scenario_names() -> Vec<String> {
     names
 }
 
-/// Whether pods of a scenario spread over zones or keep off each other's machines.
-pub fn has_terms(scenario: &Value) -> bool {
-    let deployments = scenario["deployments"].as_array().into_iter().flatten();
-    deployments.into_iter().any(|one| one["spread_zone"].is_number() || one["anti_host"] == json!(true))
-}
-
 fn object<T: serde::de::DeserializeOwned>(value: Value) -> T {
     serde_json::from_value(value).unwrap_or_else(|error| panic!("{error}"))
 }

@@ -7,8 +7,10 @@ use super::host_rules::HostRules;
 use super::model::{BitSet, HostRule, Item, Model, Shape};
 use super::nodes::Nodes;
 use super::problem::Problem;
+use super::reach::Reach;
 use super::shapes::{Cells, Sets, Shapes, drop_dominated};
-use super::vector::{Vector, add, fits, times, vector};
+use super::together::Part;
+use super::vector::{Vector, add, vector};
 use crate::autoscaler::state::intern::FastMap;
 
 /// A problem in the form that the search works on.
@@ -32,46 +34,8 @@ pub struct Compiled<'a> {
     /// What a pod of each group asks for.
     pub sizes: Vec<Vector>,
     /// Selectors of which a pod runs, or has been placed.
-    present: BitSet,
-    reach: FastMap<(u32, Vector), Reach>,
-}
-
-/// Where pods of one class and size can go.
-#[derive(Clone, Debug, Default)]
-struct Reach {
-    /// Weights of the pools that can take them, most first.
-    weights: Vec<i32>,
-    /// Price of the share of a node that one takes, by pool weight and cell.
-    cost: Vec<(i32, u16, f64)>,
-    /// How many fit onto running nodes, by cell.
-    room: Vec<(u16, u32)>,
-    /// The most that fit onto any one node.
-    most_together: u32,
-}
-
-impl Reach {
-    /// Cells with what a pod costs there and how many running nodes have room for. Pools of less weight
-    /// only come in where no other sells.
-    fn choices(&self) -> Vec<(u16, f64, u32)> {
-        /// More than any pod costs.
-        const NEXT_TIER: f64 = 1e9;
-        let mut cells: Vec<(u16, f64, u32)> = Vec::new();
-        for (tier, weight) in self.weights.iter().enumerate() {
-            for (_, cell, cost) in self.cost.iter().filter(|(own, _, _)| own == weight) {
-                if !cells.iter().any(|(known, _, _)| known == cell) {
-                    cells.push((*cell, cost + NEXT_TIER * tier as f64, 0));
-                }
-            }
-        }
-        for (cell, room) in &self.room {
-            match cells.iter_mut().find(|(known, _, _)| known == cell) {
-                Some((_, _, sum)) => *sum = *room,
-                None => cells.push((*cell, f64::INFINITY, *room)),
-            }
-        }
-        cells.sort_by_key(|(cell, _, _)| *cell);
-        cells
-    }
+    pub(super) present: BitSet,
+    pub(super) reach: FastMap<(u32, Vector), Reach>,
 }
 
 /// What came of dealing pods out over cells.
@@ -145,69 +109,6 @@ impl<'a> Compiled<'a> {
         }
     }
 
-    fn pool_weight(&self, shape: &Shape) -> i32 {
-        let pool = self.shapes.variants[shape.variant as usize].pool;
-        self.problem.cluster.pools[pool as usize].weight
-    }
-
-    /// Whether a group asks for a resource that was left out for there being too many.
-    pub fn asks_too_much(&self, group: usize) -> bool {
-        let requests = &self.groups.spec(self.problem.cluster, group).requests;
-        requests.iter().any(|(id, amount)| amount > 0 && !self.shapes.dimensions.contains(&id))
-    }
-
-    fn reach(&mut self, group: usize) -> Reach {
-        let key = (self.shapes.class_of_group[group], self.sizes[group]);
-        if let Some(known) = self.reach.get(&key) {
-            return known.clone();
-        }
-        let found = self.find_reach(key.0, &key.1);
-        self.reach.insert(key, found.clone());
-        found
-    }
-
-    fn find_reach(&self, class: u32, size: &Vector) -> Reach {
-        let dims = self.shapes.dimensions.len();
-        let mut reach = Reach::default();
-        for shape in &self.shapes.shapes {
-            if !self.shapes.accept_sets[shape.accepts as usize].contains(class as usize) {
-                continue;
-            }
-            let together = times(size, &shape.capacity, dims);
-            if together == 0 {
-                continue;
-            }
-            reach.most_together = reach.most_together.max(together);
-            let weight = self.pool_weight(shape);
-            let share = (0..dims)
-                .filter(|d| shape.capacity[*d] > 0)
-                .map(|d| size[d] as f64 / shape.capacity[d] as f64)
-                .fold(0.0, f64::max);
-            let cost = share * shape.price.dollars();
-            match reach.cost.iter_mut().find(|(known, cell, _)| *known == weight && *cell == shape.cell) {
-                Some((_, _, least)) => *least = least.min(cost),
-                None => reach.cost.push((weight, shape.cell, cost)),
-            }
-            if !reach.weights.contains(&weight) {
-                reach.weights.push(weight);
-            }
-        }
-        reach.weights.sort_unstable_by(|a, b| b.cmp(a));
-        for room in &self.nodes.rooms {
-            if self.nodes.accept_sets[room.accepts as usize][class as usize] {
-                let more = times(size, &room.free, dims);
-                if more > 0 {
-                    reach.most_together = reach.most_together.max(more);
-                    match reach.room.iter_mut().find(|(cell, _)| *cell == room.cell) {
-                        Some((_, sum)) => *sum = sum.saturating_add(more),
-                        None => reach.room.push((room.cell, more)),
-                    }
-                }
-            }
-        }
-        reach
-    }
-
     /// Deals groups with terms over topologies out to cells. With `wide`, every domain that some pod could
     /// open counts for every spread; otherwise only those of its own pods do, and those that exist.
     pub fn deal(&mut self, wide: bool) -> Deal {
@@ -224,7 +125,8 @@ impl<'a> Compiled<'a> {
             }
             let weight = reach.cost.iter().map(|(_, _, cost)| *cost).fold(f64::INFINITY, f64::min);
             let weight = if weight.is_finite() { weight } else { 0.0 };
-            choices.push(Choice { group, cells: reach.choices(), weight });
+            let room = self.room_by_the_rules(group).unwrap_or_else(|| reach.room.clone());
+            choices.push(Choice { group, cells: reach.choices(&room), weight });
         }
         let (dealt, stuck) = dealer.deal(self.problem, &self.groups, &self.cells, choices, wide);
         demand.extend(dealt.into_iter().map(|Dealt { group, cell, count }| (group, Some(cell), count)));
@@ -337,85 +239,6 @@ impl<'a> Compiled<'a> {
         }
     }
 
-    /// Splits a demand into items: one pod each, or the pods that must share a host.
-    fn with_companions(&self, demand: &Demand) -> Vec<Part> {
-        let mut parts: Vec<Part> = demand
-            .iter()
-            .map(|(group, cell, count)| Part {
-                group: *group,
-                pods_each: 1,
-                companions: Vec::new(),
-                beside: Vec::new(),
-                cell: *cell,
-                count: *count,
-            })
-            .collect();
-        if self.rules.beside.iter().all(Vec::is_empty) {
-            return parts;
-        }
-        let mut led = BitSet::default();
-        for at in 0..parts.len() {
-            let group = parts[at].group;
-            if self.rules.beside[group].is_empty() || parts[at].count == 0 {
-                continue;
-            }
-            self.keep_together(&mut parts, at, &mut led);
-        }
-        parts.retain(|part| part.count > 0);
-        parts
-    }
-
-    /// `led` are the selectors of which a first pod goes where there is none yet.
-    fn keep_together(&self, parts: &mut Vec<Part>, at: usize, led: &mut BitSet) {
-        let group = parts[at].group;
-        let identity = self.groups.groups[group].identity;
-        let wanted = &self.rules.beside[group];
-        let own = wanted.iter().all(|selector| self.groups.matches(*selector, identity));
-        let taken = |selector: &u32| self.present.contains(*selector as usize) || led.contains(*selector as usize);
-        if wanted.iter().any(taken) {
-            parts[at].beside = wanted.iter().filter_map(|selector| self.rules.counting_term(*selector)).collect();
-            return;
-        }
-        if own {
-            // The first goes anywhere, the others to it: one item of as many as fit on one node.
-            let together =
-                self.reach.get(&(self.shapes.class_of_group[group], self.sizes[group])).map_or(0, |r| r.most_together);
-            parts[at].pods_each = parts[at].count.min(together).max(1);
-            parts[at].count = 1;
-            wanted.iter().for_each(|selector| led.insert(*selector as usize));
-            return;
-        }
-        // Beside pods that are pending too: each of those takes its share along.
-        let host = (0..parts.len()).find(|other| {
-            *other != at
-                && parts[*other].count > 0
-                && parts[*other].companions.is_empty()
-                && self.rules.beside[parts[*other].group].is_empty()
-                && (parts[*other].cell == parts[at].cell || parts[at].cell.is_none() || parts[*other].cell.is_none())
-                && wanted.iter().all(|s| self.groups.matches(*s, self.groups.groups[parts[*other].group].identity))
-        });
-        let Some(host) = host else {
-            parts[at].beside = wanted.iter().filter_map(|selector| self.rules.counting_term(*selector)).collect();
-            return;
-        };
-        let (hosts, guests) = (parts[host].count, parts[at].count);
-        let guest = u32::try_from(group).unwrap_or(u32::MAX);
-        let (each, more) = (guests / hosts, guests % hosts);
-        let cell = parts[host].cell.or(parts[at].cell);
-        parts[host].cell = cell;
-        parts[at].count = 0;
-        if more > 0 {
-            let mut with_more = parts[host].clone();
-            with_more.count = more;
-            with_more.companions.push((guest, each + 1));
-            parts.push(with_more);
-            parts[host].count -= more;
-        }
-        if each > 0 {
-            parts[host].companions.push((guest, each));
-        }
-    }
-
     /// Remembers which pods have a place now, and takes what was bought off the limits of the pools.
     pub fn note_bought(&mut self, model: &Model, packing: &super::packing::Packing) {
         for (item, _) in packing.bins.iter().flat_map(|bin| &bin.contents) {
@@ -453,31 +276,4 @@ impl<'a> Compiled<'a> {
         }
         next.is_some()
     }
-
-    /// Whether a pod of a group could stand on some node, all terms between pods aside.
-    pub fn could_place(&self, group: usize) -> bool {
-        let key = (self.shapes.class_of_group[group], self.sizes[group]);
-        !self.asks_too_much(group) && self.reach.get(&key).is_some_and(|reach| reach.most_together > 0)
-    }
-
-    /// Whether a pod of a group could stand on an empty node of any pool.
-    pub fn fits_somewhere(&self, group: usize) -> bool {
-        let dims = self.shapes.dimensions.len();
-        let class = self.shapes.class_of_group[group] as usize;
-        self.shapes.shapes.iter().any(|shape| {
-            self.shapes.accept_sets[shape.accepts as usize].contains(class)
-                && fits(&self.sizes[group], &shape.capacity, dims)
-        })
-    }
-}
-
-/// Part of a demand.
-#[derive(Clone, Debug)]
-struct Part {
-    group: usize,
-    pods_each: u32,
-    companions: Vec<(u32, u32)>,
-    beside: Vec<u32>,
-    cell: Option<u16>,
-    count: u32,
 }

@@ -36,6 +36,7 @@ pub const POOR: f64 = 1.06;
 const POLISH_ROUNDS: u64 = 48;
 /// The share of the cost (one in so many) that surplus nodes may cost to be rid of.
 const NODE_WORTH: u64 = 125;
+const MOST_POLISHED: usize = 120;
 const POLISH_STEP: u64 = 16;
 const ROUNDS_BETWEEN_STOPS: u64 = 8;
 
@@ -103,8 +104,12 @@ impl<'a> Search<'a> {
     }
 
     /// A few rounds for a first answer that came out poorly.
-    pub fn polish(&mut self) {
-        for _ in 0..POLISH_ROUNDS / POLISH_STEP {
+    pub fn polish(&mut self, forced: bool) {
+        // The more nodes, the less of them one round touches. Where rules force nodes open the bound is out
+        // of reach anyway.
+        let nodes = if forced { 0 } else { self.packing.bins.len().min(MOST_POLISHED) };
+        let most_rounds = POLISH_ROUNDS.max(2 * nodes as u64);
+        for _ in 0..most_rounds / POLISH_STEP {
             if (self.packing.cost as f64) / 1e9 <= self.model.bound * POOR {
                 break;
             }
@@ -321,7 +326,7 @@ impl<'a> Search<'a> {
             self.fill_survivors(undo, noise);
         }
         let look = [1.0, 0.5, 0.25, 0.1][self.random.below(4)];
-        let style = BuyStyle { noise, look, repeat: false, most_cost };
+        let style = BuyStyle { noise, look, repeat: false, bias: 0.0, most_cost };
         buy(self.model, &self.menu, self.packing, &mut self.supply, &mut self.filler, style, &mut self.random);
     }
 

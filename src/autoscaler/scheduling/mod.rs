@@ -25,12 +25,14 @@ pub mod packing;
 pub mod prices;
 pub mod problem;
 pub mod random;
+mod reach;
 pub mod scope;
 pub mod second_look;
 pub mod shapes;
 pub mod simplex;
 pub mod solution;
 pub mod supply;
+mod together;
 pub mod variants;
 pub mod vector;
 
@@ -273,20 +275,25 @@ fn first_answer(compiled: &Compiled<'_>, demand: &Demand, balanced: bool) -> (Mo
         (supply.pieces(), packing)
     };
     let (mut left, mut packing) = bought(BuyStyle::PLAIN);
-    // A poor answer for few nodes is worth a few more tries, each with some noise.
-    if packing.bins.len() <= 64 && packing.cost as f64 / 1e9 > model.bound * improve::POOR {
-        for noise in [0.05, 0.1, 0.2, 0.4] {
-            let most_cost = packing.cost;
-            let other = bought(BuyStyle { noise, most_cost, ..BuyStyle::PLAIN });
-            if (other.0, other.1.cost) < (left, packing.cost) {
-                (left, packing) = other;
-            }
+    // A poor answer is worth a few more tries: with larger nodes, and for few nodes with some noise.
+    let poor = |packing: &Packing| packing.cost as f64 / 1e9 > model.bound * improve::POOR;
+    let few = packing.bins.len() <= 64;
+    let larger = [(0.0, 0.01), (0.0, 0.03)].into_iter().filter(|_| few || (needed < 50 && packing.bins.len() < 500));
+    let noisy = [(0.05, 0.0), (0.1, 0.0), (0.2, 0.0), (0.4, 0.0)].into_iter().filter(|_| few);
+    let others: Vec<(f64, f64)> = larger.chain(noisy).collect();
+    for (noise, bias) in others {
+        if !poor(&packing) {
+            break;
+        }
+        let other = bought(BuyStyle { noise, bias, most_cost: packing.cost, ..BuyStyle::PLAIN });
+        if (other.0, other.1.cost) < (left, packing.cost) {
+            (left, packing) = other;
         }
     }
     let mut search = Search::new(&model, &mut packing, seed);
     if let Some(term) = term {
         search.dissolve_surplus(needed as usize, term);
     }
-    search.polish();
+    search.polish(needed >= 50);
     (model, packing)
 }

@@ -138,13 +138,23 @@ pub struct BuyStyle {
     pub look: f64,
     /// Whether a good node is bought as often as the supply allows.
     pub repeat: bool,
+    /// How much more value per dollar a node twice as dear counts for: small nodes are tight by
+    /// themselves, but leave more of each behind.
+    pub bias: f64,
     /// Stop when the packing has become dearer than this.
     pub most_cost: u64,
 }
 
 impl BuyStyle {
     /// Without noise, every shape looked at.
-    pub const PLAIN: Self = Self { noise: 0.0, look: 1.0, repeat: true, most_cost: u64::MAX };
+    pub const PLAIN: Self = Self { noise: 0.0, look: 1.0, repeat: true, bias: 0.0, most_cost: u64::MAX };
+}
+
+impl BuyStyle {
+    /// See [`BuyStyle::bias`].
+    fn bonus(&self, shape: &Shape) -> f64 {
+        if self.bias == 0.0 { 1.0 } else { 1.0 + self.bias * (shape.price.dollars().max(1e-3) * 1e3).log2() }
+    }
 }
 
 /// Buys nodes until the supply is empty, nothing fits any more, or the cost passes the style's limit.
@@ -226,7 +236,7 @@ fn best_node(
             continue;
         }
         let wobble = 1.0 + style.noise * (random.unit() - 0.5) * 0.2;
-        let ratio_here = filler.value / shape.price.dollars().max(1e-9) * wobble;
+        let ratio_here = filler.value / shape.price.dollars().max(1e-9) * wobble * style.bonus(shape);
         if ratio_here > ratio {
             best = Some((ratio_here, Bin { shape: at, used: filler.used, contents: filler.contents.clone() }));
         }

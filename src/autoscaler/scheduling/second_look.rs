@@ -23,24 +23,33 @@ const MOST_PASSES: usize = 48;
 pub fn second_look(problem: &Problem<'_>, solution: &mut Solution, hopeful: &[u32]) {
     let mut standing = Standing::new(problem, solution);
     let mut left = MOST_PASSES;
+    // Whoever finds a place can make one for others.
+    while look_through(&mut standing, solution, hopeful, &mut left) && left > 0 {}
+    solution.unplaced.retain(|group| !group.pods.is_empty());
+}
+
+/// Tries every group once; whether any pod found a place.
+fn look_through(standing: &mut Standing<'_>, solution: &mut Solution, hopeful: &[u32], left: &mut usize) -> bool {
+    let mut any = false;
     for at in 0..solution.unplaced.len() {
         let mut pods: Vec<u32> =
             solution.unplaced[at].pods.iter().copied().filter(|pod| hopeful.contains(pod)).collect();
-        while !pods.is_empty() && left > 0 {
-            left -= 1;
+        while !pods.is_empty() && *left > 0 {
+            *left -= 1;
             let mut placed = standing.place(solution, &pods);
-            if placed.is_empty() && pods.len() > 1 && left > 0 {
-                left -= 1;
+            if placed.is_empty() && pods.len() > 1 && *left > 0 {
+                *left -= 1;
                 placed = standing.place(solution, &pods[..1]);
             }
             if placed.is_empty() {
                 break;
             }
+            any = true;
             pods.retain(|pod| !placed.contains(pod));
             solution.unplaced[at].pods.retain(|pod| !placed.contains(pod));
         }
     }
-    solution.unplaced.retain(|group| !group.pods.is_empty());
+    any
 }
 
 /// The cluster as it will be, with the nodes of the solution in it.
