@@ -1,9 +1,9 @@
 //! The Kubernetes side: the way to a cluster's API server, and objects as resources of the stack.
 //!
-//! Pure: [`refusal`], [`takeover`], [`difference`], [`owned`], [`order`], [`readiness`],
-//! [`kubeconfig`], [`declare`]. What asks goes through a [`connection::Connection`]: [`objects`] and
-//! [`set`] know nothing of stacks and AWS; [`object`], [`object_set`], [`webhook_certificate`], [`held`] and [`claim`] are kinds of
-//! resources.
+//! Pure: [`refusal`], [`takeover`], [`difference`], [`owned`], [`order`], [`readiness`], [`kubeconfig`], [`declare`];
+//! which object is meant, and how its kind is served, [`crate::spec::objects`] knows. What asks goes through a
+//! [`connection::Connection`]: [`objects`] and [`set`] know nothing of stacks and AWS; [`object`], [`object_set`],
+//! [`webhook_certificate`], [`held`] and [`claim`] are kinds of resources.
 
 pub mod claim;
 pub mod connection;
