@@ -9,7 +9,7 @@ build: ## Build eksup and the local cloud
 	cargo build --locked
 
 demo: build ## Build a whole platform on a local cloud, change it, take it down, prove that nothing is left
-	PATH="$(CURDIR)/target/debug:$$PATH" target/debug/sandbox run -- tests/demo.sh
+	PATH="$(CURDIR)/target/debug:$$PATH" target/debug/sandbox run --kubernetes -- tests/demo.sh
 
 lint: ## Check formatting and lints
 	cargo fmt --check

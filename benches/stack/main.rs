@@ -2,36 +2,75 @@
 //! beside what Terraform 1.11 with AWS provider 5.100 needed for 60 such resources on the same emulator.
 
 mod critical_path;
+#[path = "../../tests/support/halves.rs"]
+mod halves;
 mod measured;
+
+use std::path::Path;
 
 use sandbox::{Kind, Sandbox, Weather};
 
 use measured::{Bench, Figure, Run};
 
-const STACK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/stacks/shop.yaml");
+/// A shop whole: AWS, and what runs in the cluster.
+const WHOLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/stacks/shop.yaml");
 
 fn main() -> anyhow::Result<()> {
     // `cargo test --benches` asks every bench to run as a test: there is nothing to measure then.
     if std::env::args().any(|argument| argument == "--test") {
         return Ok(());
     }
+    let folder = tempfile::tempdir()?;
+    let stack = aws_half_in(folder.path())?;
     let bench = Bench::new(Sandbox::start(Weather::default())?);
     let mut figures = Vec::new();
-    instant_cloud(&bench, &mut figures)?;
-    slow_cloud(&bench, &mut figures)?;
+    instant_cloud(&bench, &stack, &mut figures)?;
+    slow_cloud(&bench, &stack, &mut figures)?;
     start_up(&bench, &mut figures)?;
+    whole_stack(&Bench::new(Sandbox::start_with_kubernetes(Weather::default())?), &mut figures)?;
     measured::print(&figures);
     Ok(())
 }
 
-fn instant_cloud(bench: &Bench, figures: &mut Vec<Figure>) -> anyhow::Result<()> {
-    let resources = bench.resources(STACK)?;
-    println!("stacks/shop.yaml: {resources} resources");
+/// The AWS half of the shop as a file in `folder`, with what it names beside it.
+fn aws_half_in(folder: &Path) -> anyhow::Result<String> {
+    let beside = Path::new(WHOLE).with_extension("");
+    std::fs::create_dir(folder.join("shop"))?;
+    for entry in std::fs::read_dir(beside)? {
+        let path = entry?.path();
+        std::fs::copy(&path, folder.join("shop").join(path.file_name().unwrap_or_default()))?;
+    }
+    let file = folder.join("shop.yaml");
+    std::fs::write(&file, halves::aws_half(&std::fs::read_to_string(WHOLE)?))?;
+    Ok(file.to_string_lossy().into_owned())
+}
+
+/// AWS and the cluster in one plan, on a real control plane.
+fn whole_stack(bench: &Bench, figures: &mut Vec<Figure>) -> anyhow::Result<()> {
+    let resources = bench.resources(WHOLE)?;
+    let apply = bench.run(&["apply", "--yes", WHOLE])?;
+    figures.push(Figure::seconds(&format!("whole, {resources} resources: apply"), &apply, "–", "–", true));
+    bench.cloud.clear_kubernetes_requests()?;
+    let plans = three_plans(bench, WHOLE)?;
+    let requests = bench.cloud.kubernetes_requests()?.iter().filter(|request| request.user.contains("sandbox")).count();
+    let slowest = slowest(&plans);
+    figures.push(Figure::seconds("  plan, slowest of 3", slowest, "–", "≤ 1.0 s", slowest.seconds <= 1.0));
+    figures.push(Figure::new("  requests to the API server", &(requests / 3).to_string(), "–", "–", true));
+    let empty = plans.iter().filter(|plan| plan.code == 0).count();
+    figures.push(Figure::new("  empty", &format!("{empty} of 3"), "–", "3 of 3", empty == 3));
+    let destroy = bench.run(&["destroy", "--yes", WHOLE])?;
+    figures.push(Figure::seconds("  destroy", &destroy, "–", "–", true));
+    Ok(())
+}
+
+fn instant_cloud(bench: &Bench, stack: &str, figures: &mut Vec<Figure>) -> anyhow::Result<()> {
+    let resources = bench.resources(stack)?;
+    println!("stacks/shop.yaml, its AWS half: {resources} resources");
     let allowed = 2 * resources + 60;
-    let apply = bench.run(&["apply", "--yes", STACK])?;
+    let apply = bench.run(&["apply", "--yes", stack])?;
     figures.push(Figure::seconds("apply from nothing", &apply, "104.6 s", "≤ 5 s", apply.seconds <= 5.0));
     figures.push(Figure::calls("  calls", &apply, "248", &format!("≤ {allowed}"), apply.calls <= allowed));
-    let plans = three_plans(bench)?;
+    let plans = three_plans(bench, stack)?;
     let slowest = slowest(&plans);
     figures.push(Figure::seconds(
         "plan after apply, slowest of 3",
@@ -43,10 +82,10 @@ fn instant_cloud(bench: &Bench, figures: &mut Vec<Figure>) -> anyhow::Result<()>
     figures.push(Figure::calls("  calls", slowest, "98", "≤ 45", slowest.calls <= 45));
     let empty = plans.iter().filter(|plan| plan.code == 0).count();
     figures.push(Figure::new("  empty", &format!("{empty} of 3"), "no", "3 of 3", empty == 3));
-    let again = bench.run(&["apply", "--yes", STACK])?;
+    let again = bench.run(&["apply", "--yes", stack])?;
     figures.push(Figure::seconds("apply with nothing to do", &again, "–", "as plan", again.seconds <= 0.6));
     figures.push(Figure::new("  mutating calls", &again.mutations.to_string(), "–", "0", again.mutations == 0));
-    let destroy = bench.run(&["destroy", "--yes", STACK])?;
+    let destroy = bench.run(&["destroy", "--yes", stack])?;
     figures.push(Figure::seconds("destroy", &destroy, "74.3 s", "≤ 5 s", destroy.seconds <= 5.0));
     figures.push(Figure::calls("  calls", &destroy, "243", &format!("≤ {allowed}"), destroy.calls <= allowed));
     let mut inventory = bench.cloud.inventory()?;
@@ -57,8 +96,8 @@ fn instant_cloud(bench: &Bench, figures: &mut Vec<Figure>) -> anyhow::Result<()>
     Ok(())
 }
 
-fn three_plans(bench: &Bench) -> anyhow::Result<[Run; 3]> {
-    let plan = || bench.run(&["plan", "--detailed-exitcode", STACK]);
+fn three_plans(bench: &Bench, stack: &str) -> anyhow::Result<[Run; 3]> {
+    let plan = || bench.run(&["plan", "--detailed-exitcode", stack]);
     Ok([plan()?, plan()?, plan()?])
 }
 
@@ -67,26 +106,26 @@ fn slowest(runs: &[Run; 3]) -> &Run {
     rest.iter().fold(first, |slowest, run| if run.seconds > slowest.seconds { run } else { slowest })
 }
 
-fn slow_cloud(bench: &Bench, figures: &mut Vec<Figure>) -> anyhow::Result<()> {
+fn slow_cloud(bench: &Bench, stack: &str, figures: &mut Vec<Figure>) -> anyhow::Result<()> {
     let delays = [(Kind::Cluster, 20.0), (Kind::Nodegroup, 10.0), (Kind::Database, 15.0), (Kind::Nat, 5.0)];
     let mut weather = Weather { latency_ms: 60.0, ..Weather::default() };
     for (kind, seconds) in delays {
         weather = weather.takes(kind, seconds);
     }
     bench.cloud.set_weather(&weather)?;
-    let path = critical_path::seconds(&bench.graph(STACK)?, 0.06);
-    let apply = bench.run(&["apply", "--yes", STACK])?;
+    let path = critical_path::seconds(&bench.graph(stack)?, 0.06);
+    let apply = bench.run(&["apply", "--yes", stack])?;
     let share = apply.seconds / path;
     figures.push(Figure::seconds("apply, slow cloud", &apply, "114.8 s", &format!("critical path {path:.1} s"), true));
     figures.push(Figure::new("  × critical path", &format!("{share:.3}"), "–", "≤ 1.06", share <= 1.06));
-    let plans = three_plans(bench)?;
+    let plans = three_plans(bench, stack)?;
     let slowest = slowest(&plans);
     figures.push(Figure::seconds("plan, 60 ms per call", slowest, "16.4 s", "≤ 1.0 s", slowest.seconds <= 1.0));
     // Calls that wait for one another never overlap; others may happen not to. The least of three is the
     // closest from above.
     let depth = plans.iter().map(|plan| plan.depth).min().unwrap_or_default();
     figures.push(Figure::new("  calls one after the other", &depth.to_string(), "–", "≤ 4", depth <= 4));
-    let destroy = bench.run(&["destroy", "--yes", STACK])?;
+    let destroy = bench.run(&["destroy", "--yes", stack])?;
     figures.push(Figure::seconds("destroy, slow cloud", &destroy, "87 s", "–", true));
     Ok(())
 }
