@@ -59,7 +59,7 @@ impl Describe for Addon {
         ],
         outputs: &["name", "arn", "cluster", "version"],
         references: &[("cluster", &["cluster"]), ("serviceAccountRole", &["role"])],
-        volatile: &["version"],
+        volatile: &[("version", &["version", "kubernetes"])],
         changed_before: &[("node-group", "version")],
         dies_with: Some("cluster"),
         ..Facts::new("addon")

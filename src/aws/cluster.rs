@@ -95,7 +95,7 @@ impl Describe for Cluster {
         outputs: &["name", "arn", "endpoint", "certificateAuthority", "issuer", "securityGroup", "version"],
         loss: Loss::Outage("everything that runs in the cluster stops, and what Kubernetes has stored is gone"),
         references: &[("role", &["role"]), ("subnets", &["subnet"]), ("securityGroups", &["security-group"])],
-        volatile: &["version"],
+        volatile: &[("version", &["version"])],
         protected: cluster_facts::protected,
         rooted_in: Some("vpc"),
         ..Facts::new("cluster")

@@ -110,7 +110,7 @@ impl Describe for Database {
         outputs: &["id", "arn", "endpoint", "port", "secretArn"],
         loss: Loss::Data("everything in the database"),
         references: &[("subnetGroup", &["db-subnet-group"]), ("securityGroups", &["security-group"])],
-        volatile: &["port", "secretArn"],
+        volatile: &[("port", &["port"]), ("secretArn", &["managedPassword"])],
         protected: judgement::protected,
         rooted_in: Some("vpc"),
         ..Facts::new("database")

@@ -84,7 +84,7 @@ impl Describe for Instance {
         ],
         judge,
         outputs: &["id", "privateAddress", "publicAddress"],
-        volatile: &["publicAddress"],
+        volatile: &[("publicAddress", &[])],
         references: &[
             ("subnet", &["subnet"]),
             ("securityGroups", &["security-group"]),

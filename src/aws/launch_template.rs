@@ -51,7 +51,7 @@ impl Describe for LaunchTemplate {
             ("instanceTags", Effect::InPlace),
         ],
         outputs: &["id", "version"],
-        volatile: &["version"],
+        volatile: &[("version", &[])],
         ..Facts::new("launch-template")
     };
 }

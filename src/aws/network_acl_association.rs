@@ -38,7 +38,7 @@ impl Describe for NetworkAclAssociation {
     const FACTS: Facts = Facts {
         fields: &[("subnet", Effect::Replace), ("networkAcl", Effect::InPlace)],
         outputs: &["id"],
-        volatile: &["id"],
+        volatile: &[("id", &[])],
         taggable: false,
         references: &[("subnet", &["subnet"]), ("networkAcl", &["network-acl"])],
         dies_with: Some("subnet"),

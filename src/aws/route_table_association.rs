@@ -37,7 +37,7 @@ impl Describe for RouteTableAssociation {
     const FACTS: Facts = Facts {
         fields: &[("subnet", Effect::Replace), ("routeTable", Effect::InPlace)],
         outputs: &["id"],
-        volatile: &["id"],
+        volatile: &[("id", &[])],
         taggable: false,
         references: &[("subnet", &["subnet"]), ("routeTable", &["route-table"])],
         dies_with: Some("subnet"),

@@ -21,6 +21,8 @@ use crate::aws::{Class, CloudError};
 use crate::spec::objects::ObjectKind;
 use crate::spec::objects::served::{self, Served};
 
+/// What an audit log calls this program.
+const USER_AGENT: &str = concat!("eksup/", env!("CARGO_PKG_VERSION"));
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest that the API server keeps a request that is no watch.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
@@ -167,6 +169,7 @@ impl Connection {
         config.connect_timeout = Some(CONNECT_TIMEOUT);
         // What failed is repeated by those who know whether it may have happened.
         config.default_retry = false;
+        config.headers.push((http::header::USER_AGENT, HeaderValue::from_static(USER_AGENT)));
         let namespace = config.default_namespace.clone();
         let plain = ClientBuilder::try_from(config)
             .map_err(|error| refused(format!("cluster `{}` cannot be used: {}", whom.cluster, chain_of(&error))))?

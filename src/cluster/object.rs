@@ -57,7 +57,7 @@ impl Describe for Object {
         taggable: false,
         loss_of,
         references: &[("cluster", &["cluster"]), ("set", &["object-set"]), ("needs", &["object"])],
-        volatile: &["version"],
+        volatile: &[("version", &[])],
         dies_with: Some("cluster"),
         foretold: Some("manifest"),
         shown,

@@ -66,7 +66,7 @@ impl Describe for WebhookCertificate {
         judge,
         outputs: &["id", "uid", "caBundle"],
         references: &[("cluster", &["cluster"]), ("set", &["object-set"])],
-        volatile: &["caBundle"],
+        volatile: &[("caBundle", &["names", "state"])],
         dies_with: Some("cluster"),
         // The controller serves with it until the last object that it looks after has gone.
         outlives: &["object"],

@@ -355,13 +355,15 @@ fn deletion(resource: &Observed, registry: &dyn Registry, problems: &mut Vec<Pro
 /// The outputs that the resources after this one can count on.
 fn remember_outputs(change: &Change, facts: &Facts, known: &mut Outputs) {
     let Some(before) = &change.before else { return };
-    let stays = match change.action {
-        Action::Keep | Action::Await => |_: &Facts, _: &str| true,
-        Action::Update if change.fields.is_empty() => |_: &Facts, _: &str| true,
-        Action::Update => |facts: &Facts, name: &str| !facts.volatile.contains(&name),
-        _ => return,
+    if !matches!(change.action, Action::Keep | Action::Await | Action::Update) {
+        return;
+    }
+    let changes = |fields: &[&str]| {
+        let mut changed = change.fields.iter().map(|change| change.field.as_str());
+        if fields.is_empty() { changed.next().is_some() } else { changed.any(|field| fields.contains(&field)) }
     };
-    let outputs = before.outputs.iter().filter(|(name, _)| stays(facts, name));
+    let moves = |name: &str| facts.volatile.iter().any(|(output, fields)| *output == name && changes(fields));
+    let outputs = before.outputs.iter().filter(|(name, _)| !moves(name));
     known.insert(change.address.clone(), outputs.map(|(name, value)| (name.clone(), value.clone())).collect());
 }
 

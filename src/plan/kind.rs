@@ -70,8 +70,9 @@ pub struct Facts {
     pub goes_before: fn(body: &Value) -> &'static [&'static str],
     /// The fields that refer to other resources, and the kinds they may refer to.
     pub references: &'static [(&'static str, &'static [&'static str])],
-    /// The outputs that change when the resource is changed in place.
-    pub volatile: &'static [&'static str],
+    /// The outputs that change when the resource is changed in place, and the fields whose change does that; none
+    /// where any field does.
+    pub volatile: &'static [(&'static str, &'static [&'static str])],
     /// Goes by itself when the resource goes that this field refers to.
     pub dies_with: Option<&'static str>,
     /// Kinds that have to be gone before one of this kind can go, though no value flows between them.
