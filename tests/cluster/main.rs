@@ -1,0 +1,7 @@
+//! What lives in a cluster, from outside: the real binary against a local cloud whose clusters are real control planes.
+
+mod drift;
+mod prune;
+mod stage;
+#[path = "../support/mod.rs"]
+mod support;
