@@ -1,5 +1,6 @@
 //! What lives in a cluster, from outside: the real binary against a local cloud whose clusters are real control planes.
 
+mod access;
 mod drift;
 mod prune;
 mod stage;
