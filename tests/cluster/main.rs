@@ -2,6 +2,7 @@
 
 mod access;
 mod drift;
+mod messages;
 mod prune;
 mod stage;
 #[path = "../support/mod.rs"]

@@ -60,9 +60,14 @@ impl Stage {
 
     /// The smallest example with `manifests` as its workloads; nothing stands.
     pub fn small(manifests: &str) -> Self {
-        let stage = Self::set(&format!("{}workloads:\n  manifests: [objects.yaml]\n", example("minimal.yaml")));
+        let stage = Self::set(&Self::with_manifests());
         stage.write(manifests);
         stage
+    }
+
+    /// The smallest example with the manifests of the test.
+    pub fn with_manifests() -> String {
+        format!("{}workloads:\n  manifests: [objects.yaml]\n", example("minimal.yaml"))
     }
 
     /// Writes the manifests of the small stack.
