@@ -291,6 +291,31 @@ fn what_cannot_be_placed_says_why() {
     }
 }
 
+/// Each wants to be where another one is already: no first one can be bound, by kube-scheduler's own rules.
+#[test]
+fn pods_that_wait_for_each_other_in_a_circle_are_not_placed() {
+    for circle in [2, 3, 7] {
+        let mut cluster = small_cluster();
+        for at in 0..circle {
+            let next = format!("link-{}", (at + 1) % circle);
+            let near =
+                json!({ "labelSelector": { "matchLabels": { "app": next } }, "topologyKey": "kubernetes.io/hostname" });
+            let pod = json!({
+                "metadata": { "name": format!("link-{at}"), "namespace": "default", "labels": { "app": format!("link-{at}") } },
+                "spec": {
+                    "containers": [{ "name": "c", "resources": { "requests": { "cpu": "1" } } }],
+                    "affinity": { "podAffinity": { "requiredDuringSchedulingIgnoredDuringExecution": [near] } },
+                },
+            });
+            cluster.add_pod(&serde_json::from_value(pod).expect("a pod"));
+        }
+        let problem = Problem::provision(&cluster, settings(0.02));
+        let solution = solve(&problem, Budget::rounds(20));
+        assert_eq!(solution.placed(), 0, "{circle} in a circle");
+        assert!(solution.unplaced.iter().all(|group| group.reason.contains("affinity")), "{:?}", solution.unplaced);
+    }
+}
+
 #[test]
 fn pools_without_types_and_clusters_without_pools_place_nothing() {
     let mut cluster = Cluster::default();
