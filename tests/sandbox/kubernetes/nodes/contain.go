@@ -85,6 +85,20 @@ type root struct {
 	ours map[string]bool
 }
 
+// namedBelowTmp keeps what a command line names below /tmp in view, such as a checkout of these sources.
+func namedBelowTmp(arguments []string) []bindMount {
+	var mounts []bindMount
+	for _, argument := range arguments {
+		_, value, _ := strings.Cut(argument, "=")
+		for _, path := range append(strings.Split(value, ":"), argument) {
+			if details, err := os.Stat(path); err == nil && details.IsDir() && strings.HasPrefix(path, "/tmp/") {
+				mounts = append(mounts, bindMount{Source: path, Target: path})
+			}
+		}
+	}
+	return mounts
+}
+
 func newRoot(asked containment) error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("making mounts private: %w", err)
@@ -97,7 +111,8 @@ func newRoot(asked containment) error {
 	if err := os.MkdirAll(private, 0o1777); err != nil {
 		return err
 	}
-	mounts := append([]bindMount{{Source: private, Target: "/tmp"}}, asked.Mounts...)
+	mounts := append([]bindMount{{Source: private, Target: "/tmp"}}, namedBelowTmp(asked.Arguments)...)
+	mounts = append(mounts, asked.Mounts...)
 	sort.SliceStable(mounts, func(i, j int) bool { return len(mounts[i].Target) < len(mounts[j].Target) })
 	for _, mount := range mounts {
 		if err := new.place(mount); err != nil {
