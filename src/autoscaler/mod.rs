@@ -8,10 +8,22 @@
 //! | [`scheduling`] | pods to nodes, at the least cost |
 //! | [`checker`] | whether a placement keeps every rule, written apart from the scheduler |
 //! | [`simulate`] | the same, offline, from files |
+//! | [`disruption`] | which nodes may go, and what replaces them |
+//! | [`lifecycle`] | a node from plan to initialised, and what is left over |
+//! | [`steering`] | tells kube-scheduler the plan |
+//! | [`termination`] | drain, detach, end |
+//! | [`interruption`] | what the cloud announces about instances |
+//! | [`runtime`] | `eksup autoscaler run` |
 
 pub mod api;
 pub mod checker;
 pub mod cloud;
+pub mod disruption;
+pub mod interruption;
+pub mod lifecycle;
+pub mod runtime;
 pub mod scheduling;
 pub mod simulate;
 pub mod state;
+pub mod steering;
+pub mod termination;

@@ -1,0 +1,1 @@
+//! Which nodes may go, and what replaces them. Pure.

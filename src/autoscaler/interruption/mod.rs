@@ -1,0 +1,1 @@
+//! What the cloud announces about instances, and what follows from it.

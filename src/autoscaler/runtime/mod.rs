@@ -1,0 +1,1 @@
+//! `eksup autoscaler run`: settings, watches, leadership, metrics, and the list of controllers.

@@ -1,0 +1,1 @@
+//! Tells kube-scheduler the plan: which pod is meant for which node.

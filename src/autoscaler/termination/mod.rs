@@ -1,0 +1,1 @@
+//! How a node goes: tainted, drained, its volumes detached, its instance ended.
