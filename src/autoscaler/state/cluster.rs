@@ -7,7 +7,9 @@ use super::alike::Alike;
 use super::instance_types::Catalogue;
 use super::intern::{FastMap, Symbol};
 use super::names::Names;
-use super::pod_reading::{NamespaceLabels, Surroundings, read_amounts, read_daemon, read_labels, read_pod, read_taints};
+use super::pod_reading::{
+    NamespaceLabels, Surroundings, read_amounts, read_daemon, read_labels, read_pod, read_taints,
+};
 use super::pod_spec::{Labels, PodSpec, Taint, label};
 use super::pools::Pool;
 use super::resources::Amounts;
@@ -209,10 +211,7 @@ impl Cluster {
     /// When one of its quantities or taints cannot be read.
     pub fn add_node(&mut self, node: &Node) -> Result<(), String> {
         let name = node.metadata.name.as_deref().unwrap_or_default();
-        let mut labels = node.metadata.labels.clone().unwrap_or_default();
-        labels.entry(super::names::keys::HOSTNAME.to_owned()).or_insert_with(|| name.to_owned());
-        labels.insert(super::names::keys::NODE_NAME_FIELD.to_owned(), name.to_owned());
-        let labels = read_labels(&mut self.names, Some(&labels));
+        let labels = node_labels(&mut self.names, node);
         let status = node.status.as_ref();
         let fault = |reason: String| format!("node `{name}`: {reason}");
         let capacity = read_amounts(&mut self.names, status.and_then(|s| s.capacity.as_ref())).map_err(fault)?;
@@ -250,4 +249,13 @@ impl Cluster {
             .is_some_and(|pool| pool.startup_taints.iter().any(|startup| self.names.text(startup.key) == taint.key));
         of_pool || TRANSIENT_TAINTS.contains(&taint.key.as_str()) || taint.key.starts_with("readiness.k8s.io/")
     }
+}
+
+/// The labels of a node; its name stands as host name and as `metadata.name` among them.
+pub fn node_labels(names: &mut Names, node: &Node) -> Labels {
+    let name = node.metadata.name.as_deref().unwrap_or_default();
+    let mut labels = node.metadata.labels.clone().unwrap_or_default();
+    labels.entry(super::names::keys::HOSTNAME.to_owned()).or_insert_with(|| name.to_owned());
+    labels.insert(super::names::keys::NODE_NAME_FIELD.to_owned(), name.to_owned());
+    read_labels(names, Some(&labels))
 }

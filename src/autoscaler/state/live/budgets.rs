@@ -45,7 +45,7 @@ pub(super) fn read(
     let spec = budget.spec.as_ref();
     Ok(LiveBudget {
         name,
-        allowed: budget.status.as_ref().map_or(0, |status| status.disruptions_allowed),
+        allowed: budget.status.as_ref().and_then(|status| status.disruptions_allowed).unwrap_or(0),
         always_allows_unhealthy: spec.and_then(|s| s.unhealthy_pod_eviction_policy.as_deref()) == Some("AlwaysAllow"),
         selector: read_selector(names, spec.and_then(|s| s.selector.as_ref()))?,
         round,

@@ -222,7 +222,8 @@ impl Live {
     pub fn budgets_of(&self, pod: &LivePod) -> impl Iterator<Item = &LiveBudget> {
         let (namespace, labels) = (pod.namespace(), self.labels(pod));
         let first = format!("{namespace}/");
-        let within = self.budgets.range::<str, _>((std::ops::Bound::Included(first.as_str()), std::ops::Bound::Unbounded));
+        let within =
+            self.budgets.range::<str, _>((std::ops::Bound::Included(first.as_str()), std::ops::Bound::Unbounded));
         let within: Vec<&LiveBudget> =
             within.map(|(_, budget)| budget).take_while(|budget| budget.namespace() == namespace).collect();
         within.into_iter().filter(move |budget| budget.covers(&self.base.names, labels))
