@@ -96,6 +96,11 @@ impl Ec2 {
         Err(not_yet("ec2:DescribeInstanceTypes"))
     }
 
+    /// The region of the account that all of this is in.
+    pub fn account(&self) -> &Cloud {
+        &self.cloud
+    }
+
     /// A number that is another one whenever a catalogue may be: read it, and keep the catalogue until it moves.
     pub fn catalogue_version(&self) -> u64 {
         self.unavailable.sequence(jiff::Timestamp::now())

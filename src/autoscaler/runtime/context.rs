@@ -10,6 +10,7 @@ use super::settings::Settings;
 use super::shared::Shared;
 use crate::autoscaler::cloud::Ec2;
 use crate::autoscaler::state::live::Live;
+use crate::autoscaler::termination::instances::Instances;
 use jiff::Timestamp;
 use std::sync::Arc;
 
@@ -38,6 +39,8 @@ pub struct Context {
     pub live: Shared<Live>,
     /// The cloud.
     pub cloud: Arc<Ec2>,
+    /// Instances that go.
+    pub instances: Instances,
     /// What is said about objects.
     pub events: Events,
     /// What is counted.
