@@ -10,12 +10,13 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
 use crate::autoscaler::api::NodePool;
 use crate::autoscaler::api::requirement::{Operator, Requirement};
-use crate::autoscaler::cloud::launch::{CapacityType, LaunchOption};
+use crate::autoscaler::cloud::{CapacityType, LaunchOption};
 use crate::autoscaler::scheduling::alternatives::Alternatives;
 use crate::autoscaler::scheduling::daemons::{daemons_of, overhead};
 use crate::autoscaler::scheduling::{Alternative, PlannedNode, Problem};
 use crate::autoscaler::state::instance_types::{InstanceType, Offering, Price};
 use crate::autoscaler::state::intern::Symbol;
+use crate::autoscaler::state::live::Uid;
 use crate::autoscaler::state::names::keys;
 use crate::autoscaler::state::pod_spec::label;
 use crate::autoscaler::state::resources::{Amounts, CPU, MEMORY, ResourceId};
@@ -42,8 +43,8 @@ pub struct PlannedClaim {
     pub expected: Expected,
     /// Whether pods of it would rather be in the zone of the first option than in another.
     pub prefers_zone: bool,
-    /// The pods that it is for, by uid.
-    pub pods: Vec<Arc<str>>,
+    /// The pods that it is for.
+    pub pods: Vec<Uid>,
     /// Why it is made, as the metrics have it: `provisioned`, or the reason of a disruption.
     pub reason: &'static str,
 }
@@ -59,14 +60,16 @@ pub struct Expected {
     pub capacity_type: CapacityType,
     /// The planned price.
     pub price: Price,
+    /// What a node of the type has.
+    pub capacity: Amounts,
 }
 
 /// What planning claims has to look up beside the problem.
 pub trait Lookup {
     /// A pool by its name.
     fn pool(&self, name: &str) -> Option<&NodePool>;
-    /// The uid of a pod of the problem.
-    fn uid(&self, pod: u32) -> Option<Arc<str>>;
+    /// The id of a pod of the problem.
+    fn uid(&self, pod: u32) -> Option<Uid>;
 }
 
 /// Why a planned node became no claim.
@@ -132,6 +135,7 @@ fn claim(
             zone: names.text(own.zone).into(),
             capacity_type: CapacityType::from_text(names.text(own.capacity_type)).unwrap_or(CapacityType::OnDemand),
             price: node.price,
+            capacity: own_type.capacity.clone(),
         },
         prefers_zone: prefers_zone(problem, node),
         pods: node.pods.iter().filter_map(|pod| lookup.uid(*pod)).collect(),
@@ -160,8 +164,9 @@ fn choose(problem: &Problem<'_>, node: &PlannedNode, found: &[Alternative]) -> V
     if covers_its_product(problem, node, &same_zone) {
         return same_zone;
     }
-    let same_offering =
-        same_zone.into_iter().filter(|other| bought(problem, other.instance_type, other.offering).1.capacity_type == own.capacity_type);
+    let same_offering = same_zone
+        .into_iter()
+        .filter(|other| bought(problem, other.instance_type, other.offering).1.capacity_type == own.capacity_type);
     same_offering.collect()
 }
 
@@ -244,10 +249,8 @@ fn requirements(
     chosen: &[Alternative],
 ) -> Vec<Requirement> {
     let names = &problem.cluster.names;
-    let mut settled: BTreeMap<String, BTreeSet<String>> = labels(problem, node, pool)
-        .into_iter()
-        .map(|(key, value)| (key, BTreeSet::from([value])))
-        .collect();
+    let mut settled: BTreeMap<String, BTreeSet<String>> =
+        labels(problem, node, pool).into_iter().map(|(key, value)| (key, BTreeSet::from([value]))).collect();
     for other in chosen {
         let (instance_type, offering) = bought(problem, other.instance_type, other.offering);
         for (key, value) in [

@@ -111,8 +111,7 @@ impl<'a> Alternatives<'a> {
         let types = (0_u32..).zip(&cluster.catalogue.types);
         let allowed = types.filter(|(_, instance_type)| type_allowed(self.problem, pool, instance_type));
         let ware = |(at, instance_type): (u32, &InstanceType)| {
-            let type_label =
-                |key: Symbol| label(&planned.labels, key).or_else(|| label(&instance_type.labels, key));
+            let type_label = |key: Symbol| label(&planned.labels, key).or_else(|| label(&instance_type.labels, key));
             let (taken, ports) = overhead(names, &daemons, &type_label);
             let sold = (0_u32..).zip(&instance_type.offerings).filter(|(_, offering)| {
                 let label_of =
@@ -129,7 +128,8 @@ impl<'a> Alternatives<'a> {
         requests.iter().all(|(id, amount)| {
             let room = instance_type.allocatable.stated(id);
             // Volumes are only limited where a machine says how many it takes.
-            let open = room.is_none() && self.problem.cluster.names.resources.name(id).starts_with("attachable-volumes-");
+            let open =
+                room.is_none() && self.problem.cluster.names.resources.name(id).starts_with("attachable-volumes-");
             open || room.unwrap_or(0) - taken.get(id) >= amount
         })
     }
@@ -172,9 +172,11 @@ impl<'a> Alternatives<'a> {
         let cluster = self.problem.cluster;
         let Pool { name, limits, .. } = &cluster.pools[pool as usize];
         let own: Vec<&PlannedNode> = planned.iter().filter(|node| node.pool == pool).collect();
-        let running = cluster.nodes.iter().zip(&self.problem.without).filter(|(node, gone)| {
-            !**gone && label(&node.labels, cluster.names.known.node_pool) == Some(*name)
-        });
+        let running = cluster
+            .nodes
+            .iter()
+            .zip(&self.problem.without)
+            .filter(|(node, gone)| !**gone && label(&node.labels, cluster.names.known.node_pool) == Some(*name));
         let mut spare = limits.clone();
         let planned = own.iter().map(|node| &cluster.catalogue.types[node.instance_type as usize].capacity);
         for capacity in running.map(|(node, _)| &node.capacity).chain(planned) {
@@ -289,7 +291,12 @@ mod tests {
                 let text = |a: &Alternative| {
                     let (instance_type, offering) = all.offering(a);
                     let names = &cluster.names;
-                    format!("{}/{}/{}", names.text(instance_type.name), names.text(offering.zone), names.text(offering.capacity_type))
+                    format!(
+                        "{}/{}/{}",
+                        names.text(instance_type.name),
+                        names.text(offering.zone),
+                        names.text(offering.capacity_type)
+                    )
                 };
                 found.iter().map(text).collect()
             })

@@ -243,6 +243,7 @@ impl<'a> Builder<'a> {
             let type_label = |key: Symbol| variant_label(key).or_else(|| label(&instance_type.labels, key));
             let (overhead, ports) = overhead(names, &daemons, &type_label);
             let mut capacity = room_of(self.problem, &shapes.dimensions, &instance_type.allocatable);
+            self.leave_room(&mut capacity);
             for (slot, taken) in capacity.iter_mut().zip(vector(&shapes.dimensions, &overhead)) {
                 *slot -= taken;
             }
@@ -292,6 +293,14 @@ impl<'a> Builder<'a> {
                     weights: [0.0; MAX_DIMENSIONS],
                 });
             }
+        }
+    }
+
+    /// Takes off what is planned to stay free.
+    fn leave_room(&self, capacity: &mut Vector) {
+        let headroom = self.problem.settings.headroom.clamp(0.0, 0.9);
+        if headroom > 0.0 {
+            capacity.iter_mut().for_each(|slot| *slot -= (*slot as f64 * headroom) as i64);
         }
     }
 
