@@ -21,6 +21,7 @@ use crate::autoscaler::api::NodeClaim;
 use crate::autoscaler::runtime::Context;
 use crate::autoscaler::runtime::writes::{self, is_missing};
 use crate::autoscaler::state::live::{Kind, Live, LiveClaim, LivePod, Observed, Owner};
+use crate::autoscaler::steering::Target;
 use crate::autoscaler::termination::view::{DISRUPTED, END, node_of};
 use crate::autoscaler::termination::writes::set_end;
 
@@ -45,11 +46,13 @@ struct Warned {
 /// Runs until `stop`.
 pub async fn run(context: &Context, stop: &CancellationToken) {
     let mut changes = context.live.changes(KINDS);
+    let mut planned = context.plan.changes();
     let mut wake: Option<Duration> = None;
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
             () = changes.next() => sleep(GATHER).await,
+            Ok(()) = planned.changed() => sleep(GATHER).await,
             () = sleep(wake.unwrap_or(Duration::MAX)), if wake.is_some() => {}
         }
         let now = context.now();
@@ -99,9 +102,20 @@ pub fn moves(pod: &LivePod) -> bool {
     pod.owner == Owner::Workload && !pod.leaving()
 }
 
-/// How the replacement stands: every pod has to have a place that is ready.
-fn replacement(_context: &Context, _live: &Live, pods: &[&LivePod]) -> Replacement {
-    if pods.is_empty() { Replacement::Needless } else { Replacement::Awaited }
+/// How the replacement stands: every pod has to have a place on a node that has started.
+fn replacement(context: &Context, live: &Live, pods: &[&LivePod]) -> Replacement {
+    if pods.is_empty() {
+        return Replacement::Needless;
+    }
+    let plan = context.plan.lock();
+    let ready = |target: &Target| match target {
+        Target::Node(name) => live.node(name).is_some_and(|node| node.ready()),
+        Target::Claim(name) => live.claim(name).is_some_and(|claim| claim.is("Initialized")),
+    };
+    match pods.iter().all(|pod| plan.place_of(pod.uid).is_some_and(|place| ready(&place.target))) {
+        true => Replacement::Ready,
+        false => Replacement::Awaited,
+    }
 }
 
 async fn advance(context: &Context, warned: &Warned, now: Timestamp) -> kube::Result<()> {

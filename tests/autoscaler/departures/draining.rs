@@ -81,7 +81,10 @@ fn protected_pods_go_when_the_time_of_the_node_is_up(ground: &Ground, controller
     ground.pod("protected", &standing, &protected, &json!({}));
     ground.hands.deletes(&claim_path("timed"));
     ground.condition("timed", "Drained", |one| text(one).contains("karpenter.sh/do-not-disrupt"));
-    assert!(ground.hands.gets(&pod_path("protected"))["metadata"]["deletionTimestamp"].is_null(), "it is left in peace");
+    assert!(
+        ground.hands.gets(&pod_path("protected"))["metadata"]["deletionTimestamp"].is_null(),
+        "it is left in peace"
+    );
     let claim = ground.hands.gets(&claim_path("timed"));
     assert!(claim["metadata"]["annotations"]["karpenter.sh/nodeclaim-termination-timestamp"].is_string());
     ground.expect_gone("timed", &standing);
@@ -117,7 +120,11 @@ fn volumes_are_detached_first(ground: &Ground) {
     let condition = ground.condition("attached", "VolumesDetached", |one| text(one).contains("`pv-1`"));
     assert_eq!(condition["reason"], "AwaitingVolumeDetachment");
     assert_eq!(ground.state_of(&standing.instance), "running");
-    ground.hands.changes(&format!("{ATTACHMENTS}/attachment-1"), "test", &json!({ "metadata": { "finalizers": null } }));
+    ground.hands.changes(
+        &format!("{ATTACHMENTS}/attachment-1"),
+        "test",
+        &json!({ "metadata": { "finalizers": null } }),
+    );
     ground.hands.deletes(&format!("{ATTACHMENTS}/attachment-1"));
     ground.expect_gone("attached", &standing);
 }

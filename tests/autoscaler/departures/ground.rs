@@ -199,9 +199,9 @@ pub fn pod_path(name: &str) -> String {
 fn nodes(hands: &Somebody, count: usize) -> Option<Vec<Standing>> {
     let list = hands.gets("/api/v1/nodes");
     let ready = |node: &&Value| {
-        node["status"]["conditions"].as_array().is_some_and(|all| {
-            all.iter().any(|one| one["type"] == "Ready" && one["status"] == "True")
-        })
+        node["status"]["conditions"]
+            .as_array()
+            .is_some_and(|all| all.iter().any(|one| one["type"] == "Ready" && one["status"] == "True"))
     };
     let all: Vec<Standing> = list["items"].as_array()?.iter().filter(ready).filter_map(standing).collect();
     (all.len() == count).then_some(all)
@@ -252,6 +252,10 @@ impl Controllers {
                 live,
                 cloud: Arc::new(Ec2::new(cloud, facts, CloudSettings::default())),
                 instances: Default::default(),
+                plan: Default::default(),
+                market: Default::default(),
+                reserved: Default::default(),
+                launches: Default::default(),
                 metrics: Arc::clone(&metrics),
                 version: ServerVersion { minor: 35 },
             };
@@ -300,4 +304,3 @@ pub fn names(list: &Value) -> BTreeSet<String> {
     let items = list["items"].as_array().into_iter().flatten();
     items.filter_map(|item| item["metadata"]["name"].as_str().map(str::to_owned)).collect()
 }
-

@@ -69,7 +69,10 @@ fn a_flood_is_taken_in_bounded_memory(ground: &Ground, url: &str, controllers: &
         most = most.max(memory());
         (controllers.figure(deleted) >= before + MANY as f64).then_some(())
     });
-    eprintln!("{MANY} messages: sent in {sent:?}, all handled {:?} after the first; memory {held} → {most} MiB", begun.elapsed());
+    eprintln!(
+        "{MANY} messages: sent in {sent:?}, all handled {:?} after the first; memory {held} → {most} MiB",
+        begun.elapsed()
+    );
     assert!(most < held + 64, "memory grew from {held} to {most} MiB");
 }
 
