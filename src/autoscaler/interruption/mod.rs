@@ -19,6 +19,7 @@ pub mod queue;
 pub mod status;
 pub mod warned;
 
+use anyhow::Result;
 use tokio_util::sync::CancellationToken;
 
 use super::runtime::Context;
@@ -27,10 +28,14 @@ use super::runtime::Context;
 pub const INTERRUPTED: &str = "eksup.dev/interrupted";
 
 /// Runs until `stop`.
-pub async fn run(context: Context, stop: CancellationToken) {
+///
+/// # Errors
+/// None: what fails is tried again.
+pub async fn run(context: Context, stop: CancellationToken) -> Result<()> {
     tokio::join!(
         controller::listen(&context, &context.instances, &stop),
         warned::run(&context, &stop),
         poller::run(&context, &stop),
     );
+    Ok(())
 }

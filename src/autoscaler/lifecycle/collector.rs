@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Result;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Node;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -33,8 +34,12 @@ const UNUSED: Duration = Duration::from_secs(60);
 const PROFILES_EVERY: u32 = 30;
 
 /// Runs until `stop`.
-pub async fn run(context: Context, stop: CancellationToken) {
+///
+/// # Errors
+/// None: what fails is tried again.
+pub async fn run(context: Context, stop: CancellationToken) -> Result<()> {
     tokio::join!(instances(&context, &stop), unused(&context, &stop));
+    Ok(())
 }
 
 async fn instances(context: &Context, stop: &CancellationToken) {
@@ -102,11 +107,7 @@ async fn look(context: &Context) -> Option<Duration> {
 fn compare(context: &Context, found: &[Instance], asked: Timestamp) -> Garbage {
     let live = context.live.lock();
     let claims: Vec<ClaimFacts> = live.claims().map(|claim| claim_facts(&live, claim)).collect();
-    let instances: Vec<InstanceFacts> = found
-        .iter()
-        .filter(|one| !context.cloud.is_handed_out(&one.id) || is_claimed(&live, one))
-        .map(instance_facts)
-        .collect();
+    let instances: Vec<InstanceFacts> = found.iter().map(instance_facts).collect();
     let nodes: Vec<NodeFacts> = live
         .nodes()
         .filter(|node| live.node_label(node, labels::NODE_POOL).is_some())
@@ -121,10 +122,6 @@ fn compare(context: &Context, found: &[Instance], asked: Timestamp) -> Garbage {
         })
         .collect();
     find(&claims, &instances, &nodes, asked)
-}
-
-fn is_claimed(live: &Live, instance: &Instance) -> bool {
-    live.claim_of_provider(&instance.provider_id).is_some()
 }
 
 fn claim_facts(live: &Live, claim: &LiveClaim) -> ClaimFacts {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Result;
 use kube::ResourceExt;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -21,15 +22,18 @@ const GATHER: Duration = Duration::from_secs(1);
 const AGAIN: Duration = Duration::from_secs(60);
 
 /// Runs until `stop`.
-pub async fn run(context: Context, stop: CancellationToken) {
+///
+/// # Errors
+/// None: what fails is tried again.
+pub async fn run(context: Context, stop: CancellationToken) -> Result<()> {
     if !context.settings.gates.node_repair {
-        return;
+        return Ok(());
     }
     let mut changes = context.live.changes(&[Kind::Node, Kind::Claim]);
     let mut wake = AGAIN;
     loop {
         tokio::select! {
-            () = stop.cancelled() => return,
+            () = stop.cancelled() => return Ok(()),
             () = changes.next() => sleep(GATHER).await,
             () = sleep(wake) => {}
         }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::time::Duration;
 
+use anyhow::Result;
 use jiff::{SignedDuration, Timestamp};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -47,8 +48,11 @@ struct Remembered {
     memory: Memory,
     told: Told,
     busy: bool,
-    /// Nothing is written before this.
+    /// What was written last, and before when the same is not written again.
+    last: Vec<Do>,
     rests: Option<Timestamp>,
+    /// Whether the last write failed: then nothing is written before that.
+    failed: bool,
     begun: Option<Timestamp>,
 }
 
@@ -62,7 +66,10 @@ struct Controller<'a> {
 }
 
 /// Runs until `stop`.
-pub async fn run(context: Context, stop: CancellationToken) {
+///
+/// # Errors
+/// None: what fails is tried again.
+pub async fn run(context: Context, stop: CancellationToken) -> Result<()> {
     let instances = context.instances.clone();
     let ending = {
         let (instances, cloud, stop) = (instances.clone(), context.cloud.clone(), stop.clone());
@@ -95,6 +102,7 @@ pub async fn run(context: Context, stop: CancellationToken) {
     }
     controller.tasks.shutdown().await;
     ending.abort();
+    Ok(())
 }
 
 async fn until(time: Option<Timestamp>, now: Timestamp) {
@@ -149,10 +157,13 @@ impl Controller<'_> {
         next.todo.retain(|todo| !matches!(todo, Do::Look | Do::EndInstance));
         let writes = remembered.told.due(now);
         if !remembered.busy && (!next.todo.is_empty() || writes.is_some()) {
-            match remembered.rests.filter(|rests| now < *rests) {
+            let repeats = writes.is_none() && next.todo == remembered.last || remembered.failed;
+            match remembered.rests.filter(|rests| repeats && now < *rests) {
                 Some(rests) => again = earlier(again, Some(rests)),
                 None => {
                     remembered.busy = true;
+                    remembered.last.clone_from(&next.todo);
+                    remembered.told.sending(writes.as_ref());
                     let task = carry_out(self.context.clone(), going.clone(), next.todo, writes);
                     self.spawn(going.key.clone(), task);
                 }
@@ -210,6 +221,7 @@ impl Controller<'_> {
             Done::Steps { key, ok, marked } => {
                 if let Some(remembered) = self.all.get_mut(&key) {
                     remembered.busy = false;
+                    remembered.failed = !ok;
                     remembered.rests = now.checked_add(if ok { HEARD_WITHIN } else { AFTER_FAILURE }).ok();
                     remembered.told.written(ok, now);
                     if marked {

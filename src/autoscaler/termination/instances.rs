@@ -149,14 +149,13 @@ impl Instances {
             }
             // One that EC2 does not end keeps the others from ending: each for itself then.
             Err(error) if batch.len() > 1 && !error.class.may_pass() => {
-                let each = join_all(batch.iter().map(|id| async move {
+                for id in batch {
                     let one = std::slice::from_ref(id);
                     match ec2.terminate(one).await {
                         Ok(()) => self.told(one),
                         Err(error) => self.failed(one, &error),
                     }
-                }));
-                each.await;
+                }
                 self.lock().refused.is_empty()
             }
             Err(error) => {

@@ -36,6 +36,7 @@ pub struct Told {
     since: Option<Timestamp>,
     created: Option<Timestamp>,
     wanted: Conditions,
+    sent: Option<Conditions>,
     written: Option<(Conditions, Timestamp)>,
     ending_since: Option<Timestamp>,
     drained: bool,
@@ -85,11 +86,15 @@ impl Told {
         due.then(|| self.wanted.clone())
     }
 
-    /// What was due has been written, or not.
+    /// These are being written.
+    pub fn sending(&mut self, conditions: Option<&Conditions>) {
+        self.sent = conditions.cloned();
+    }
+
+    /// What was sent has been written, or not.
     pub fn written(&mut self, ok: bool, now: Timestamp) {
-        if ok {
-            self.written = Some((self.wanted.clone(), now));
-        }
+        let sent = self.sent.take().filter(|_| ok);
+        self.written = sent.map(|sent| (sent, now)).or(self.written.take());
     }
 
     fn figures(&mut self, context: &Context, going: &Going, stage: &Stage, now: Timestamp) {
