@@ -1,6 +1,7 @@
 //! The live autoscaler against a local cloud whose clusters are real control planes.
 
 mod departures;
+#[allow(dead_code, reason = "each test file uses its own part of this")]
 #[path = "../cluster/stage.rs"]
 mod stage;
 #[path = "../support/mod.rs"]
