@@ -138,6 +138,11 @@ impl Ec2 {
         &self.cloud
     }
 
+    /// The region of the account that all of this is in.
+    pub fn account(&self) -> &Cloud {
+        &self.cloud
+    }
+
     /// What cannot be had now.
     pub fn unavailable(&self) -> &Unavailable {
         &self.unavailable
