@@ -60,6 +60,8 @@ pub struct Command {
     pub moves: Vec<(u32, Destination)>,
     /// What is saved per hour; zero when the command costs.
     pub saving: Price,
+    /// What moving the pods costs, in dollars.
+    pub moving: f64,
     /// The same in words.
     pub explanation: String,
 }

@@ -2,7 +2,7 @@
 
 use super::command::Reason;
 use super::fleet::FleetNode;
-use super::ground::{Candidate, Ground};
+use super::ground::{Candidate, Ground, Kind};
 use super::memory::{self, Memory};
 use super::plan;
 use super::search::{Limits, Mover};
@@ -85,7 +85,7 @@ impl Round<'_> {
         for at in candidates {
             let node = &self.fleet.nodes[*at as usize];
             let name = &self.fleet.cluster.nodes[node.node as usize].name;
-            let stay = memory.stay(name).cloned().unwrap_or_else(|| no_gain(self, node));
+            let stay = memory.stay(name).cloned().unwrap_or(Stay::AtRest);
             self.stays[*at as usize].get_or_insert(stay);
         }
     }
@@ -109,7 +109,9 @@ impl Round<'_> {
         let open = |node: u32| fleet.cluster.nodes[node as usize].initialized && !outgoing.contains_key(&node);
         let mut ground = Ground::new(&compiled, &candidates, fleet.settings.moving, &open, &homeless);
         let limits = Limits { allowed: allowed.to_vec(), spot_to_spot: fleet.settings.spot_to_spot };
-        Mover::new(&mut ground, limits, fleet.settings.seed, fleet.settings.trials).run(budget);
+        let mut mover = Mover::new(&mut ground, limits, fleet.settings.seed, fleet.settings.trials);
+        mover.run(budget);
+        if true { eprintln!("trials {} work {}", mover.trials, mover.work); }
         let before = self.decision.commands.len();
         let commands = plan::split(fleet, Reason::Underutilized, plan::read(&ground, at));
         for command in commands.into_iter().filter(|command| pays(fleet, command)) {
@@ -123,14 +125,9 @@ impl Round<'_> {
         }
         for at in at.iter().filter(|at| !self.taken[**at as usize]) {
             let node = &fleet.nodes[*at as usize];
-            let worth: f64 = node
-                .pods
-                .iter()
-                .filter_map(|pod| ground.item_of_pod.get(&pod.pod))
-                .map(|item| ground.model.items[*item as usize].value)
-                .sum();
-            let stay =
-                Stay::NoGain { price: node.price.dollars(), worth, moving: plan::moving_cost(fleet, node) };
+            let site = ground.sites.iter().find(|site| site.kind == Kind::Running(node.node));
+            let (worth, moving) = site.map_or((0.0, 0.0), |site| (ground.worth_of_own(site), site.moving));
+            let stay = Stay::NoGain { price: node.price.dollars(), worth, moving };
             self.stays[*at as usize].get_or_insert(stay);
         }
         before
@@ -163,9 +160,4 @@ fn is_settled(stay: &Stay) -> bool {
         stay,
         Stay::Starting | Stay::Leaving | Stay::Expected { .. } | Stay::Unquiet { .. } | Stay::Budget { .. }
     )
-}
-
-fn no_gain(round: &Round<'_>, node: &FleetNode) -> Stay {
-    let price = node.price.dollars();
-    Stay::NoGain { price, worth: price, moving: plan::moving_cost(round.fleet, node) }
 }

@@ -4,7 +4,7 @@
 //! model; those with terms over zones stay in the zone that they are in, so that no term is upset.
 
 use super::moving::MovingCost;
-use crate::autoscaler::scheduling::compile::{Compiled, Demand};
+use crate::autoscaler::scheduling::compile::{Apart, Compiled, Demand};
 use crate::autoscaler::scheduling::dealer::Dealer;
 use crate::autoscaler::scheduling::fill::{Bin, FillStyle, Filler, HostCounts};
 use crate::autoscaler::scheduling::model::Model;
@@ -36,8 +36,8 @@ pub struct Candidate {
     pub price: f64,
     /// The pods that would move.
     pub pods: Vec<u32>,
-    /// What moving them costs, in dollars.
-    pub moving: f64,
+    /// How much the eviction of each weighs beside that of an ordinary pod.
+    pub weights: Vec<f64>,
     /// Whether it is bought on spot.
     pub spot: bool,
 }
@@ -130,7 +130,7 @@ impl<'a> Ground<'a> {
         homeless.iter().for_each(|(_, key)| *counts.entry(*key).or_default() += 1);
         let demand: Demand = counts.iter().map(|((group, cell), count)| (*group, *cell, *count)).collect();
         let ids: FastMap<(usize, Option<u16>), u32> = counts.keys().copied().zip(0_u32..).collect();
-        let mut model = compiled.model(&demand, false);
+        let mut model = compiled.model(&demand, Apart::Free);
         set_prices(&mut model);
         model.index();
         let mut ground = Self {
@@ -196,7 +196,7 @@ impl<'a> Ground<'a> {
                 candidate,
                 price: one.map_or(0.0, |one| one.price),
                 contents,
-                moving: one.map_or(0.0, |one| one.moving),
+                moving: one.map_or(0.0, |one| self.moving_of(one)),
                 free: room.free,
                 host: room.host.clone(),
                 cell: room.cell,
@@ -205,6 +205,12 @@ impl<'a> Ground<'a> {
                 alive: true,
             });
         }
+    }
+
+    /// What moving the pods of a candidate costs, in dollars.
+    fn moving_of(&self, one: &Candidate) -> f64 {
+        let worth = |pod| self.model.items[self.item_of_pod[pod] as usize].value;
+        one.pods.iter().zip(&one.weights).map(|(pod, weight)| self.moving.of_pod(*weight, worth(pod))).sum()
     }
 
     /// Adds a node that the plan buys.
@@ -258,6 +264,12 @@ impl<'a> Ground<'a> {
     /// What the items on a site are worth at the linear program's prices, in dollars per hour.
     pub fn value(&self, site: &Site) -> f64 {
         site.contents.iter().map(|(item, count)| self.model.items[*item as usize].value * f64::from(*count)).sum()
+    }
+
+    /// What the own pods of a site are worth, in dollars per hour.
+    pub fn worth_of_own(&self, site: &Site) -> f64 {
+        let own = site.candidate.into_iter().flat_map(|at| &self.candidates[at as usize].pods);
+        own.map(|pod| self.model.items[self.item_of_pod[pod] as usize].value).sum()
     }
 
     /// Whether a site may be taken away.

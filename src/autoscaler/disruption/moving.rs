@@ -1,7 +1,5 @@
 //! What it costs to move pods, so that a saving can be held against it.
 
-use crate::autoscaler::scheduling::model::Item;
-
 /// How dear moving is, and how long a saving is counted on.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct MovingCost {
@@ -9,6 +7,8 @@ pub struct MovingCost {
     pub horizon_hours: f64,
     /// What the restart of one ordinary pod costs, in dollars.
     pub restart: f64,
+    /// For how many hours the room of a pod is paid without use when it restarts.
+    pub warm_up_hours: f64,
     /// For how many hours old and new node run side by side.
     pub overlap_hours: f64,
     /// The least share of what is spent on the nodes of a move that it has to save.
@@ -17,7 +17,7 @@ pub struct MovingCost {
 
 impl Default for MovingCost {
     fn default() -> Self {
-        Self { horizon_hours: 1.0, restart: 0.0005, overlap_hours: 3.0 / 60.0, least_share: 0.02 }
+        Self { horizon_hours: 1.0, restart: 0.0001, warm_up_hours: 0.15, overlap_hours: 3.0 / 60.0, least_share: 0.02 }
     }
 }
 
@@ -25,6 +25,11 @@ impl MovingCost {
     /// An amount of dollars as dollars per hour over the horizon.
     pub fn hourly(&self, dollars: f64) -> f64 {
         dollars / self.horizon_hours.max(1e-6)
+    }
+
+    /// What it costs to move a pod, in dollars, given what its room costs per hour.
+    pub fn of_pod(&self, weight: f64, worth: f64) -> f64 {
+        weight.max(0.0) * (self.restart + self.warm_up_hours * worth)
     }
 
     /// What a new node costs per hour, with the time in which it runs beside what it replaces.
@@ -38,9 +43,4 @@ impl MovingCost {
 pub fn eviction_weight(deletion_cost: i32, priority: i32) -> f64 {
     let raw = 1.0 + f64::from(deletion_cost) / f64::from(1 << 27) + f64::from(priority) / f64::from(1 << 25);
     raw.clamp(-10.0, 10.0)
-}
-
-/// What a list of items is worth.
-pub fn worth(items: &[Item], contents: &[(u32, u32)]) -> f64 {
-    contents.iter().map(|(item, count)| items[*item as usize].value * f64::from(*count)).sum()
 }

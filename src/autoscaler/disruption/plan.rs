@@ -26,6 +26,8 @@ pub struct Plan {
     pub new: Vec<PlannedNode>,
     /// Pods that move.
     pub moves: Vec<Move>,
+    /// What moving the pods of each node that goes costs, in dollars, in the order of `remove`.
+    pub moving: Vec<f64>,
 }
 
 /// Pods by item that lose their node: (pod, node of the fleet).
@@ -39,11 +41,11 @@ pub fn read(ground: &Ground<'_>, of_candidate: &[u32]) -> Plan {
         let Some(at) = site.candidate else { continue };
         let node = of_candidate[at as usize];
         plan.remove.push(node);
+        plan.moving.push(site.moving);
         for pod in &ground.candidates[at as usize].pods {
             displaced.entry(ground.item_of_pod[pod]).or_default().push((*pod, node));
         }
     }
-    plan.remove.sort_unstable();
     let mut zones = ZoneChoice::default();
     let mut order: Vec<usize> = (0..ground.sites.len()).filter(|at| ground.sites[*at].alive).collect();
     // Replacements first, so that each takes from as few nodes as possible.
@@ -165,11 +167,13 @@ pub fn split(fleet: &Fleet<'_>, reason: Reason, plan: Plan) -> Vec<Command> {
                 replacements: Vec::new(),
                 moves: Vec::new(),
                 saving: Price(0),
+                moving: 0.0,
                 explanation: String::new(),
             }
         });
         if let Some(command) = commands.get_mut(&of) {
             command.remove.push(*node);
+            command.moving += plan.moving.get(at).copied().unwrap_or(0.0);
         }
     }
     let mut new_at: Vec<u32> = vec![0; plan.new.len()];
@@ -232,13 +236,6 @@ fn explained(fleet: &Fleet<'_>, mut command: Command) -> Command {
     command
 }
 
-/// What moving the pods of a node costs, in dollars.
-pub fn moving_cost(fleet: &Fleet<'_>, node: &FleetNode) -> f64 {
-    let weight: f64 =
-        node.pods.iter().map(|pod| eviction_weight(pod.deletion_cost, pod.priority).max(0.0)).sum();
-    weight * fleet.settings.moving.restart
-}
-
 /// A node as the search names it.
 pub fn candidate(fleet: &Fleet<'_>, node: &FleetNode) -> Candidate {
     Candidate {
@@ -246,7 +243,7 @@ pub fn candidate(fleet: &Fleet<'_>, node: &FleetNode) -> Candidate {
         pool: node.pool,
         price: node.price.dollars(),
         pods: node.pods.iter().map(|pod| pod.pod).collect(),
-        moving: moving_cost(fleet, node),
+        weights: node.pods.iter().map(|pod| eviction_weight(pod.deletion_cost, pod.priority)).collect(),
         spot: node.capacity_type == fleet.cluster.names.known.spot,
     }
 }

@@ -47,13 +47,15 @@ pub struct Mover<'g, 'a> {
     filler: Filler,
     random: Random,
     left: u64,
+    pub trials: u64,
+    pub work: u64,
 }
 
 impl<'g, 'a> Mover<'g, 'a> {
     /// A search with so many trials.
     pub fn new(ground: &'g mut Ground<'a>, limits: Limits, seed: u64, trials: u64) -> Self {
         let (supply, filler) = (Supply::new(&ground.model), Filler::new(&ground.model));
-        Self { ground, limits, supply, filler, random: Random::new(seed), left: trials }
+        Self { ground, limits, supply, filler, random: Random::new(seed), left: trials, trials: 0, work: 0 }
     }
 
     /// Finds what to take away and puts it into the ground.
@@ -272,6 +274,7 @@ impl<'g, 'a> Mover<'g, 'a> {
     /// Places the pods of some sites elsewhere.
     fn trial(&mut self, gone: &[usize], rooms: &[usize], style: BuyStyle, noise: f64) -> Option<Trial> {
         self.left = self.left.saturating_sub(1);
+        self.trials += 1;
         let ground = &*self.ground;
         self.supply.clear(&ground.model);
         let mut change = 0.0;
@@ -289,6 +292,7 @@ impl<'g, 'a> Mover<'g, 'a> {
             }
         }
         let mut onto = Vec::new();
+        let buckets = self.supply.active().len() as u64;
         for at in rooms {
             if self.supply.is_empty() {
                 break;
@@ -296,6 +300,7 @@ impl<'g, 'a> Mover<'g, 'a> {
             if gone.contains(at) {
                 continue;
             }
+            self.work += buckets;
             fill_site(ground, &ground.sites[*at], &mut self.supply, &mut self.filler, noise, &mut self.random);
             onto.extend(self.filler.contents.iter().map(|(item, count)| (*at, *item, *count)));
         }
@@ -306,6 +311,7 @@ impl<'g, 'a> Mover<'g, 'a> {
             }
             let most_cost = (-change).max(0.0) * 1e9;
             let style = BuyStyle { noise, most_cost: most_cost as u64, ..style };
+            self.work += 10 * buckets * self.supply.pieces();
             buy(&ground.model, &ground.menu, &mut packing, &mut self.supply, &mut self.filler, style, &mut self.random);
         }
         let bought: f64 = packing.cost as f64 / 1e9;

@@ -79,6 +79,8 @@ pub enum Stay {
         /// What moving them would cost, in dollars.
         moving: f64,
     },
+    /// Nothing has changed since the whole fleet was searched.
+    AtRest,
     /// What would be saved is too little for the pods that would be moved.
     OutOfBalance {
         /// The pool.
@@ -140,6 +142,7 @@ impl fmt::Display for Stay {
                 f,
                 "nothing cheaper was found: it costs ${price:.4} an hour, its pods cost at least ${worth:.4} an hour anywhere, and moving them costs ${moving:.4}"
             ),
+            Self::AtRest => write!(f, "nothing cheaper was found, and nothing has changed since"),
             Self::OutOfBalance { pool } => {
                 write!(f, "what would be saved is too little for the pods that would be moved (policy Balanced of pool `{pool}`)")
             }

@@ -3,7 +3,7 @@
 use super::command::Command;
 use super::fleet::{Fleet, FleetNode};
 use super::moving::eviction_weight;
-use super::plan::{moving_cost, price_of};
+use super::plan::price_of;
 use crate::autoscaler::api::node_pool::ConsolidationPolicy;
 
 /// Savings must weigh at least this much of the disruption, each as a share of the whole pool.
@@ -14,8 +14,7 @@ pub fn pays(fleet: &Fleet<'_>, command: &Command) -> bool {
     let moving = &fleet.settings.moving;
     let removed = price_of(fleet, &command.remove).dollars();
     let bought: f64 = command.replacements.iter().map(|node| node.price.dollars()).sum();
-    let restarts: f64 = command.remove.iter().map(|node| moving_cost(fleet, &fleet.nodes[*node as usize])).sum();
-    let net = removed - moving.of_new_nodes(bought) - moving.hourly(restarts);
+    let net = removed - moving.of_new_nodes(bought) - moving.hourly(command.moving);
     net > removed * moving.least_share
 }
 
