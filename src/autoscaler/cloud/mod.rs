@@ -1,12 +1,28 @@
-//! What the cloud sells: instance types with their zones and prices, as a catalogue for the scheduler.
+//! EC2 for the autoscaler: what it sells, what a class means in it, and instances from launch to end.
 //!
 //! | file | holds |
 //! |---|---|
+//! | `ec2` | the door: everything that controllers ask for |
+//! | `class` | an EC2NodeClass with what its selectors mean |
+//! | `launch` | what a node is asked for with, and what comes back |
+//! | `unavailable` | what EC2 could not give lately |
+//! | `instances` | instances as EC2 shows them |
 //! | `types` | EC2's description of an instance type, as facts for scheduling |
 //! | `prices` | on-demand prices from the price list, spot prices from their history |
 
+pub mod class;
+mod ec2;
+mod instances;
+mod launch;
 mod prices;
 mod types;
+mod unavailable;
+
+pub use class::{ClassCondition, ClassFault, Family, Image, ResolvedClass, Subnet, Unmet};
+pub use ec2::{CloudSettings, ClusterFacts, Ec2, IpFamily};
+pub use instances::{Instance, InstanceHealth, InstanceState, ScheduledEvent, instance_id, provider_id};
+pub use launch::{CapacityType, LaunchError, LaunchOption, LaunchRequest, Launched};
+pub use unavailable::{Scope, Unavailable};
 
 use std::collections::BTreeMap;
 
