@@ -149,7 +149,7 @@ pub fn find(have: &Have, want: &Want) -> Option<Drift> {
 
 /// Whether labels meet requirements. A label that the cloud decides and that is missing is not held against
 /// the node: it was made before the label existed.
-fn meets(labels: &BTreeMap<String, String>, requirements: &[Requirement]) -> bool {
+pub fn meets(labels: &BTreeMap<String, String>, requirements: &[Requirement]) -> bool {
     let mut names = Interner::default();
     requirements.iter().all(|requirement| {
         let Requirement { key, operator, values, .. } = requirement;

@@ -12,10 +12,18 @@
 //! | `nodes` | nodes that have come: registered, then initialised |
 //! | `registration`, `initialization`, `liveness` | what that means, and for how long it is waited for |
 //! | `status`, `conditions` | how a claim stands |
+//! | `survey` | the fleet as decisions about disruption read it |
+//! | `disrupting`, `carrying_out` | decides which nodes go, and takes them away or back into service |
+//! | `reasons` | says why the others stay |
+//! | `consolidatable`, `drift` | conditions that such decisions go by |
 
+mod carrying_out;
 pub mod claims;
 pub mod conditions;
+pub mod consolidatable;
 pub mod demand;
+pub mod disrupting;
+pub mod drift;
 pub mod initialization;
 pub mod launch;
 pub mod liveness;
@@ -24,6 +32,8 @@ pub mod nodes;
 pub mod offers;
 pub mod plan_claims;
 pub mod provisioning;
+pub mod reasons;
 pub mod registration;
 pub mod status;
+pub mod survey;
 pub mod window;
