@@ -127,7 +127,7 @@ impl Lookup for Question {
 }
 
 /// Puts pods onto what they are meant for.
-fn seat(plan: &Plan, snapshot: &mut Snapshot) {
+pub(super) fn seat(plan: &Plan, snapshot: &mut Snapshot) {
     let mut by_claim: BTreeMap<&str, u32> = BTreeMap::new();
     let mut by_node: BTreeMap<&str, u32> = BTreeMap::new();
     for (at, member) in (0_u32..).zip(&snapshot.members) {

@@ -21,11 +21,19 @@
 //! | `node_pool`, `node_class` | how pools and classes stand, and their end |
 //! | `hashes`, `stamping` | what makes a node what it is, as a hash; hashes on objects |
 //! | `registrations` | whether the nodes of a pool come up |
+//! | `survey` | the fleet as decisions about disruption read it |
+//! | `disrupting`, `carrying_out` | decides which nodes go, and takes them away or back into service |
+//! | `reasons` | says why the others stay |
+//! | `consolidatable`, `drift` | conditions that such decisions go by |
 
+mod carrying_out;
 pub mod claims;
 pub mod collector;
 pub mod conditions;
+pub mod consolidatable;
 pub mod demand;
+pub mod disrupting;
+pub mod drift;
 pub mod garbage;
 pub mod hashes;
 pub mod initialization;
@@ -38,10 +46,12 @@ pub mod nodes;
 pub mod offers;
 pub mod plan_claims;
 pub mod provisioning;
+pub mod reasons;
 pub mod registration;
 mod registrations;
 pub mod repair;
 pub mod repairer;
 pub mod stamping;
 pub mod status;
+pub mod survey;
 pub mod window;

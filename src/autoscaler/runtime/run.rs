@@ -22,9 +22,11 @@ use super::settings::Settings;
 use super::shared::Shared;
 use super::{quarantine, watches};
 use crate::autoscaler::cloud::{ClusterFacts, Ec2, IpFamily};
-use crate::autoscaler::lifecycle::{collector, node_class, node_pool, repairer};
+use crate::autoscaler::lifecycle::{
+    collector, consolidatable, disrupting, drift, launch, node_class, node_pool, nodes, provisioning, repairer,
+};
 use crate::autoscaler::state::live::Live;
-use crate::autoscaler::{interruption, termination};
+use crate::autoscaler::{interruption, steering, termination};
 use crate::aws::{Cloud, CloudError, call};
 
 /// How long whoever has to stop may take.
@@ -44,11 +46,23 @@ const CONTROLLERS: &[Controller] = &[
     Controller { name: "quarantine", run: |context, stop| quarantine::run(context, stop).boxed() },
     Controller { name: "nodepool", run: |context, stop| node_pool::run(context, stop).boxed() },
     Controller { name: "nodeclass", run: |context, stop| node_class::run(context, stop).boxed() },
+    Controller { name: "provisioning", run: |context, stop| endless(provisioning::run(context, stop)) },
+    Controller { name: "launch", run: |context, stop| endless(launch::run(context, stop)) },
+    Controller { name: "nodes", run: |context, stop| endless(nodes::run(context, stop)) },
+    Controller { name: "steering", run: |context, stop| endless(steering::run(context, stop)) },
+    Controller { name: "consolidatable", run: |context, stop| endless(consolidatable::run(context, stop)) },
+    Controller { name: "drift", run: |context, stop| endless(drift::run(context, stop)) },
+    Controller { name: "disruption", run: |context, stop| endless(disrupting::run(context, stop)) },
     Controller { name: "termination", run: |context, stop| termination::run(context, stop).boxed() },
     Controller { name: "interruption", run: |context, stop| interruption::run(context, stop).boxed() },
     Controller { name: "garbage", run: |context, stop| collector::run(context, stop).boxed() },
     Controller { name: "repair", run: |context, stop| repairer::run(context, stop).boxed() },
 ];
+
+/// A controller that never fails.
+fn endless(run: impl Future<Output = ()> + Send + 'static) -> BoxFuture<'static, Result<()>> {
+    run.map(Ok).boxed()
+}
 
 /// Runs until `stop`.
 ///
