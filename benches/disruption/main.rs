@@ -43,7 +43,7 @@ fn large() {
     for settings in [1] {
         let _ = settings;
         let start = Instant::now();
-        let decision = decide(&fleet, jiff::Timestamp::UNIX_EPOCH + jiff::SignedDuration::from_hours(1), &mut Memory::default(), &mut scheduling::Budget::rounds(u64::MAX));
+        let decision = decide(&fleet, jiff::Timestamp::UNIX_EPOCH + jiff::SignedDuration::from_hours(1), &mut Memory::default(), &mut scheduling::Budget { iterations: u64::MAX, stop: Some(&mut || start.elapsed().as_secs_f64() > 0.7) });
         let seconds = start.elapsed().as_secs_f64();
         let removed: usize = decision.commands.iter().map(|command| command.remove.len()).sum();
         let new: usize = decision.commands.iter().map(|command| command.replacements.len()).sum();

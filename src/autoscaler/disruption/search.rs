@@ -40,8 +40,11 @@ struct Trial {
 }
 
 /// The search.
-pub struct Mover<'g, 'a> {
+pub struct Mover<'g, 'a, 's> {
     ground: &'g mut Ground<'a>,
+    /// Asked before each trial; `true` ends the search.
+    stop: Option<&'s mut dyn FnMut() -> bool>,
+    ended: bool,
     limits: Limits,
     supply: Supply,
     filler: Filler,
@@ -51,15 +54,21 @@ pub struct Mover<'g, 'a> {
     pub work: u64,
 }
 
-impl<'g, 'a> Mover<'g, 'a> {
+impl<'g, 'a, 's> Mover<'g, 'a, 's> {
     /// A search with so many trials.
-    pub fn new(ground: &'g mut Ground<'a>, limits: Limits, seed: u64, trials: u64) -> Self {
+    pub fn new(
+        ground: &'g mut Ground<'a>,
+        limits: Limits,
+        seed: u64,
+        trials: u64,
+        stop: Option<&'s mut dyn FnMut() -> bool>,
+    ) -> Self {
         let (supply, filler) = (Supply::new(&ground.model), Filler::new(&ground.model));
-        Self { ground, limits, supply, filler, random: Random::new(seed), left: trials, trials: 0, work: 0 }
+        Self { ground, stop, ended: false, limits, supply, filler, random: Random::new(seed), left: trials, trials: 0, work: 0 }
     }
 
     /// Finds what to take away and puts it into the ground.
-    pub fn run(&mut self, budget: &mut Budget<'_>) {
+    pub fn run(&mut self) {
         let movable = self.movable().len();
         if movable == 0 {
             return;
@@ -68,10 +77,7 @@ impl<'g, 'a> Mover<'g, 'a> {
             self.take_what_fits_elsewhere();
         }
         let mut without_gain = 0;
-        while self.left > 0 && without_gain < self.parts().max(1) {
-            if budget.stop.as_mut().is_some_and(|stop| stop()) {
-                return;
-            }
+        while self.goes_on() && without_gain < self.parts().max(1) {
             let part = self.choose_part();
             let destinations = self.destinations(&part);
             let before = self.left;
@@ -86,6 +92,11 @@ impl<'g, 'a> Mover<'g, 'a> {
                 return;
             }
         }
+    }
+
+    fn goes_on(&mut self) -> bool {
+        self.ended |= self.left == 0 || self.stop.as_mut().is_some_and(|stop| stop());
+        !self.ended
     }
 
     fn movable(&self) -> Vec<usize> {
@@ -111,6 +122,9 @@ impl<'g, 'a> Mover<'g, 'a> {
             (0..self.ground.sites.len()).filter(|at| self.ground.sites[*at].open && self.ground.sites[*at].alive).collect();
         rooms.sort_by(|a, b| key[*a].total_cmp(&key[*b]).then(a.cmp(b)));
         for at in order {
+            if !self.goes_on() {
+                return;
+            }
             if !self.within_budget(&[at]) {
                 continue;
             }
@@ -196,7 +210,7 @@ impl<'g, 'a> Mover<'g, 'a> {
     }
 
     fn consider(&mut self, pool: &mut Vec<Trial>, gone: &[usize], rooms: &[usize], noise: f64) {
-        if self.left == 0 || !self.within_budget(gone) {
+        if !self.goes_on() || !self.within_budget(gone) {
             return;
         }
         if let Some(trial) = self.trial(gone, rooms, BuyStyle::PLAIN, noise) {
@@ -229,7 +243,7 @@ impl<'g, 'a> Mover<'g, 'a> {
         let mut best = start;
         let mut tries = (part.len() * 12).min(self.left as usize / 4 + 1);
         let mut stale = 0;
-        while tries > 0 && self.left > 0 && stale < part.len() * 6 {
+        while tries > 0 && !self.ended && stale < part.len() * 6 {
             tries -= 1;
             stale += 1;
             let mut gone = best.gone.clone();

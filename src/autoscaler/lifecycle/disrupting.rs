@@ -113,7 +113,7 @@ impl Controller {
         if let Some(wait) = self.worth_waiting(&survey, now) {
             return wait;
         }
-        let settings = Settings { spot_to_spot: context.settings.spot_to_spot(), ..Settings::default() };
+        let settings = Settings { spot_to_spot: context.settings.gates.spot_to_spot_consolidation, ..Settings::default() };
         let memory = std::mem::take(&mut self.memory);
         let looked = tokio::task::spawn_blocking(move || look(survey, settings, memory, now)).await;
         let Ok(Looked { survey, decision, orders, memory, took }) = looked else {

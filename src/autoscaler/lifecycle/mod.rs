@@ -16,24 +16,32 @@
 //! | `disrupting`, `carrying_out` | decides which nodes go, and takes them away or back into service |
 //! | `reasons` | says why the others stay |
 //! | `consolidatable`, `drift` | conditions that such decisions go by |
+//! | `node_pool`, `node_class` | how pools and classes stand, and their end |
+//! | `hashes`, `stamping` | what makes a node what it is, as a hash; hashes on objects |
+//! | `registrations` | whether the nodes of a pool come up |
 
 mod carrying_out;
+mod registrations;
 pub mod claims;
 pub mod conditions;
 pub mod consolidatable;
 pub mod demand;
 pub mod disrupting;
 pub mod drift;
+pub mod hashes;
 pub mod initialization;
 pub mod launch;
 pub mod liveness;
 pub mod market;
+pub mod node_class;
+pub mod node_pool;
 pub mod nodes;
 pub mod offers;
 pub mod plan_claims;
 pub mod provisioning;
 pub mod reasons;
 pub mod registration;
+pub mod stamping;
 pub mod status;
 pub mod survey;
 pub mod window;
