@@ -11,6 +11,7 @@
 //! | `launch`, `offers` | claims become instances; what is asked for, attempt by attempt |
 //! | `nodes` | nodes that have come: registered, then initialised |
 //! | `registration`, `initialization`, `liveness` | what that means, and for how long it is waited for |
+//! | `tagging` | names on instances |
 //! | `status`, `conditions` | how a claim stands |
 
 pub mod claims;
@@ -26,4 +27,5 @@ pub mod plan_claims;
 pub mod provisioning;
 pub mod registration;
 pub mod status;
+pub mod tagging;
 pub mod window;
