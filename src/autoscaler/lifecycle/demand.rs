@@ -8,6 +8,8 @@ use jiff::{SignedDuration, Timestamp};
 use super::market::Stock;
 use super::plan_claims::Lookup;
 use crate::autoscaler::api::NodePool;
+use crate::autoscaler::interruption::INTERRUPTED;
+use crate::autoscaler::interruption::warned::moves;
 use crate::autoscaler::scheduling::{Problem, Settings};
 use crate::autoscaler::state::intern::FastMap;
 use crate::autoscaler::state::live::{Live, LivePod, LivePool, Owner, Protection, Snapshot, Uid};
@@ -44,13 +46,16 @@ pub fn demand(live: &Live, plan: &Plan, known: &BTreeSet<Uid>, now: Timestamp) -
     demand
 }
 
-/// Pods that will have to leave their node and will come again elsewhere.
+/// Pods that will have to leave their node and will come again elsewhere. Those of a node that is taken back count
+/// whatever protects them: their machine goes.
 fn moving(live: &Live) -> impl Iterator<Item = &LivePod> {
-    let leaving = live.nodes().filter(|node| {
+    live.nodes().flat_map(move |node| {
         let claim = live.claim_of_node(node);
-        claim.is_some() && (node.deletion.is_some() || claim.is_some_and(|claim| claim.deletion().is_some()))
-    });
-    leaving.flat_map(|node| live.pods_on(&node.name)).filter(|pod| comes_again(live, pod))
+        let leaves = claim.is_some_and(|claim| node.deletion.is_some() || claim.deletion().is_some());
+        let taken_back = claim.is_some_and(|claim| claim.annotation(INTERRUPTED).is_some());
+        let pods = live.pods_on(&node.name);
+        pods.filter(move |pod| (taken_back && moves(pod)) || (leaves && comes_again(live, pod)))
+    })
 }
 
 /// Whether a pod will be evicted soon and made anew: not if it, or a budget, keeps it where it is.

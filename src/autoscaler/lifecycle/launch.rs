@@ -102,7 +102,7 @@ struct Work {
 
 impl Launches {
     /// Begins anew: whatever an earlier lead has left behind ends with its own `stop`.
-    fn begin(&self, stop: CancellationToken) {
+    pub fn begin(&self, stop: CancellationToken) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Work { held: BTreeSet::new(), stop };
     }
 
@@ -137,7 +137,6 @@ pub fn start(context: &Context, orders: Vec<Order>) {
 
 /// Launches claims that were found without an instance: those of a process before this one.
 pub async fn run(context: Context, stop: CancellationToken) -> anyhow::Result<()> {
-    context.launches.begin(stop.clone());
     let mut changes = context.live.changes(&[Kind::Claim, Kind::Class]);
     loop {
         tokio::select! {

@@ -416,15 +416,6 @@ mod tests {
     }
 
     #[test]
-    fn nodes_that_are_alike_share_one_list_of_options_by_value() {
-        let given = given(on_demand(), 40);
-        let (claims, _) = planned(&given);
-        let first = &claims[0];
-        let alike = claims.iter().filter(|claim| claim.requests == first.requests);
-        assert!(alike.clone().all(|claim| claim.options == first.options));
-    }
-
-    #[test]
     fn a_product_that_would_hold_more_than_the_list_is_narrowed() {
         // `r5.large` is sold as spot in one zone only, so that a claim for both zones would be a claim for less than it says.
         let both = json!([{ "key": "karpenter.sh/capacity-type", "operator": "In", "values": ["on-demand", "spot"] }]);

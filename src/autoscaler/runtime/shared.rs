@@ -23,6 +23,12 @@ impl<T> Clone for Shared<T> {
     }
 }
 
+impl<T> std::fmt::Debug for Shared<T> {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Shared").finish_non_exhaustive()
+    }
+}
+
 impl<T: Default> Default for Shared<T> {
     fn default() -> Self {
         Self::new(T::default())
@@ -77,12 +83,12 @@ impl Changes {
         let (kinds, seen) = (self.kinds, self.seen);
         let fresh =
             |counts: &Counts| seen.is_none_or(|seen| kinds.iter().any(|k| seen[*k as usize] != counts[*k as usize]));
-        let now = match self.receiver.wait_for(fresh).await {
-            Ok(counts) => *counts,
+        let now = self.receiver.wait_for(fresh).await.ok().map(|counts| *counts);
+        match now {
+            Some(now) => self.seen = Some(now),
             // Nobody can change anything any more.
-            Err(_) => return std::future::pending().await,
-        };
-        self.seen = Some(now);
+            None => std::future::pending().await,
+        }
     }
 }
 

@@ -80,7 +80,7 @@ pub async fn delete<K: Object>(client: &Client, name: &str, uid: Option<String>)
 /// # Errors
 /// The API server's.
 pub async fn add_finalizer<K: Object>(client: &Client, object: &K, finalizer: &str) -> kube::Result<Option<K>> {
-    if object.finalizers().iter().any(|own| own == finalizer) || object.meta().deletion_timestamp.is_some() {
+    if has_finalizer(object, finalizer) || object.meta().deletion_timestamp.is_some() {
         return Ok(None);
     }
     let mut finalizers = object.finalizers().to_vec();
@@ -93,7 +93,7 @@ pub async fn add_finalizer<K: Object>(client: &Client, object: &K, finalizer: &s
 /// # Errors
 /// The API server's.
 pub async fn remove_finalizer<K: Object>(client: &Client, object: &K, finalizer: &str) -> kube::Result<()> {
-    if !object.finalizers().iter().any(|own| own == finalizer) {
+    if !has_finalizer(object, finalizer) {
         return Ok(());
     }
     let finalizers: Vec<String> = object.finalizers().iter().filter(|own| *own != finalizer).cloned().collect();
@@ -106,6 +106,11 @@ pub async fn remove_finalizer<K: Object>(client: &Client, object: &K, finalizer:
 async fn set_finalizers<K: Object>(client: &Client, object: &K, finalizers: &[String]) -> kube::Result<K> {
     let change = json!({ "metadata": { "finalizers": finalizers, "resourceVersion": object.resource_version() } });
     patch(client, &object.name_any(), &change).await
+}
+
+/// Whether an object carries a finalizer.
+pub fn has_finalizer<K: Object>(object: &K, finalizer: &str) -> bool {
+    object.finalizers().iter().any(|own| own == finalizer)
 }
 
 /// Whether the API server knows no such object.

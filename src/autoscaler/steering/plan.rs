@@ -90,9 +90,9 @@ pub struct Plan {
 impl Plan {
     /// Gives a pod a place.
     pub fn place(&mut self, live: &Live, uid: Uid, target: Target, now: Timestamp) {
-        if let Some(pod) = live.pod(uid)
-            && pod.node.map(|node| live.text(node)) != target.node(live).map(|node| &*node.name)
-        {
+        let Some(pod) = live.pod(uid) else { return };
+        let there = target.node(live).map(|node| &*node.name);
+        if pod.node.is_none() || pod.node.map(|node| live.text(node)) != there {
             let text = |symbol: Symbol| Arc::from(live.text(symbol));
             let (leaves, workload) = (pod.node.map(text), pod.workload.map(text));
             self.places.insert(uid, Place { target, leaves, since: now, workload });
@@ -146,7 +146,9 @@ impl Plan {
         for uid in uids {
             match self.look_at(live, uid, now) {
                 Fate::Waits => continue,
-                Fate::Landed => settled.landed.extend(self.places.get(&uid).map(|place| now.duration_since(place.since))),
+                Fate::Landed => {
+                    settled.landed.extend(self.places.get(&uid).map(|place| now.duration_since(place.since)))
+                }
                 Fate::Strayed(node) => strays.push((uid, node)),
                 Fate::Gone => {}
                 Fate::Lost => settled.freed += 1,
@@ -304,7 +306,10 @@ mod tests {
         assert!(plan.expects(Some("c1"), None) && !plan.expects(Some("c2"), None));
         state.node("n1", "1", true);
         state.pod("p1", Some("n1"));
-        assert_eq!(plan.settle(&state.live, at(2)), Settled { landed: vec![SignedDuration::from_secs(2)], ..Settled::default() });
+        assert_eq!(
+            plan.settle(&state.live, at(2)),
+            Settled { landed: vec![SignedDuration::from_secs(2)], ..Settled::default() }
+        );
         assert!(plan.place_of(state.uid("p1")).is_none());
     }
 

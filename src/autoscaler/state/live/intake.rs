@@ -31,7 +31,12 @@ fn is_older(new: &ObjectMeta, kept: &ObjectMeta) -> bool {
 impl Live {
     /// Takes in an object as it is now; whether that changed anything. One that cannot be used is quarantined.
     pub fn apply(&mut self, object: Observed, now: Timestamp) -> bool {
-        let round = self.rounds[object.kind() as usize];
+        let (round, quarantines) = (self.rounds[object.kind() as usize], self.quarantines);
+        let changed = self.take_in(object, round, now);
+        changed || self.quarantines != quarantines
+    }
+
+    fn take_in(&mut self, object: Observed, round: u32, now: Timestamp) -> bool {
         match object {
             Observed::Pod(pod) => self.apply_pod(&pod, round, now),
             Observed::Node(node) => self.apply_node(&node, round),
@@ -88,8 +93,9 @@ impl Live {
             }
             Observed::Attachment(attachment) => self.storage.attach(key_of(&attachment.metadata), &attachment, round),
             Observed::Unreadable { kind, name, reason } => {
-                self.remove(kind, &name, now);
-                self.quarantine.insert((kind, name), reason.clone()) != Some(reason)
+                // What is known of it from better days stays: it is still there.
+                self.see(kind, &name, round);
+                self.put_aside(kind, name, reason)
             }
         }
     }
@@ -177,9 +183,28 @@ impl Live {
                 Some(read)
             }
             Err(reason) => {
-                self.quarantine.insert((kind, key.to_owned()), reason);
+                self.put_aside(kind, key.to_owned(), reason);
                 None
             }
+        }
+    }
+
+    fn put_aside(&mut self, kind: Kind, key: String, reason: String) -> bool {
+        let new = self.quarantine.get(&(kind, key.clone())) != Some(&reason);
+        if new {
+            self.quarantines += 1;
+            self.quarantine.insert((kind, key), reason);
+        }
+        new
+    }
+
+    /// Notes that an object that cannot be read is still there.
+    fn see(&mut self, kind: Kind, key: &str, round: u32) {
+        match kind {
+            Kind::Claim => self.claims.get_mut(key).into_iter().for_each(|claim| claim.round = round),
+            Kind::Pool => self.pools.get_mut(key).into_iter().for_each(|pool| pool.round = round),
+            Kind::Class => self.classes.get_mut(key).into_iter().for_each(|class| class.round = round),
+            _ => {}
         }
     }
 
@@ -365,7 +390,10 @@ impl Live {
             return false;
         }
         let read = claims::read(&mut self.base.names, claim, round);
-        let Some(read) = self.usable(Kind::Claim, &key, read) else { return false };
+        let Some(read) = self.usable(Kind::Claim, &key, read) else {
+            self.see(Kind::Claim, &key, round);
+            return false;
+        };
         let before = self.claims.get(&*read.name).map(|before| Arc::clone(&before.object));
         let changed = before
             .as_ref()

@@ -38,6 +38,7 @@ use super::cluster::Cluster;
 use super::intern::{FastMap, Symbol};
 use super::names::Names;
 use super::pod_spec::{Labels, PodSpec, label};
+use super::resources::Amounts;
 use jiff::Timestamp;
 use pods::Pods;
 use std::collections::BTreeMap;
@@ -73,6 +74,8 @@ pub struct Live {
     /// When a pod last came to or went from a node.
     pod_events: FastMap<Arc<str>, Timestamp>,
     quarantine: BTreeMap<(Kind, String), String>,
+    /// How often something was quarantined, or for another reason.
+    quarantines: u64,
     rounds: [u32; Kind::COUNT],
     synced: [bool; Kind::COUNT],
     /// Pods that depend on volumes or namespaces have to be read again.
@@ -201,6 +204,33 @@ impl Live {
     /// A pool.
     pub fn pool(&self, name: &str) -> Option<&LivePool> {
         self.pools.get(name)
+    }
+
+    /// What the nodes of a pool have together, and how many there are; those on their way count.
+    pub fn usage(&self, pool: &str) -> (Amounts, i64) {
+        let (mut used, mut count) = (Amounts::default(), 0);
+        let mut add = |capacity: &Amounts| {
+            used.add_all(capacity);
+            count += 1;
+        };
+        let known = self.base.names.known.node_pool;
+        let name = self.base.names.strings.find(pool);
+        for node in self.nodes.values() {
+            match self.claim_of_node(node) {
+                Some(claim) if claim.pool() == Some(pool) && node.capacity.iter().next().is_none() => {
+                    add(&claim.capacity)
+                }
+                Some(claim) if claim.pool() == Some(pool) => add(&node.capacity),
+                None if name.is_some() && label(&node.labels, known) == name => add(&node.capacity),
+                _ => {}
+            }
+        }
+        for claim in self.claims.values() {
+            if claim.pool() == Some(pool) && self.node_of_claim(claim).is_none() {
+                add(if claim.capacity.iter().next().is_some() { &claim.capacity } else { &claim.requests });
+            }
+        }
+        (used, count)
     }
 
     /// All classes, by name.
