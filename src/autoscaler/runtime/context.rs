@@ -14,6 +14,7 @@ use crate::autoscaler::lifecycle::launch::Launches;
 use crate::autoscaler::lifecycle::market::Market;
 use crate::autoscaler::state::live::Live;
 use crate::autoscaler::steering::SharedPlan;
+use crate::autoscaler::termination::instances::Instances;
 use jiff::Timestamp;
 use std::sync::Arc;
 
@@ -42,6 +43,8 @@ pub struct Context {
     pub live: Shared<Live>,
     /// The cloud.
     pub cloud: Arc<Ec2>,
+    /// Instances that go.
+    pub instances: Instances,
     /// What is said about objects.
     pub events: Events,
     /// What is counted.

@@ -22,12 +22,11 @@ use super::settings::Settings;
 use super::shared::Shared;
 use super::{quarantine, watches};
 use crate::autoscaler::cloud::{ClusterFacts, Ec2, IpFamily};
-use crate::autoscaler::lifecycle::claims::Reserved;
-use crate::autoscaler::lifecycle::launch::Launches;
-use crate::autoscaler::lifecycle::market::Market;
-use crate::autoscaler::lifecycle::{consolidatable, disrupting, drift, node_class, node_pool};
+use crate::autoscaler::lifecycle::{
+    collector, consolidatable, disrupting, drift, launch, node_class, node_pool, nodes, provisioning, repairer, tagging,
+};
 use crate::autoscaler::state::live::Live;
-use crate::autoscaler::steering::SharedPlan;
+use crate::autoscaler::{interruption, steering, termination};
 use crate::aws::{Cloud, CloudError, call};
 
 /// How long whoever has to stop may take.
@@ -50,6 +49,15 @@ const CONTROLLERS: &[Controller] = &[
     Controller { name: "consolidatable", run: |context, stop| consolidatable::run(context, stop).map(Ok).boxed() },
     Controller { name: "drift", run: |context, stop| drift::run(context, stop).map(Ok).boxed() },
     Controller { name: "disrupting", run: |context, stop| disrupting::run(context, stop).map(Ok).boxed() },
+    Controller { name: "provisioning", run: |context, stop| provisioning::run(context, stop).boxed() },
+    Controller { name: "launch", run: |context, stop| launch::run(context, stop).boxed() },
+    Controller { name: "nodes", run: |context, stop| nodes::run(context, stop).boxed() },
+    Controller { name: "tagging", run: |context, stop| tagging::run(context, stop).boxed() },
+    Controller { name: "steering", run: |context, stop| steering::run(context, stop).boxed() },
+    Controller { name: "termination", run: |context, stop| termination::run(context, stop).boxed() },
+    Controller { name: "interruption", run: |context, stop| interruption::run(context, stop).boxed() },
+    Controller { name: "garbage", run: |context, stop| collector::run(context, stop).boxed() },
+    Controller { name: "repair", run: |context, stop| repairer::run(context, stop).boxed() },
 ];
 
 /// Runs until `stop`.
@@ -86,10 +94,11 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<()> {
         live,
         metrics,
         version,
-        plan: SharedPlan::default(),
-        market: Market::default(),
-        launches: Launches::default(),
-        reserved: Reserved::default(),
+        instances: Default::default(),
+        plan: Default::default(),
+        market: Default::default(),
+        launches: Default::default(),
+        reserved: Default::default(),
     };
     if until_stopped(&stop, synced(&context.live)).await.is_none() {
         return Ok(());
@@ -285,6 +294,7 @@ async fn act(context: &Context, stop: &CancellationToken, lost: impl Future<Outp
     context.metrics.leads.set([], 1.0);
     tracing::info!(controllers = CONTROLLERS.len(), "this process leads and acts");
     let (halt, mut running) = (stop.child_token(), tokio::task::JoinSet::new());
+    context.launches.begin(halt.clone());
     for controller in CONTROLLERS {
         running.spawn(keep_running(controller, context.clone(), halt.clone()));
     }
