@@ -2,6 +2,7 @@
 
 mod arrivals;
 mod departures;
+mod disruption;
 #[path = "../cluster/stage.rs"]
 mod stage;
 #[path = "../support/mod.rs"]

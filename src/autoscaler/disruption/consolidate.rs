@@ -112,9 +112,8 @@ impl Round<'_> {
         let open = |node: u32| fleet.cluster.nodes[node as usize].initialized && !outgoing.contains_key(&node);
         let mut ground = Ground::new(&compiled, &candidates, fleet.settings.moving, &open, &homeless);
         let limits = Limits { allowed: allowed.to_vec(), spot_to_spot: fleet.settings.spot_to_spot };
-        let mut mover = Mover::new(&mut ground, limits, fleet.settings.seed, fleet.settings.trials, budget.stop.as_deref_mut());
-        mover.run();
-        if true { eprintln!("trials {} work {}", mover.trials, mover.work); }
+        let stop = budget.stop.as_mut().map(|stop| &mut **stop as &mut dyn FnMut() -> bool);
+        Mover::new(&mut ground, limits, fleet.settings.seed, fleet.settings.effort, stop).run();
         let before = self.decision.commands.len();
         let commands = plan::split(fleet, Reason::Underutilized, plan::read(&ground, at));
         for command in commands.into_iter().filter(|command| pays(fleet, command)) {

@@ -17,6 +17,13 @@ const PART: usize = 40;
 /// The most nodes that take in pods in one part of the search.
 const MOST_DESTINATIONS: usize = 96;
 
+/// What a trial costs at least, in steps.
+const TRIAL: u64 = 2000;
+/// How often a node is filled until one is bought.
+const FILLS_PER_PURCHASE: u64 = 15;
+/// How many prefixes of a part, the most wasteful nodes first, are looked at.
+const PREFIXES: usize = 16;
+
 /// What the search must keep to.
 #[derive(Clone, Debug)]
 pub struct Limits {
@@ -49,22 +56,21 @@ pub struct Mover<'g, 'a, 's> {
     supply: Supply,
     filler: Filler,
     random: Random,
+    /// What is left of the effort that the search may take, in steps of filling a node.
     left: u64,
-    pub trials: u64,
-    pub work: u64,
 }
 
 impl<'g, 'a, 's> Mover<'g, 'a, 's> {
-    /// A search with so many trials.
+    /// A search with so much effort.
     pub fn new(
         ground: &'g mut Ground<'a>,
         limits: Limits,
         seed: u64,
-        trials: u64,
+        effort: u64,
         stop: Option<&'s mut dyn FnMut() -> bool>,
     ) -> Self {
         let (supply, filler) = (Supply::new(&ground.model), Filler::new(&ground.model));
-        Self { ground, stop, ended: false, limits, supply, filler, random: Random::new(seed), left: trials, trials: 0, work: 0 }
+        Self { ground, stop, ended: false, limits, supply, filler, random: Random::new(seed), left: effort }
     }
 
     /// Finds what to take away and puts it into the ground.
@@ -191,7 +197,8 @@ impl<'g, 'a, 's> Mover<'g, 'a, 's> {
         let mut order: Vec<usize> = part.to_vec();
         order.sort_by(|a, b| self.waste(*b).total_cmp(&self.waste(*a)).then(a.cmp(b)));
         let mut pool: Vec<Trial> = Vec::new();
-        for count in 1..=order.len() {
+        let step = order.len().div_ceil(PREFIXES);
+        for count in (1..=order.len()).filter(|count| count % step == 0 || *count == order.len()) {
             self.consider(&mut pool, &order[..count], rooms, 0.0);
         }
         self.greedy(&mut pool, &order, rooms);
@@ -241,7 +248,7 @@ impl<'g, 'a, 's> Mover<'g, 'a, 's> {
     /// Single nodes and pairs are flipped as long as that helps.
     fn climb(&mut self, start: Trial, part: &[usize], rooms: &[usize]) -> Trial {
         let mut best = start;
-        let mut tries = (part.len() * 12).min(self.left as usize / 4 + 1);
+        let mut tries = part.len() * 12;
         let mut stale = 0;
         while tries > 0 && !self.ended && stale < part.len() * 6 {
             tries -= 1;
@@ -279,7 +286,8 @@ impl<'g, 'a, 's> Mover<'g, 'a, 's> {
             return;
         }
         let before = trial.packing.cost;
-        let rounds = 300.min(self.left.saturating_mul(4)).max(40);
+        let rounds = if self.ended { 40 } else { 300 };
+        self.left = self.left.saturating_sub(rounds * TRIAL);
         Search::new(&self.ground.model, &mut trial.packing, self.random.bits()).run(&mut Budget::rounds(rounds));
         let saved = before.saturating_sub(trial.packing.cost) as f64 / 1e9;
         trial.change -= self.ground.moving.of_new_nodes(saved);
@@ -287,8 +295,6 @@ impl<'g, 'a, 's> Mover<'g, 'a, 's> {
 
     /// Places the pods of some sites elsewhere.
     fn trial(&mut self, gone: &[usize], rooms: &[usize], style: BuyStyle, noise: f64) -> Option<Trial> {
-        self.left = self.left.saturating_sub(1);
-        self.trials += 1;
         let ground = &*self.ground;
         self.supply.clear(&ground.model);
         let mut change = 0.0;
@@ -306,7 +312,8 @@ impl<'g, 'a, 's> Mover<'g, 'a, 's> {
             }
         }
         let mut onto = Vec::new();
-        let buckets = self.supply.active().len() as u64;
+        let kinds = self.supply.active().len() as u64;
+        let mut nodes = 0;
         for at in rooms {
             if self.supply.is_empty() {
                 break;
@@ -314,20 +321,22 @@ impl<'g, 'a, 's> Mover<'g, 'a, 's> {
             if gone.contains(at) {
                 continue;
             }
-            self.work += buckets;
+            nodes += 1;
             fill_site(ground, &ground.sites[*at], &mut self.supply, &mut self.filler, noise, &mut self.random);
             onto.extend(self.filler.contents.iter().map(|(item, count)| (*at, *item, *count)));
         }
         let mut packing = Packing::new(&ground.model);
         if !self.supply.is_empty() {
             if style.most_cost == 0 {
+                self.left = self.left.saturating_sub(TRIAL + kinds * kinds * nodes);
                 return None;
             }
             let most_cost = (-change).max(0.0) * 1e9;
             let style = BuyStyle { noise, most_cost: most_cost as u64, ..style };
-            self.work += 10 * buckets * self.supply.pieces();
             buy(&ground.model, &ground.menu, &mut packing, &mut self.supply, &mut self.filler, style, &mut self.random);
         }
+        nodes += FILLS_PER_PURCHASE * packing.bins.len() as u64;
+        self.left = self.left.saturating_sub(TRIAL + kinds * kinds * nodes);
         let bought: f64 = packing.cost as f64 / 1e9;
         let spot_comes = || packing.bins.iter().any(|bin| is_spot(ground, bin.shape));
         if !self.supply.is_empty() || (spot_goes && !self.limits.spot_to_spot && spot_comes()) {

@@ -12,4 +12,4 @@ mod pods;
 mod restarts;
 mod scarcity;
 mod steering;
-mod yard;
+pub mod yard;
