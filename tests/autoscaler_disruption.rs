@@ -44,13 +44,18 @@ fn budget(nodes: &str) -> Vec<Budget> {
 fn judged_step(simulation: &mut Simulation, memory: &mut Memory) -> Decision {
     simulation.wait(60);
     let (decision, moved) = simulation.step(memory);
-    let mut input = Input { nodes: simulation.nodes.iter().map(|node| node.object.clone()).collect(), ..Input::default() };
+    let mut input =
+        Input { nodes: simulation.nodes.iter().map(|node| node.object.clone()).collect(), ..Input::default() };
     for (at, pod) in simulation.pods.iter().enumerate() {
         let mut object: Pod = pod.object.clone();
         let node = pod.node.clone().expect("a place");
         if moved.contains(&at) {
             let metadata = &object.metadata;
-            let name = format!("{}/{}", metadata.namespace.as_deref().unwrap_or_default(), metadata.name.as_deref().unwrap_or_default());
+            let name = format!(
+                "{}/{}",
+                metadata.namespace.as_deref().unwrap_or_default(),
+                metadata.name.as_deref().unwrap_or_default()
+            );
             input.placement.insert(name, node);
         } else if let Some(spec) = &mut object.spec {
             spec.node_name = Some(node);

@@ -269,7 +269,8 @@ pub fn fleet_of(cluster: &Cluster) -> Fleet<'_> {
     let nodes = cluster.nodes.clone();
     let mut simulation = Simulation::new(Cluster::default, Vec::new(), 42);
     for node in &nodes {
-        let object: Node = serde_json::from_value(serde_json::json!({ "metadata": { "name": &*node.name } })).expect("a node");
+        let object: Node =
+            serde_json::from_value(serde_json::json!({ "metadata": { "name": &*node.name } })).expect("a node");
         simulation.nodes.push(SimNode {
             object,
             price: Price::from_dollars(0.384).unwrap_or_default(),

@@ -70,7 +70,9 @@ fn after_a_scale_in_the_fleet_shrinks_and_then_rests() {
     scale(&yard, "one", 0);
     scale(&yard, "two", 0);
     scale(&yard, "three", 0);
-    until("without pods there are no nodes", || (yard.claims().is_empty() && yard.instances().is_empty()).then_some(()));
+    until("without pods there are no nodes", || {
+        (yard.claims().is_empty() && yard.instances().is_empty()).then_some(())
+    });
 }
 
 #[test]
@@ -168,7 +170,12 @@ fn a_budget_for_one_reason_holds_back_that_reason_alone() {
     let (yard, _autoscaler) =
         Yard::with_pool(&pool(&json!([{ "nodes": "0", "reasons": ["Underutilized"] }, { "nodes": "100%" }])));
     yard.deployment("kept", 1, &json!({ "cpu": "200m" }), &json!({}));
-    yard.deployment("large", 1, &json!({ "cpu": "6" }), &json!({ "nodeSelector": { "topology.kubernetes.io/zone": "us-east-1b" } }));
+    yard.deployment(
+        "large",
+        1,
+        &json!({ "cpu": "6" }),
+        &json!({ "nodeSelector": { "topology.kubernetes.io/zone": "us-east-1b" } }),
+    );
     yard.running(2);
     yard.ready_claims(yard.claims().len());
     scale(&yard, "large", 0);

@@ -33,10 +33,8 @@ impl Round<'_> {
                 }
             }
         }
-        let allowed: Vec<u32> = (0_u32..)
-            .zip(&self.fleet.pools)
-            .map(|(pool, _)| self.allowed.left(pool, Reason::Underutilized))
-            .collect();
+        let allowed: Vec<u32> =
+            (0_u32..).zip(&self.fleet.pools).map(|(pool, _)| self.allowed.left(pool, Reason::Underutilized)).collect();
         // What may not be touched now may be later: then it is another fleet.
         let (load, market) = (memory::load(self.fleet).wrapping_add(held), memory::market(self.fleet));
         let fingerprint = memory::fingerprint(self.fleet, &candidates, &allowed, market);
@@ -158,8 +156,5 @@ impl Round<'_> {
 
 /// Whether a reason to stay goes away by itself in a moment.
 fn is_passing(stay: &Stay) -> bool {
-    matches!(
-        stay,
-        Stay::Starting | Stay::Leaving | Stay::Expected { .. } | Stay::Unquiet { .. } | Stay::Budget { .. }
-    )
+    matches!(stay, Stay::Starting | Stay::Leaving | Stay::Expected { .. } | Stay::Unquiet { .. } | Stay::Budget { .. })
 }

@@ -93,7 +93,8 @@ impl Round<'_> {
             for (at, node) in (0_u32..).zip(&solution.nodes) {
                 moves.extend(node.pods.iter().map(|pod| (*pod, from[pod], Destination::Replacement(at))));
             }
-            let commands = split(fleet, reason, Plan { remove: chosen, new: solution.nodes, moves, moving: Vec::new() });
+            let commands =
+                split(fleet, reason, Plan { remove: chosen, new: solution.nodes, moves, moving: Vec::new() });
             self.take(commands);
             return;
         }

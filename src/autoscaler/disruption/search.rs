@@ -124,8 +124,9 @@ impl<'g, 'a, 's> Mover<'g, 'a, 's> {
         let mut order = self.movable();
         let key: Vec<f64> = (0..self.ground.sites.len()).map(|at| self.waste(at)).collect();
         order.sort_by(|a, b| key[*b].total_cmp(&key[*a]).then(a.cmp(b)));
-        let mut rooms: Vec<usize> =
-            (0..self.ground.sites.len()).filter(|at| self.ground.sites[*at].open && self.ground.sites[*at].alive).collect();
+        let mut rooms: Vec<usize> = (0..self.ground.sites.len())
+            .filter(|at| self.ground.sites[*at].open && self.ground.sites[*at].alive)
+            .collect();
         rooms.sort_by(|a, b| key[*a].total_cmp(&key[*b]).then(a.cmp(b)));
         for at in order {
             if !self.goes_on() {

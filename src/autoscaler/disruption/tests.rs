@@ -174,7 +174,8 @@ fn a_node_is_left_alone_until_its_pods_have_been_quiet() {
 
 #[test]
 fn what_forbids_a_node_to_go_is_named() {
-    let mut world = World::new(&[("m.large", &["100m"]), ("m.large", &["100m"]), ("m.large", &["100m"]), ("m.large", &["100m"])]);
+    let mut world =
+        World::new(&[("m.large", &["100m"]), ("m.large", &["100m"]), ("m.large", &["100m"]), ("m.large", &["100m"])]);
     world.budgets = vec![
         PodBudget { name: "d/none".into(), allowed: 0, unhealthy_always: false },
         PodBudget { name: "d/some".into(), allowed: 1, unhealthy_always: false },

@@ -10,9 +10,7 @@ use super::market::Stock;
 use super::plan_claims::Lookup;
 use crate::autoscaler::api::NodePool;
 use crate::autoscaler::api::duration::{Lifetime, lifetime, seconds};
-use crate::autoscaler::disruption::{
-    Budget, Fleet, FleetNode, FleetPod, PodBudget, PoolPolicy, Protection, Settings,
-};
+use crate::autoscaler::disruption::{Budget, Fleet, FleetNode, FleetPod, PodBudget, PoolPolicy, Protection, Settings};
 use crate::autoscaler::state::cluster::Cluster;
 use crate::autoscaler::state::instance_types::Price;
 use crate::autoscaler::state::intern::FastMap;
