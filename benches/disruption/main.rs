@@ -26,7 +26,17 @@ fn main() {
     if wanted("large") {
         large();
     }
-    for name in ["web-small", "cpu-heavy", "memory-heavy", "skewed", "web-large", "trace", "zone-spread", "host-anti", "daemons"] {
+    for name in [
+        "web-small",
+        "cpu-heavy",
+        "memory-heavy",
+        "skewed",
+        "web-large",
+        "trace",
+        "zone-spread",
+        "host-anti",
+        "daemons",
+    ] {
         if wanted(name) {
             let seeds: &[u64] = if std::env::var("SEEDS").is_ok() { &[1, 2, 3, 4, 5] } else { &[1, 2, 3] };
             for seed in seeds {
@@ -43,12 +53,21 @@ fn large() {
     for settings in [1] {
         let _ = settings;
         let start = Instant::now();
-        let decision = decide(&fleet, jiff::Timestamp::UNIX_EPOCH + jiff::SignedDuration::from_hours(1), &mut Memory::default(), &mut scheduling::Budget::rounds(u64::MAX));
+        let decision = decide(
+            &fleet,
+            jiff::Timestamp::UNIX_EPOCH + jiff::SignedDuration::from_hours(1),
+            &mut Memory::default(),
+            &mut scheduling::Budget { iterations: u64::MAX, stop: Some(&mut || start.elapsed().as_secs_f64() > 0.7) },
+        );
         let seconds = start.elapsed().as_secs_f64();
         let removed: usize = decision.commands.iter().map(|command| command.remove.len()).sum();
         let new: usize = decision.commands.iter().map(|command| command.replacements.len()).sum();
         let moves: usize = decision.commands.iter().map(|command| command.moves.len()).sum();
-        println!("{} 1000 nodes, 10000 pods: {seconds:.3} s, {removed} go, {new} come, {moves} pods move, {} commands", if seconds <= 1.0 { "ok  " } else { "MISS" }, decision.commands.len());
+        println!(
+            "{} 1000 nodes, 10000 pods: {seconds:.3} s, {removed} go, {new} come, {moves} pods move, {} commands",
+            if seconds <= 1.0 { "ok  " } else { "MISS" },
+            decision.commands.len()
+        );
     }
 }
 

@@ -196,15 +196,21 @@ impl Simulation {
         }
     }
 
+    /// Lets seconds pass.
+    pub fn wait(&mut self, seconds: i64) {
+        self.now += SignedDuration::from_secs(seconds);
+    }
+
     /// One decision, carried out; pods that moved.
-    pub fn step(&mut self, memory: &mut Memory) -> (Decision, usize) {
+    pub fn step(&mut self, memory: &mut Memory) -> (Decision, Vec<usize>) {
         let cluster = self.cluster();
         let fleet = self.fleet(&cluster);
         let decision = decide(&fleet, self.now, memory, &mut scheduling::Budget::rounds(u64::MAX));
-        let mut moved = 0;
+        let mut moved = Vec::new();
         let mut gone: Vec<String> = Vec::new();
         for command in &decision.commands {
-            moved += self.carry_out(&cluster, &fleet, command);
+            self.carry_out(&cluster, &fleet, command);
+            moved.extend(command.moves.iter().map(|(pod, _)| *pod as usize));
             let names = command.remove.iter().map(|at| fleet.nodes[*at as usize].node);
             gone.extend(names.map(|node| cluster.nodes[node as usize].name.to_string()));
         }
@@ -214,7 +220,7 @@ impl Simulation {
         (decision, moved)
     }
 
-    fn carry_out(&mut self, cluster: &Cluster, fleet: &Fleet<'_>, command: &Command) -> usize {
+    fn carry_out(&mut self, cluster: &Cluster, fleet: &Fleet<'_>, command: &Command) {
         let problem = Problem::provision(fleet.cluster, self.launch);
         let new = self.add_nodes(&problem, &command.replacements);
         for (pod, to) in &command.moves {
@@ -228,16 +234,15 @@ impl Simulation {
             self.pods[at].node = Some(name.clone());
             self.touch(Some(name));
         }
-        command.moves.len()
     }
 
     /// Decides until nothing changes any more; decisions that changed something, and pods moved.
     pub fn settle(&mut self, memory: &mut Memory) -> (usize, usize) {
         let (mut decisions, mut moved, mut quiet) = (0, 0, 0);
         while quiet < 3 && decisions < 100 {
-            self.now += SignedDuration::from_secs(15);
+            self.wait(15);
             let (decision, pods) = self.step(memory);
-            moved += pods;
+            moved += pods.len();
             if decision.commands.is_empty() {
                 quiet += 1;
             } else {
@@ -264,7 +269,8 @@ pub fn fleet_of(cluster: &Cluster) -> Fleet<'_> {
     let nodes = cluster.nodes.clone();
     let mut simulation = Simulation::new(Cluster::default, Vec::new(), 42);
     for node in &nodes {
-        let object: Node = serde_json::from_value(serde_json::json!({ "metadata": { "name": &*node.name } })).expect("a node");
+        let object: Node =
+            serde_json::from_value(serde_json::json!({ "metadata": { "name": &*node.name } })).expect("a node");
         simulation.nodes.push(SimNode {
             object,
             price: Price::from_dollars(0.384).unwrap_or_default(),

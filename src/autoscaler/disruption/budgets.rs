@@ -1,8 +1,8 @@
 //! How many nodes of a pool may go at a time, by reason.
 
+use super::Reason;
 use super::fleet::Fleet;
 use super::schedule::Schedule;
-use super::Reason;
 use crate::autoscaler::api::duration::seconds;
 use crate::autoscaler::api::node_pool::{DisruptionBudget, DisruptionReason};
 use jiff::{SignedDuration, Timestamp};

@@ -8,7 +8,7 @@ use super::plan;
 use super::search::{Limits, Mover};
 use super::stay::Stay;
 use super::worth::{out_of_balance, pays};
-use super::{Round, is_empty};
+use super::{Round, hash, is_empty};
 use crate::autoscaler::api::node_pool::ConsolidationPolicy;
 use crate::autoscaler::scheduling::compile::Compiled;
 use crate::autoscaler::scheduling::{self, Problem};
@@ -18,7 +18,7 @@ impl Round<'_> {
     /// Looks for a cheaper way, unless nothing has changed since the last look.
     pub(super) fn consolidate(&mut self, memory: &mut Memory, budget: &mut scheduling::Budget<'_>) {
         let mut candidates: Vec<u32> = Vec::new();
-        let mut complete = true;
+        let (mut complete, mut held) = (true, 0_u64);
         for (at, node) in (0_u32..).zip(&self.fleet.nodes) {
             if self.taken[at as usize] {
                 continue;
@@ -26,16 +26,17 @@ impl Round<'_> {
             match self.forbidden_to_consolidate(node) {
                 None => candidates.push(at),
                 Some(stay) => {
-                    complete &= is_settled(&stay);
+                    complete &= !is_passing(&stay);
+                    let name = &self.fleet.cluster.nodes[node.node as usize].name;
+                    held = held.wrapping_add(hash::of(name.as_bytes()));
                     self.stays[at as usize].get_or_insert(stay);
                 }
             }
         }
-        let allowed: Vec<u32> = (0_u32..)
-            .zip(&self.fleet.pools)
-            .map(|(pool, _)| self.allowed.left(pool, Reason::Underutilized))
-            .collect();
-        let (load, market) = (memory::load(self.fleet), memory::market(self.fleet));
+        let allowed: Vec<u32> =
+            (0_u32..).zip(&self.fleet.pools).map(|(pool, _)| self.allowed.left(pool, Reason::Underutilized)).collect();
+        // What may not be touched now may be later: then it is another fleet.
+        let (load, market) = (memory::load(self.fleet).wrapping_add(held), memory::market(self.fleet));
         let fingerprint = memory::fingerprint(self.fleet, &candidates, &allowed, market);
         let cost = self.cost();
         if memory.knows(fingerprint) || memory.at_rest(load, market, cost) || candidates.is_empty() {
@@ -57,7 +58,7 @@ impl Round<'_> {
         let names = candidates.iter().filter_map(|at| {
             let node = &self.fleet.nodes[*at as usize];
             let name = &self.fleet.cluster.nodes[node.node as usize].name;
-            self.stays[*at as usize].clone().map(|stay| (name.clone(), stay))
+            self.stays[*at as usize].clone().map(|stay| ((&**name).into(), stay))
         });
         memory.note(quiet.then_some(fingerprint), names);
     }
@@ -109,9 +110,8 @@ impl Round<'_> {
         let open = |node: u32| fleet.cluster.nodes[node as usize].initialized && !outgoing.contains_key(&node);
         let mut ground = Ground::new(&compiled, &candidates, fleet.settings.moving, &open, &homeless);
         let limits = Limits { allowed: allowed.to_vec(), spot_to_spot: fleet.settings.spot_to_spot };
-        let mut mover = Mover::new(&mut ground, limits, fleet.settings.seed, fleet.settings.trials);
-        mover.run(budget);
-        if true { eprintln!("trials {} work {}", mover.trials, mover.work); }
+        let stop = budget.stop.as_mut().map(|stop| &mut **stop as &mut dyn FnMut() -> bool);
+        Mover::new(&mut ground, limits, fleet.settings.seed, fleet.settings.effort, stop).run();
         let before = self.decision.commands.len();
         let commands = plan::split(fleet, Reason::Underutilized, plan::read(&ground, at));
         for command in commands.into_iter().filter(|command| pays(fleet, command)) {
@@ -154,10 +154,7 @@ impl Round<'_> {
     }
 }
 
-/// Whether a reason to stay does not go away by itself.
-fn is_settled(stay: &Stay) -> bool {
-    !matches!(
-        stay,
-        Stay::Starting | Stay::Leaving | Stay::Expected { .. } | Stay::Unquiet { .. } | Stay::Budget { .. }
-    )
+/// Whether a reason to stay goes away by itself in a moment.
+fn is_passing(stay: &Stay) -> bool {
+    matches!(stay, Stay::Starting | Stay::Leaving | Stay::Expected { .. } | Stay::Unquiet { .. } | Stay::Budget { .. })
 }

@@ -139,10 +139,7 @@ pub fn find(have: &Have, want: &Want) -> Option<Drift> {
             Drift::CapacityReservation,
             matches!((&have.reservation, &want.reservations), (Some(own), Some(all)) if !all.contains(own)),
         ),
-        (
-            Drift::PlacementGroup,
-            want.placement_group.as_ref().is_some_and(|wanted| *wanted != have.placement_group),
-        ),
+        (Drift::PlacementGroup, want.placement_group.as_ref().is_some_and(|wanted| *wanted != have.placement_group)),
     ];
     kinds.into_iter().find(|(_, drifted)| *drifted).map(|(drift, _)| drift)
 }
@@ -221,7 +218,9 @@ mod tests {
         type Change = fn(&mut Want);
         let changes: [(Drift, Change); 9] = [
             (Drift::NodePool, |want| want.pool = stamp("9", "eksup-v1")),
-            (Drift::Requirements, |want| want.requirements = vec![requirement("karpenter.sh/capacity-type", &["on-demand"])]),
+            (Drift::Requirements, |want| {
+                want.requirements = vec![requirement("karpenter.sh/capacity-type", &["on-demand"])]
+            }),
             (Drift::InstanceTypeNotFound, |want| want.type_gone = true),
             (Drift::NodeClass, |want| want.class = stamp("9", "eksup-v1")),
             (Drift::Image, |want| want.images = set(&["ami-3"])),
@@ -248,7 +247,8 @@ mod tests {
     #[test]
     fn what_is_not_known_is_no_drift() {
         let (_, want) = same();
-        let have = Have { labels: [("karpenter.sh/capacity-type".to_owned(), "spot".to_owned())].into(), ..Have::default() };
+        let have =
+            Have { labels: [("karpenter.sh/capacity-type".to_owned(), "spot".to_owned())].into(), ..Have::default() };
         assert_eq!(find(&have, &want), None);
         let (have, _) = same();
         assert_eq!(find(&have, &Want::default()), None);

@@ -30,15 +30,15 @@ pub struct Settings {
     pub moving: MovingCost,
     /// Whether spot nodes may be replaced by cheaper spot nodes.
     pub spot_to_spot: bool,
-    /// How many sets of nodes one search looks at.
-    pub trials: u64,
+    /// How long one search goes on, in steps of filling a node: some hundred million are a second.
+    pub effort: u64,
     /// Where the search starts; equal seeds give equal decisions.
     pub seed: u64,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { moving: MovingCost::default(), spot_to_spot: false, trials: 2500, seed: 42 }
+        Self { moving: MovingCost::default(), spot_to_spot: false, effort: 200_000_000, seed: 42 }
     }
 }
 

@@ -110,10 +110,8 @@ impl<'a> Ground<'a> {
         let bound: Vec<bool> =
             (0..compiled.groups.groups.len()).map(|group| dealer.concerns(&compiled.groups, group)).collect();
         let loose = |pod: &u32| group_of_pod.get(pod).is_some_and(|group| compiled.rules.beside[*group].is_empty());
-        let usable: Vec<bool> = candidates
-            .iter()
-            .map(|one| room_of_node.contains_key(&one.node) && one.pods.iter().all(loose))
-            .collect();
+        let usable: Vec<bool> =
+            candidates.iter().map(|one| room_of_node.contains_key(&one.node) && one.pods.iter().all(loose)).collect();
         // Items: pods by group, and by cell where terms bind them to it.
         let key = |pod: u32, node: u32| {
             let group = group_of_pod[&pod];
@@ -165,7 +163,8 @@ impl<'a> Ground<'a> {
         let mut filler = Filler::new(&self.model);
         wanted.iter().for_each(|(item, count)| supply.put(&self.model, *item, *count));
         let cluster = self.compiled.problem.cluster;
-        let starting = |site: &Site| matches!(site.kind, Kind::Running(node) if !cluster.nodes[node as usize].initialized);
+        let starting =
+            |site: &Site| matches!(site.kind, Kind::Running(node) if !cluster.nodes[node as usize].initialized);
         let mut order: Vec<usize> = (0..self.sites.len()).collect();
         order.sort_by_key(|at| !starting(&self.sites[*at]));
         for at in order {

@@ -58,13 +58,11 @@ impl Memory {
 /// The pods that have to run, wherever they do: the same for the same replicas under other names.
 pub fn load(fleet: &Fleet<'_>) -> u64 {
     let cluster = fleet.cluster;
-    let specs: Vec<u64> = (0..cluster.spec_count()).map(|at| spec(cluster, u32::try_from(at).unwrap_or(u32::MAX))).collect();
+    let specs: Vec<u64> =
+        (0..cluster.spec_count()).map(|at| spec(cluster, u32::try_from(at).unwrap_or(u32::MAX))).collect();
     let moving = fleet.nodes.iter().flat_map(|node| &node.pods).map(|pod| pod.pod);
     let pending = (0_u32..).zip(&cluster.pods).filter(|(_, pod)| pod.node.is_none() && !pod.leaving).map(|(at, _)| at);
-    moving
-        .chain(pending)
-        .map(|pod| mix(specs[cluster.pods[pod as usize].spec as usize]))
-        .fold(0, u64::wrapping_add)
+    moving.chain(pending).map(|pod| mix(specs[cluster.pods[pod as usize].spec as usize])).fold(0, u64::wrapping_add)
 }
 
 /// A spec by what stands in it, not by its number.

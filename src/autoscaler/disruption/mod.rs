@@ -159,3 +159,6 @@ impl<'f> Round<'f> {
 pub fn is_empty(node: &FleetNode) -> bool {
     node.pods.iter().all(|pod| eviction_weight(pod.deletion_cost, pod.priority) <= 0.0)
 }
+
+#[cfg(test)]
+mod tests;

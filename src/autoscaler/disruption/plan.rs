@@ -209,11 +209,8 @@ fn explained(fleet: &Fleet<'_>, mut command: Command) -> Command {
     let bought = Price(command.replacements.iter().map(|node| node.price.0).sum());
     command.saving = Price(removed.0.saturating_sub(bought.0));
     let cluster = fleet.cluster;
-    let names: Vec<&str> = command
-        .remove
-        .iter()
-        .map(|node| &*cluster.nodes[fleet.nodes[*node as usize].node as usize].name)
-        .collect();
+    let names: Vec<&str> =
+        command.remove.iter().map(|node| &*cluster.nodes[fleet.nodes[*node as usize].node as usize].name).collect();
     let types: Vec<&str> = command
         .replacements
         .iter()

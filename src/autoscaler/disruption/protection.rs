@@ -10,7 +10,7 @@ pub fn held_by_pods(fleet: &Fleet<'_>, node: &FleetNode, now: Timestamp) -> Opti
 }
 
 fn held_by(fleet: &Fleet<'_>, pod: &FleetPod, now: Timestamp) -> Option<Stay> {
-    let name = || fleet.cluster.pods[pod.pod as usize].name.clone();
+    let name = || -> Box<str> { (&*fleet.cluster.pods[pod.pod as usize].name).into() };
     match pod.protection {
         Some(Protection::Always) => return Some(Stay::PodProtected { pod: name(), until: None }),
         Some(Protection::For(time)) => {

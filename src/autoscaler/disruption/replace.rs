@@ -55,6 +55,9 @@ impl Round<'_> {
 
     /// Finds places for the pods of nodes; those with pods that have none stay.
     fn place(&mut self, reason: Reason, mut chosen: Vec<u32>) {
+        if chosen.is_empty() {
+            return;
+        }
         let fleet = self.fleet;
         let mut cluster = fleet.cluster.clone();
         for node in self.outgoing().keys() {
@@ -90,7 +93,8 @@ impl Round<'_> {
             for (at, node) in (0_u32..).zip(&solution.nodes) {
                 moves.extend(node.pods.iter().map(|pod| (*pod, from[pod], Destination::Replacement(at))));
             }
-            let commands = split(fleet, reason, Plan { remove: chosen, new: solution.nodes, moves });
+            let commands =
+                split(fleet, reason, Plan { remove: chosen, new: solution.nodes, moves, moving: Vec::new() });
             self.take(commands);
             return;
         }

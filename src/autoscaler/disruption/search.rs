@@ -17,6 +17,13 @@ const PART: usize = 40;
 /// The most nodes that take in pods in one part of the search.
 const MOST_DESTINATIONS: usize = 96;
 
+/// What a trial costs at least, in steps.
+const TRIAL: u64 = 2000;
+/// How often a node is filled until one is bought.
+const FILLS_PER_PURCHASE: u64 = 15;
+/// How many prefixes of a part, the most wasteful nodes first, are looked at.
+const PREFIXES: usize = 16;
+
 /// What the search must keep to.
 #[derive(Clone, Debug)]
 pub struct Limits {
@@ -40,26 +47,34 @@ struct Trial {
 }
 
 /// The search.
-pub struct Mover<'g, 'a> {
+pub struct Mover<'g, 'a, 's> {
     ground: &'g mut Ground<'a>,
+    /// Asked before each trial; `true` ends the search.
+    stop: Option<&'s mut dyn FnMut() -> bool>,
+    ended: bool,
     limits: Limits,
     supply: Supply,
     filler: Filler,
     random: Random,
+    /// What is left of the effort that the search may take, in steps of filling a node.
     left: u64,
-    pub trials: u64,
-    pub work: u64,
 }
 
-impl<'g, 'a> Mover<'g, 'a> {
-    /// A search with so many trials.
-    pub fn new(ground: &'g mut Ground<'a>, limits: Limits, seed: u64, trials: u64) -> Self {
+impl<'g, 'a, 's> Mover<'g, 'a, 's> {
+    /// A search with so much effort.
+    pub fn new(
+        ground: &'g mut Ground<'a>,
+        limits: Limits,
+        seed: u64,
+        effort: u64,
+        stop: Option<&'s mut dyn FnMut() -> bool>,
+    ) -> Self {
         let (supply, filler) = (Supply::new(&ground.model), Filler::new(&ground.model));
-        Self { ground, limits, supply, filler, random: Random::new(seed), left: trials, trials: 0, work: 0 }
+        Self { ground, stop, ended: false, limits, supply, filler, random: Random::new(seed), left: effort }
     }
 
     /// Finds what to take away and puts it into the ground.
-    pub fn run(&mut self, budget: &mut Budget<'_>) {
+    pub fn run(&mut self) {
         let movable = self.movable().len();
         if movable == 0 {
             return;
@@ -68,10 +83,7 @@ impl<'g, 'a> Mover<'g, 'a> {
             self.take_what_fits_elsewhere();
         }
         let mut without_gain = 0;
-        while self.left > 0 && without_gain < self.parts().max(1) {
-            if budget.stop.as_mut().is_some_and(|stop| stop()) {
-                return;
-            }
+        while self.goes_on() && without_gain < self.parts().max(1) {
             let part = self.choose_part();
             let destinations = self.destinations(&part);
             let before = self.left;
@@ -86,6 +98,11 @@ impl<'g, 'a> Mover<'g, 'a> {
                 return;
             }
         }
+    }
+
+    fn goes_on(&mut self) -> bool {
+        self.ended |= self.left == 0 || self.stop.as_mut().is_some_and(|stop| stop());
+        !self.ended
     }
 
     fn movable(&self) -> Vec<usize> {
@@ -107,10 +124,14 @@ impl<'g, 'a> Mover<'g, 'a> {
         let mut order = self.movable();
         let key: Vec<f64> = (0..self.ground.sites.len()).map(|at| self.waste(at)).collect();
         order.sort_by(|a, b| key[*b].total_cmp(&key[*a]).then(a.cmp(b)));
-        let mut rooms: Vec<usize> =
-            (0..self.ground.sites.len()).filter(|at| self.ground.sites[*at].open && self.ground.sites[*at].alive).collect();
+        let mut rooms: Vec<usize> = (0..self.ground.sites.len())
+            .filter(|at| self.ground.sites[*at].open && self.ground.sites[*at].alive)
+            .collect();
         rooms.sort_by(|a, b| key[*a].total_cmp(&key[*b]).then(a.cmp(b)));
         for at in order {
+            if !self.goes_on() {
+                return;
+            }
             if !self.within_budget(&[at]) {
                 continue;
             }
@@ -177,7 +198,8 @@ impl<'g, 'a> Mover<'g, 'a> {
         let mut order: Vec<usize> = part.to_vec();
         order.sort_by(|a, b| self.waste(*b).total_cmp(&self.waste(*a)).then(a.cmp(b)));
         let mut pool: Vec<Trial> = Vec::new();
-        for count in 1..=order.len() {
+        let step = order.len().div_ceil(PREFIXES);
+        for count in (1..=order.len()).filter(|count| count % step == 0 || *count == order.len()) {
             self.consider(&mut pool, &order[..count], rooms, 0.0);
         }
         self.greedy(&mut pool, &order, rooms);
@@ -196,7 +218,7 @@ impl<'g, 'a> Mover<'g, 'a> {
     }
 
     fn consider(&mut self, pool: &mut Vec<Trial>, gone: &[usize], rooms: &[usize], noise: f64) {
-        if self.left == 0 || !self.within_budget(gone) {
+        if !self.goes_on() || !self.within_budget(gone) {
             return;
         }
         if let Some(trial) = self.trial(gone, rooms, BuyStyle::PLAIN, noise) {
@@ -227,9 +249,9 @@ impl<'g, 'a> Mover<'g, 'a> {
     /// Single nodes and pairs are flipped as long as that helps.
     fn climb(&mut self, start: Trial, part: &[usize], rooms: &[usize]) -> Trial {
         let mut best = start;
-        let mut tries = (part.len() * 12).min(self.left as usize / 4 + 1);
+        let mut tries = part.len() * 12;
         let mut stale = 0;
-        while tries > 0 && self.left > 0 && stale < part.len() * 6 {
+        while tries > 0 && !self.ended && stale < part.len() * 6 {
             tries -= 1;
             stale += 1;
             let mut gone = best.gone.clone();
@@ -265,7 +287,8 @@ impl<'g, 'a> Mover<'g, 'a> {
             return;
         }
         let before = trial.packing.cost;
-        let rounds = 300.min(self.left.saturating_mul(4)).max(40);
+        let rounds = if self.ended { 40 } else { 300 };
+        self.left = self.left.saturating_sub(rounds * TRIAL);
         Search::new(&self.ground.model, &mut trial.packing, self.random.bits()).run(&mut Budget::rounds(rounds));
         let saved = before.saturating_sub(trial.packing.cost) as f64 / 1e9;
         trial.change -= self.ground.moving.of_new_nodes(saved);
@@ -273,8 +296,6 @@ impl<'g, 'a> Mover<'g, 'a> {
 
     /// Places the pods of some sites elsewhere.
     fn trial(&mut self, gone: &[usize], rooms: &[usize], style: BuyStyle, noise: f64) -> Option<Trial> {
-        self.left = self.left.saturating_sub(1);
-        self.trials += 1;
         let ground = &*self.ground;
         self.supply.clear(&ground.model);
         let mut change = 0.0;
@@ -292,7 +313,8 @@ impl<'g, 'a> Mover<'g, 'a> {
             }
         }
         let mut onto = Vec::new();
-        let buckets = self.supply.active().len() as u64;
+        let kinds = self.supply.active().len() as u64;
+        let mut nodes = 0;
         for at in rooms {
             if self.supply.is_empty() {
                 break;
@@ -300,20 +322,22 @@ impl<'g, 'a> Mover<'g, 'a> {
             if gone.contains(at) {
                 continue;
             }
-            self.work += buckets;
+            nodes += 1;
             fill_site(ground, &ground.sites[*at], &mut self.supply, &mut self.filler, noise, &mut self.random);
             onto.extend(self.filler.contents.iter().map(|(item, count)| (*at, *item, *count)));
         }
         let mut packing = Packing::new(&ground.model);
         if !self.supply.is_empty() {
             if style.most_cost == 0 {
+                self.left = self.left.saturating_sub(TRIAL + kinds * kinds * nodes);
                 return None;
             }
             let most_cost = (-change).max(0.0) * 1e9;
             let style = BuyStyle { noise, most_cost: most_cost as u64, ..style };
-            self.work += 10 * buckets * self.supply.pieces();
             buy(&ground.model, &ground.menu, &mut packing, &mut self.supply, &mut self.filler, style, &mut self.random);
         }
+        nodes += FILLS_PER_PURCHASE * packing.bins.len() as u64;
+        self.left = self.left.saturating_sub(TRIAL + kinds * kinds * nodes);
         let bought: f64 = packing.cost as f64 / 1e9;
         let spot_comes = || packing.bins.iter().any(|bin| is_spot(ground, bin.shape));
         if !self.supply.is_empty() || (spot_goes && !self.limits.spot_to_spot && spot_comes()) {

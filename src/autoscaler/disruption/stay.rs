@@ -133,7 +133,9 @@ impl fmt::Display for Stay {
             }
             Self::NeverConsolidated { pool } => write!(f, "pool `{pool}` has `consolidateAfter: Never`"),
             Self::Fixed { pool } => write!(f, "pool `{pool}` keeps a fixed number of nodes"),
-            Self::Unquiet { until } => write!(f, "pods came or went a short while ago; it is looked at from {until:.0}"),
+            Self::Unquiet { until } => {
+                write!(f, "pods came or went a short while ago; it is looked at from {until:.0}")
+            }
             Self::OnlyEmpty { pool, pods } => {
                 let plural = if *pods == 1 { "" } else { "s" };
                 write!(f, "pool `{pool}` gives up only empty nodes, and this one has {pods} pod{plural}")
@@ -144,7 +146,10 @@ impl fmt::Display for Stay {
             ),
             Self::AtRest => write!(f, "nothing cheaper was found, and nothing has changed since"),
             Self::OutOfBalance { pool } => {
-                write!(f, "what would be saved is too little for the pods that would be moved (policy Balanced of pool `{pool}`)")
+                write!(
+                    f,
+                    "what would be saved is too little for the pods that would be moved (policy Balanced of pool `{pool}`)"
+                )
             }
             Self::NoPlace { reason } => write!(f, "its pods would find no place: {reason}"),
             Self::Later => write!(f, "it is to go, but others go first"),

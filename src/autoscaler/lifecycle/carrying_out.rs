@@ -230,7 +230,9 @@ pub(super) async fn take_back(context: &Context, claim: &str) {
     let node = {
         let live = context.live.lock();
         let claim = live.claim(claim).filter(|claim| claim.deletion().is_none());
-        claim.map(|claim| live.node_of_claim(claim).filter(|node| node.deletion.is_none()).map(|node| Arc::clone(&node.name)))
+        claim.map(|claim| {
+            live.node_of_claim(claim).filter(|node| node.deletion.is_none()).map(|node| Arc::clone(&node.name))
+        })
     };
     let Some(node) = node else { return };
     let cleared = status::write(context, claim, Value::Null, |list| clear_condition(list, DISRUPTION_REASON)).await;
@@ -255,14 +257,13 @@ async fn taint(context: &Context, name: &str, on: bool) -> kube::Result<()> {
             return Ok(());
         }
         match on {
-            true => taints.push(Taint {
-                key: DISRUPTED.to_owned(),
-                effect: "NoSchedule".to_owned(),
-                ..Taint::default()
-            }),
+            true => {
+                taints.push(Taint { key: DISRUPTED.to_owned(), effect: "NoSchedule".to_owned(), ..Taint::default() })
+            }
             false => taints.retain(|taint| taint.key != DISRUPTED),
         }
-        let change = json!({ "metadata": { "resourceVersion": node.resource_version() }, "spec": { "taints": taints } });
+        let change =
+            json!({ "metadata": { "resourceVersion": node.resource_version() }, "spec": { "taints": taints } });
         match writes::patch::<Node>(&context.client, name, &change).await {
             Ok(node) => {
                 context.live.apply(Observed::Node(Box::new(node)));

@@ -113,7 +113,8 @@ impl Controller {
         if let Some(wait) = self.worth_waiting(&survey, now) {
             return wait;
         }
-        let settings = Settings { spot_to_spot: context.settings.spot_to_spot(), ..Settings::default() };
+        let settings =
+            Settings { spot_to_spot: context.settings.gates.spot_to_spot_consolidation, ..Settings::default() };
         let memory = std::mem::take(&mut self.memory);
         let looked = tokio::task::spawn_blocking(move || look(survey, settings, memory, now)).await;
         let Ok(Looked { survey, decision, orders, memory, took }) = looked else {
@@ -125,7 +126,9 @@ impl Controller {
         for order in orders {
             match order {
                 Ok(order) => self.start(context, order, stop),
-                Err(reason) => tracing::warn!(reason, "a disruption is not carried out: its replacements cannot be bought"),
+                Err(reason) => {
+                    tracing::warn!(reason, "a disruption is not carried out: its replacements cannot be bought")
+                }
             }
         }
         tell_reasons(context, &survey, &decision, &mut self.reasons, now).await;
@@ -226,7 +229,9 @@ fn count(context: &Context, decision: &Decision, took: Duration) {
 /// When something becomes due by itself.
 fn next_look(decision: &Decision, now: Timestamp) -> Duration {
     let times = decision.stays.iter().filter_map(|(_, stay)| match stay {
-        Stay::Unquiet { until } | Stay::Expected { until } | Stay::PodProtected { until: Some(until), .. } => Some(*until),
+        Stay::Unquiet { until } | Stay::Expected { until } | Stay::PodProtected { until: Some(until), .. } => {
+            Some(*until)
+        }
         _ => None,
     });
     let next = times.min().map(|until| until.duration_since(now).unsigned_abs() + Duration::from_millis(20));

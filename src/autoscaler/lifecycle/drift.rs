@@ -103,7 +103,9 @@ fn judge(
     let gone_since = claim_label(&claim.object, keys::INSTANCE_TYPE).and_then(|name| missing.get(name));
     let mut want = Want {
         pool: stamp(&pool.object.metadata, "karpenter.sh/nodepool-hash"),
-        class: class.map(|class| stamp(&class.object.metadata, "karpenter.k8s.aws/ec2nodeclass-hash")).unwrap_or_default(),
+        class: class
+            .map(|class| stamp(&class.object.metadata, "karpenter.k8s.aws/ec2nodeclass-hash"))
+            .unwrap_or_default(),
         requirements: pool.object.spec.template.spec.requirements.clone(),
         type_gone: gone_since.is_some_and(|since| now.duration_since(*since) >= GONE_AFTER),
         ..Want::default()

@@ -53,7 +53,9 @@ pub(super) async fn tell_reasons(
             news.push((claim, stay.to_string()));
         }
     }
-    let eligible = |reason: Reason| decision.commands.iter().filter(|one| one.reason == reason).map(|one| one.remove.len()).sum::<usize>();
+    let eligible = |reason: Reason| {
+        decision.commands.iter().filter(|one| one.reason == reason).map(|one| one.remove.len()).sum::<usize>()
+    };
     for reason in Reason::ALL {
         context.metrics.eligible_nodes.set([super::disrupting::metric_reason(reason)], eligible(reason) as f64);
     }

@@ -10,9 +10,7 @@ use super::market::Stock;
 use super::plan_claims::Lookup;
 use crate::autoscaler::api::NodePool;
 use crate::autoscaler::api::duration::{Lifetime, lifetime, seconds};
-use crate::autoscaler::disruption::{
-    Budget, Fleet, FleetNode, FleetPod, PodBudget, PoolPolicy, Protection, Settings,
-};
+use crate::autoscaler::disruption::{Budget, Fleet, FleetNode, FleetPod, PodBudget, PoolPolicy, Protection, Settings};
 use crate::autoscaler::state::cluster::Cluster;
 use crate::autoscaler::state::instance_types::Price;
 use crate::autoscaler::state::intern::FastMap;
@@ -170,7 +168,7 @@ fn fleet_node(
 ) -> FleetNode {
     let names = &cluster.names;
     let labels = &cluster.nodes[at as usize].labels;
-    let since = |kind: &str| {
+    let since = |kind: &str| -> Option<(Box<str>, Timestamp)> {
         let condition = claim.condition(kind).filter(|condition| condition.status == "True")?;
         Some((condition.reason.as_str().into(), condition.last_transition_time.0))
     };
@@ -184,7 +182,7 @@ fn fleet_node(
         price: price_of(cluster, at).unwrap_or_default(),
         capacity_type: label(labels, names.known.capacity_type).unwrap_or(names.known.on_demand),
         created: claim.created(),
-        initialized: since(super::conditions::INITIALIZED).map(|(_, at): (Box<str>, _)| at),
+        initialized: since(super::conditions::INITIALIZED).map(|(_, at)| at),
         ready: node.ready(),
         last_pod_event: last_pod_event.into_iter().chain(told).max(),
         drifted: since(DRIFTED),

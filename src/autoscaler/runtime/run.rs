@@ -23,7 +23,7 @@ use super::shared::Shared;
 use super::{quarantine, watches};
 use crate::autoscaler::cloud::{ClusterFacts, Ec2, IpFamily};
 use crate::autoscaler::lifecycle::{
-    collector, consolidatable, disrupting, drift, launch, node_class, node_pool, nodes, provisioning, repairer,
+    collector, consolidatable, disrupting, drift, launch, node_class, node_pool, nodes, provisioning, repairer, tagging,
 };
 use crate::autoscaler::state::live::Live;
 use crate::autoscaler::{interruption, steering, termination};
@@ -46,23 +46,19 @@ const CONTROLLERS: &[Controller] = &[
     Controller { name: "quarantine", run: |context, stop| quarantine::run(context, stop).boxed() },
     Controller { name: "nodepool", run: |context, stop| node_pool::run(context, stop).boxed() },
     Controller { name: "nodeclass", run: |context, stop| node_class::run(context, stop).boxed() },
-    Controller { name: "provisioning", run: |context, stop| endless(provisioning::run(context, stop)) },
-    Controller { name: "launch", run: |context, stop| endless(launch::run(context, stop)) },
-    Controller { name: "nodes", run: |context, stop| endless(nodes::run(context, stop)) },
-    Controller { name: "steering", run: |context, stop| endless(steering::run(context, stop)) },
-    Controller { name: "consolidatable", run: |context, stop| endless(consolidatable::run(context, stop)) },
-    Controller { name: "drift", run: |context, stop| endless(drift::run(context, stop)) },
-    Controller { name: "disruption", run: |context, stop| endless(disrupting::run(context, stop)) },
+    Controller { name: "consolidatable", run: |context, stop| consolidatable::run(context, stop).map(Ok).boxed() },
+    Controller { name: "drift", run: |context, stop| drift::run(context, stop).map(Ok).boxed() },
+    Controller { name: "disrupting", run: |context, stop| disrupting::run(context, stop).map(Ok).boxed() },
+    Controller { name: "provisioning", run: |context, stop| provisioning::run(context, stop).boxed() },
+    Controller { name: "launch", run: |context, stop| launch::run(context, stop).boxed() },
+    Controller { name: "nodes", run: |context, stop| nodes::run(context, stop).boxed() },
+    Controller { name: "tagging", run: |context, stop| tagging::run(context, stop).boxed() },
+    Controller { name: "steering", run: |context, stop| steering::run(context, stop).boxed() },
     Controller { name: "termination", run: |context, stop| termination::run(context, stop).boxed() },
     Controller { name: "interruption", run: |context, stop| interruption::run(context, stop).boxed() },
     Controller { name: "garbage", run: |context, stop| collector::run(context, stop).boxed() },
     Controller { name: "repair", run: |context, stop| repairer::run(context, stop).boxed() },
 ];
-
-/// A controller that never fails.
-fn endless(run: impl Future<Output = ()> + Send + 'static) -> BoxFuture<'static, Result<()>> {
-    run.map(Ok).boxed()
-}
 
 /// Runs until `stop`.
 ///
@@ -298,6 +294,7 @@ async fn act(context: &Context, stop: &CancellationToken, lost: impl Future<Outp
     context.metrics.leads.set([], 1.0);
     tracing::info!(controllers = CONTROLLERS.len(), "this process leads and acts");
     let (halt, mut running) = (stop.child_token(), tokio::task::JoinSet::new());
+    context.launches.begin(halt.clone());
     for controller in CONTROLLERS {
         running.spawn(keep_running(controller, context.clone(), halt.clone()));
     }

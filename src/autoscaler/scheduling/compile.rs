@@ -257,7 +257,7 @@ impl<'a> Compiled<'a> {
         let alone = part.pods_each == 1 && part.companions.is_empty() && replicas > 1;
         let per_node = match (apart, layer) {
             (Apart::Halved, _) if alone => replicas.div_ceil(2),
-            (Apart::Layered(_), Layer::Core) if alone => (part.count as usize).div_ceil(MOST_CORE_NODES),
+            (Apart::Layered(_), Layer::Core) if alone => (part.count as usize).div_ceil(LEAST_CORE_NODES),
             _ => usize::MAX,
         };
         Item {
@@ -316,7 +316,7 @@ impl<'a> Compiled<'a> {
 }
 
 /// Replicas that stay longest go onto so many nodes at least, if there are as many.
-const MOST_CORE_NODES: usize = 3;
+const LEAST_CORE_NODES: usize = 3;
 
 /// Splits a part into replicas that stay longest and the rest.
 fn layers(part: Part, share: f64) -> Vec<(Part, Layer)> {
