@@ -20,7 +20,7 @@ use super::metrics::Metrics;
 use super::server::{Answer, Pages, serve};
 use super::settings::Settings;
 use super::shared::Shared;
-use super::{quarantine, watches};
+use super::{pace, quarantine, watches};
 use crate::autoscaler::cloud::{ClusterFacts, Ec2, IpFamily};
 use crate::autoscaler::lifecycle::{node_class, node_pool};
 use crate::autoscaler::state::live::Live;
@@ -57,7 +57,8 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<()> {
     serve_pages(&settings, &live, &metrics, &stop, &tasks).await?;
 
     let config = kube_config().await?;
-    let client = Client::try_from(config.clone()).context("the API server's address cannot be used")?;
+    let plain = Client::try_from(config.clone()).context("the API server's address cannot be used")?;
+    let client = pace::within(plain, settings.kube_client_qps, settings.kube_client_burst);
     watches::start(&client, &live, &stop, &tasks);
 
     let cloud = connect().await?;
