@@ -1,5 +1,6 @@
 //! The live autoscaler against a local cloud whose clusters are real control planes.
 
+mod departures;
 mod operation;
 #[path = "../cluster/stage.rs"]
 mod stage;

@@ -1,17 +1,21 @@
-//! Everything that the autoscaler asks of EC2, IAM, SSM and the price list, behind one door.
+//! Everything that the autoscaler asks of EC2, IAM, SSM and the price list, behind one door. What it does stands
+//! in the files of its parts; here is what they share.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::class::{ClassFault, ResolvedClass};
-use super::instances::{Instance, InstanceHealth};
-use super::launch::{LaunchError, LaunchRequest, Launched};
+use super::batch::Batch;
+use super::class::{Image, Subnet};
+use super::fleet::Ledger;
+use super::instances::Instance;
+use super::market::Stand;
+use super::room::Room;
+use super::shelf::Shelf;
+use super::template::Templates;
 use super::unavailable::Unavailable;
-use crate::autoscaler::api::EC2NodeClass;
-use crate::autoscaler::state::instance_types::Catalogue;
-use crate::autoscaler::state::names::Names;
-use crate::aws::{Cloud, CloudError};
+use crate::autoscaler::api::ec2_node_class::FoundGroup;
+use crate::aws::Cloud;
 
 /// Which addresses pods and services have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -74,31 +78,69 @@ impl Default for CloudSettings {
 
 /// The cloud's side of the autoscaler.
 #[derive(Debug)]
-#[allow(dead_code, reason = "its parts follow")]
 pub struct Ec2 {
-    cloud: Cloud,
-    cluster: ClusterFacts,
-    settings: CloudSettings,
-    unavailable: Unavailable,
+    pub(super) cloud: Cloud,
+    pub(super) cluster: ClusterFacts,
+    pub(super) settings: CloudSettings,
+    pub(super) unavailable: Unavailable,
+    /// What the region sells, and the version of it that was given out last.
+    pub(super) stand: tokio::sync::Mutex<Stand>,
+    pub(super) market_version: AtomicU64,
+    /// Answers to the selectors of classes.
+    pub(super) subnets: Shelf<String, Arc<Vec<Subnet>>>,
+    pub(super) groups: Shelf<String, Arc<Vec<FoundGroup>>>,
+    pub(super) images: Shelf<String, Arc<Vec<Image>>>,
+    pub(super) parameters: Shelf<String, Option<String>>,
+    pub(super) profiles: Shelf<String, ()>,
+    pub(super) authorized: Shelf<String, ()>,
+    pub(super) room: Room,
+    pub(super) templates: Templates,
+    pub(super) ledger: Ledger,
+    /// Instances that are being looked at, and ended.
+    pub(super) seen: Arc<Batch<Instance>>,
+    pub(super) ending: Arc<Batch<()>>,
+    /// When an instance was tagged last.
+    pub(super) tagged: tokio::sync::Mutex<Option<tokio::time::Instant>>,
 }
 
 impl Ec2 {
     /// Asks nothing yet.
     pub fn new(cloud: Cloud, cluster: ClusterFacts, settings: CloudSettings) -> Self {
-        Self { cloud, cluster, settings, unavailable: Unavailable::default() }
+        Self {
+            cloud,
+            cluster,
+            settings,
+            unavailable: Unavailable::default(),
+            stand: tokio::sync::Mutex::default(),
+            market_version: AtomicU64::new(0),
+            subnets: Shelf::default(),
+            groups: Shelf::default(),
+            images: Shelf::default(),
+            parameters: Shelf::default(),
+            profiles: Shelf::default(),
+            authorized: Shelf::default(),
+            room: Room::default(),
+            templates: Templates::default(),
+            ledger: Ledger::default(),
+            seen: Arc::default(),
+            ending: Arc::default(),
+            tagged: tokio::sync::Mutex::default(),
+        }
     }
 
-    /// What the region sells to nodes of a class. Kept for twelve hours; `names` takes up its words.
-    ///
-    /// # Errors
-    /// The first call that fails while nothing is known yet.
-    pub async fn catalogue(&self, _names: &mut Names, _class: &ResolvedClass) -> Result<Catalogue, CloudError> {
-        Err(not_yet("ec2:DescribeInstanceTypes"))
+    /// The cluster, as nodes know it.
+    pub fn cluster(&self) -> &ClusterFacts {
+        &self.cluster
     }
 
-    /// A number that is another one whenever a catalogue may be: read it, and keep the catalogue until it moves.
-    pub fn catalogue_version(&self) -> u64 {
-        self.unavailable.sequence(jiff::Timestamp::now())
+    /// The clients.
+    pub fn cloud(&self) -> &Cloud {
+        &self.cloud
+    }
+
+    /// The region of the account that all of this is in.
+    pub fn account(&self) -> &Cloud {
+        &self.cloud
     }
 
     /// What cannot be had now.
@@ -106,94 +148,14 @@ impl Ec2 {
         &self.unavailable
     }
 
-    /// Looks up what the selectors of a class mean, and makes its instance profile. Answers are kept for a while.
-    ///
-    /// # Errors
-    /// What keeps the class from being ready, field by field.
-    pub async fn resolve(&self, _class: &EC2NodeClass) -> Result<Arc<ResolvedClass>, Box<ClassFault>> {
-        Err(Box::new(ClassFault { found: Default::default(), unmet: Vec::new() }))
-    }
-
-    /// Buys an instance for each request, with few calls; requests that are alike share one. `claimed` are the
-    /// ids of instances that a claim names. One answer for each request, by claim.
-    pub async fn launch(
-        &self,
-        requests: Vec<LaunchRequest>,
-        _claimed: &BTreeSet<String>,
-    ) -> Vec<(String, Result<Launched, LaunchError>)> {
-        requests.into_iter().map(|request| (request.claim, Err(not_yet("ec2:CreateFleet").into()))).collect()
+    /// A number that is another one whenever a catalogue may be: keep a catalogue until it moves.
+    pub fn catalogue_version(&self) -> u64 {
+        let market = self.market_version.load(Ordering::Relaxed);
+        (market << 32) + self.unavailable.sequence(jiff::Timestamp::now())
     }
 
     /// Whether an instance was given to a claim of this process that may not name it yet: it is no orphan.
-    pub fn is_handed_out(&self, _id: &str) -> bool {
-        false
+    pub fn is_handed_out(&self, id: &str) -> bool {
+        self.ledger.has(id)
     }
-
-    /// Ends instances; those that are gone count as ended.
-    ///
-    /// # Errors
-    /// The call's.
-    pub async fn terminate(&self, _ids: &[String]) -> Result<(), CloudError> {
-        Err(not_yet("ec2:TerminateInstances"))
-    }
-
-    /// Every instance that an autoscaler of this cluster has launched and that EC2 still shows.
-    ///
-    /// # Errors
-    /// The call's.
-    pub async fn instances(&self) -> Result<Vec<Instance>, CloudError> {
-        Err(not_yet("ec2:DescribeInstances"))
-    }
-
-    /// One instance; `None` when EC2 knows it no more. Questions of the same moment share a call.
-    ///
-    /// # Errors
-    /// The call's.
-    pub async fn instance(&self, _id: &str) -> Result<Option<Instance>, CloudError> {
-        Err(not_yet("ec2:DescribeInstances"))
-    }
-
-    /// Instances of ours that fail their checks, or for which something is scheduled.
-    ///
-    /// # Errors
-    /// The call's.
-    pub async fn statuses(&self) -> Result<Vec<InstanceHealth>, CloudError> {
-        Err(not_yet("ec2:DescribeInstanceStatus"))
-    }
-
-    /// Writes the names of node and claim on an instance whose node has registered; at most one call a second.
-    ///
-    /// # Errors
-    /// The call's.
-    pub async fn tag_registered(&self, _id: &str, _node: &str, _claim: &str) -> Result<(), CloudError> {
-        Err(not_yet("ec2:CreateTags"))
-    }
-
-    /// Removes launch templates of the cluster that nobody has used for a while.
-    ///
-    /// # Errors
-    /// The first call that fails.
-    pub async fn collect_launch_templates(&self) -> Result<(), CloudError> {
-        Ok(())
-    }
-
-    /// Removes instance profiles of the cluster that no class and no instance uses; `classes` are those that are.
-    ///
-    /// # Errors
-    /// The first call that fails.
-    pub async fn collect_profiles(&self, _classes: &[EC2NodeClass]) -> Result<(), CloudError> {
-        Ok(())
-    }
-
-    /// Removes what was made for a class that is being deleted: its launch templates and instance profiles.
-    ///
-    /// # Errors
-    /// The first call that fails.
-    pub async fn delete_class(&self, _class: &EC2NodeClass) -> Result<(), CloudError> {
-        Ok(())
-    }
-}
-
-fn not_yet(action: &'static str) -> CloudError {
-    CloudError::refused(action, "not built yet")
 }

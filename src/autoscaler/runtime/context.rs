@@ -9,7 +9,12 @@ use super::metrics::Metrics;
 use super::settings::Settings;
 use super::shared::Shared;
 use crate::autoscaler::cloud::Ec2;
+use crate::autoscaler::lifecycle::claims::Reserved;
+use crate::autoscaler::lifecycle::launch::Launches;
+use crate::autoscaler::lifecycle::market::Market;
 use crate::autoscaler::state::live::Live;
+use crate::autoscaler::steering::SharedPlan;
+use crate::autoscaler::termination::instances::Instances;
 use jiff::Timestamp;
 use std::sync::Arc;
 
@@ -38,12 +43,22 @@ pub struct Context {
     pub live: Shared<Live>,
     /// The cloud.
     pub cloud: Arc<Ec2>,
+    /// Instances that go.
+    pub instances: Instances,
     /// What is said about objects.
     pub events: Events,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// The version of the API server.
     pub version: ServerVersion,
+    /// Which pod is meant for which claim or node.
+    pub plan: SharedPlan,
+    /// What can be bought now.
+    pub market: Market,
+    /// Claims that this process makes or launches.
+    pub launches: Launches,
+    /// What claims that are being made take from the limits of their pools.
+    pub reserved: Reserved,
 }
 
 impl Context {

@@ -91,6 +91,8 @@ pub struct Metrics {
     pub messages_deleted: Count<0>,
     /// From the sending of a message to its receipt.
     pub message_queue: Time<0>,
+    /// Whether the interruption queue can be read.
+    pub queue_heard: Level<0>,
     /// Objects that were left out because they could not be used.
     pub quarantined: Count<1>,
     /// Events that were not said because too many were.
@@ -157,6 +159,7 @@ impl Metrics {
             messages_received: Count::new(r, "interruption_received_messages", "Messages of the interruption queue", ["message_type"]),
             messages_deleted: Count::new(r, "interruption_deleted_messages", "Messages that were taken off the interruption queue", []),
             message_queue: Time::new(r, "interruption_message_queue_duration_seconds", "From the sending of a message to its receipt", []),
+            queue_heard: Level::new(r, "interruption_queue_heard", "Whether the interruption queue can be read", []),
             quarantined: Count::new(r, "quarantined_objects", "Objects that were left out because they could not be used", ["kind"]),
             events_dropped: Count::new(r, "events_dropped", "Events that were not said because too many were", []),
             leads: Level::new(r, "leader", "Whether this process acts", []),

@@ -31,7 +31,7 @@ mod series;
 mod server;
 pub mod settings;
 pub mod shared;
-mod watches;
+pub mod watches;
 pub mod writes;
 
 pub use context::{Context, ServerVersion};

@@ -22,8 +22,9 @@ use super::settings::Settings;
 use super::shared::Shared;
 use super::{pace, quarantine, watches};
 use crate::autoscaler::cloud::{ClusterFacts, Ec2, IpFamily};
-use crate::autoscaler::lifecycle::{node_class, node_pool};
+use crate::autoscaler::lifecycle::{collector, node_class, node_pool, repairer};
 use crate::autoscaler::state::live::Live;
+use crate::autoscaler::{interruption, termination};
 use crate::aws::{Cloud, CloudError, call};
 
 /// How long whoever has to stop may take.
@@ -43,6 +44,10 @@ const CONTROLLERS: &[Controller] = &[
     Controller { name: "quarantine", run: |context, stop| quarantine::run(context, stop).boxed() },
     Controller { name: "nodepool", run: |context, stop| node_pool::run(context, stop).boxed() },
     Controller { name: "nodeclass", run: |context, stop| node_class::run(context, stop).boxed() },
+    Controller { name: "termination", run: |context, stop| termination::run(context, stop).boxed() },
+    Controller { name: "interruption", run: |context, stop| interruption::run(context, stop).boxed() },
+    Controller { name: "garbage", run: |context, stop| collector::run(context, stop).boxed() },
+    Controller { name: "repair", run: |context, stop| repairer::run(context, stop).boxed() },
 ];
 
 /// Runs until `stop`.
@@ -80,6 +85,11 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<()> {
         live,
         metrics,
         version,
+        instances: Default::default(),
+        plan: Default::default(),
+        market: Default::default(),
+        launches: Default::default(),
+        reserved: Default::default(),
     };
     if until_stopped(&stop, synced(&context.live)).await.is_none() {
         return Ok(());

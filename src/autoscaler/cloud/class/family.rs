@@ -46,6 +46,16 @@ impl Family {
         matches!(self, Self::Windows2019 | Self::Windows2022 | Self::Windows2025)
     }
 
+    /// The value of the label `node.kubernetes.io/windows-build`.
+    pub fn windows_build(self) -> Option<&'static str> {
+        match self {
+            Self::Windows2019 => Some("10.0.17763"),
+            Self::Windows2022 => Some("10.0.20348"),
+            Self::Windows2025 => Some("10.0.26100"),
+            _ => None,
+        }
+    }
+
     /// The value of the label `kubernetes.io/os`.
     pub fn operating_system(self) -> &'static str {
         if self.is_windows() { "windows" } else { "linux" }

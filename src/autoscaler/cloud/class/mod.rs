@@ -1,6 +1,24 @@
 //! An EC2NodeClass with everything that its selectors mean in this account and region.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `family` | families of images |
+//! | `aliases` | the parameters behind `family@version` |
+//! | `suits` | whether an image suits a type |
+//! | `selectors` | subnets and security groups |
+//! | `images` | images, the newest of each kind |
+//! | `profile` | the instance profile of a role |
+//! | `authorization` | whether the autoscaler may launch, asked before it has to |
+//! | `resolve` | all of it together |
 
+pub mod aliases;
+pub mod authorization;
 mod family;
+pub mod images;
+pub mod profile;
+pub mod resolve;
+pub mod selectors;
+pub mod suits;
 
 pub use family::Family;
 
@@ -57,13 +75,28 @@ pub struct ResolvedClass {
 }
 
 impl ResolvedClass {
+    /// A class of which nothing was found.
+    pub fn empty() -> Self {
+        Self {
+            name: String::new(),
+            uid: String::new(),
+            spec: EC2NodeClassSpec::default(),
+            family: Family::Al2023,
+            subnets: Vec::new(),
+            security_groups: Vec::new(),
+            images: Vec::new(),
+            placement_group: None,
+            instance_profile: String::new(),
+        }
+    }
+
     /// The status of the class, without conditions.
     pub fn status(&self) -> EC2NodeClassStatus {
         EC2NodeClassStatus {
             subnets: self.subnets.iter().map(found_subnet).collect(),
             security_groups: self.security_groups.clone(),
             amis: self.images.iter().map(Image::found).collect(),
-            instance_profile: Some(self.instance_profile.clone()),
+            instance_profile: (!self.instance_profile.is_empty()).then(|| self.instance_profile.clone()),
             ..EC2NodeClassStatus::default()
         }
     }
