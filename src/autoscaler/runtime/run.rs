@@ -284,7 +284,7 @@ fn identity() -> String {
 async fn act(context: &Context, stop: &CancellationToken, lost: impl Future<Output = ()>) {
     context.metrics.leads.set([], 1.0);
     tracing::info!(controllers = CONTROLLERS.len(), "this process leads and acts");
-    let (halt, mut running) = (stop.child_token(), tokio::task::JoinSet::new());
+    let (context, halt, mut running) = (context.anew(), stop.child_token(), tokio::task::JoinSet::new());
     for controller in CONTROLLERS {
         running.spawn(keep_running(controller, context.clone(), halt.clone()));
     }
