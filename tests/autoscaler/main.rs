@@ -3,6 +3,7 @@
 mod arrivals;
 mod departures;
 mod disruption;
+mod operation;
 #[path = "../cluster/stage.rs"]
 mod stage;
 #[path = "../support/mod.rs"]
