@@ -26,6 +26,7 @@ bench: ## Measure what the README claims, and print it beside Terraform's and Ka
 	cargo bench --locked --bench stack
 	cargo bench --locked --bench scheduling
 
-bench-live: ## Measure the autoscaler beside upstream Karpenter on the local cloud; LIVE="--scenario web-small" for one row
+bench-live: ## Measure the autoscaler beside upstream Karpenter, and hand a fleet over; LIVE="--scenario web-small" for one row
 	cargo build --locked --release
 	cargo bench --locked --bench live -- $(LIVE)
+	cargo test --locked --test compatibility -- --ignored

@@ -47,6 +47,7 @@ impl Scenario {
     pub fn named(name: &str) -> Self {
         match name {
             "hundred-nodes" => Self::uniform(name, "m5.large", 4, 25, 1500, 2048),
+            "handover" => Self::uniform(name, "m5.large", 2, 2, 1500, 2048),
             "thousand-nodes" => Self::uniform(name, "m5.2xlarge", 40, 250, 750, 2048),
             _ => Self::from_file(name),
         }
@@ -115,9 +116,9 @@ impl Scenario {
 }
 
 impl Deployment {
-    /// The replicas that are left after the scale-in.
+    /// The replicas that are left after the scale-in: one at least.
     pub fn left(&self) -> u64 {
-        (self.replicas as f64 * LEFT) as u64
+        ((self.replicas as f64 * LEFT) as u64).max(1)
     }
 
     /// As Kubernetes has it.
