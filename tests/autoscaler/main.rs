@@ -2,6 +2,7 @@
 
 mod arrivals;
 mod departures;
+mod operation;
 #[path = "../cluster/stage.rs"]
 mod stage;
 #[path = "../support/mod.rs"]

@@ -3,6 +3,9 @@
 //!
 //! | file | holds |
 //! |---|---|
+//! | `node_pool`, `node_class` | how pools and classes stand, and their end |
+//! | `hashes`, `stamping` | what makes a node what it is, as a hash; hashes on objects |
+//! | `registrations` | whether the nodes of a pool come up |
 //! | `provisioning` | pods without a place become a plan, and the plan becomes claims |
 //! | `demand` | which pods want a node |
 //! | `window` | when to decide |

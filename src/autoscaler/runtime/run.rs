@@ -20,7 +20,7 @@ use super::metrics::Metrics;
 use super::server::{Answer, Pages, serve};
 use super::settings::Settings;
 use super::shared::Shared;
-use super::{quarantine, watches};
+use super::{pace, quarantine, watches};
 use crate::autoscaler::cloud::{ClusterFacts, Ec2, IpFamily};
 use crate::autoscaler::lifecycle::{collector, launch, node_class, node_pool, nodes, provisioning, repairer, tagging};
 use crate::autoscaler::state::live::Live;
@@ -67,7 +67,8 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<()> {
     serve_pages(&settings, &live, &metrics, &stop, &tasks).await?;
 
     let config = kube_config().await?;
-    let client = Client::try_from(config.clone()).context("the API server's address cannot be used")?;
+    let plain = Client::try_from(config.clone()).context("the API server's address cannot be used")?;
+    let client = pace::within(plain, settings.kube_client_qps, settings.kube_client_burst);
     watches::start(&client, &live, &stop, &tasks);
 
     let cloud = connect().await?;
@@ -288,7 +289,7 @@ fn identity() -> String {
 async fn act(context: &Context, stop: &CancellationToken, lost: impl Future<Output = ()>) {
     context.metrics.leads.set([], 1.0);
     tracing::info!(controllers = CONTROLLERS.len(), "this process leads and acts");
-    let (halt, mut running) = (stop.child_token(), tokio::task::JoinSet::new());
+    let (context, halt, mut running) = (context.anew(), stop.child_token(), tokio::task::JoinSet::new());
     context.launches.begin(halt.clone());
     for controller in CONTROLLERS {
         running.spawn(keep_running(controller, context.clone(), halt.clone()));
