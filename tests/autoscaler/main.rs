@@ -4,6 +4,7 @@ mod arrivals;
 mod departures;
 mod disruption;
 mod operation;
+#[allow(dead_code, reason = "each test file uses its own part of this")]
 #[path = "../cluster/stage.rs"]
 mod stage;
 #[path = "../support/mod.rs"]

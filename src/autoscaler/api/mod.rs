@@ -6,7 +6,7 @@
 //! | `requirement`, `duration` | what they share |
 //! | `labels` | keys with a meaning, and those that users may not set |
 //! | `validate`, `validate_class` | the rules of the custom resource definitions, with the field named |
-//! | `definitions` | the custom resource definitions |
+//! | `definitions`, `rules` | the custom resource definitions, and what they check beside the shape |
 //! | `pool_reading` | a NodePool as the scheduler sees it |
 
 #![allow(
@@ -22,6 +22,7 @@ pub mod node_claim;
 pub mod node_pool;
 pub mod pool_reading;
 pub mod requirement;
+mod rules;
 pub mod validate;
 pub mod validate_class;
 

@@ -23,6 +23,8 @@ pub struct Call {
     pub ms: f64,
     /// The port of the client's end of the connection: calls of one connection share it.
     pub connection: u16,
+    /// The program that called, as its user agent.
+    pub agent: String,
     /// The service's error code, or what the weather did (`lost answer`, `killed after`).
     pub error: Option<String>,
     /// The process that was killed at this call.

@@ -173,6 +173,16 @@ impl Access {
         client::request(self.port, "GET", &format!("/sandbox/kubernetes/logs?cluster={cluster}"), "")
     }
 
+    /// Asks one of the paths under `/sandbox/` that have no method of their own here: `ask("PUT", "pods", rules)`.
+    ///
+    /// # Errors
+    ///
+    /// When the cloud is gone, or refuses what it is asked.
+    pub fn ask(&self, method: &str, path: &str, body: &serde_json::Value) -> Result<serde_json::Value> {
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        client::request(self.port, method, &format!("/sandbox/{path}"), &body)
+    }
+
     /// Ends the cloud.
     ///
     /// # Errors
