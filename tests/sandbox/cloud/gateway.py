@@ -6,7 +6,7 @@ import threading
 import time
 import traceback
 
-from . import control, kubernetes, refusals, services, wire
+from . import control, identity, kubernetes, refusals, services, wire
 from .caller import kill_caller
 from .calls import CALLS, is_mutating
 from .clock import CLOCK
@@ -53,6 +53,8 @@ class Gateway:
             "region": call.region,
             "mutating": mutating,
             "connection": incoming.client_port,
+            "caller": identity.principal_arn(call.access_key, call.region) if call.signed else "",
+            "needs": refusals.needed(call, request),
         }
         weather = WEATHER.now
         if weather.latency_ms:
