@@ -1,6 +1,8 @@
 //! The live autoscaler against a local cloud whose clusters are real control planes.
 
+mod demos;
 mod departures;
+mod install;
 #[path = "../cluster/stage.rs"]
 mod stage;
 #[path = "../support/mod.rs"]

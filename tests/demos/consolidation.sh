@@ -14,5 +14,11 @@ hands wait-for-nodes --at-least 1 --cpu-at-most 8
 hands wait-for-pods consolidate-a 2
 hands wait-for-pods consolidate-b 2
 hands nodes
+say "Why the first of them stays"
+kubeconfig=$(mktemp)
+eksup kubeconfig --file "$kubeconfig" "$stack"
+KUBECONFIG=$kubeconfig eksup autoscaler explain "$(hands one-node)"
+rm -f "$kubeconfig"
+say "They go, and so do the nodes"
 hands delete consolidate-a
 deflate consolidate-b

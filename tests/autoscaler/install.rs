@@ -1,14 +1,10 @@
 //! The autoscaler as `apply` installs it and `destroy` takes it out, with real nodes of the local cloud behind its
 //! NodePools: what a plan sees, what pruning waits for, and what happens where no autoscaler is left to do its part.
 
-#[path = "cluster/stage.rs"]
-mod stage;
-mod support;
-
+use crate::stage::{Somebody, Stage, until};
+use crate::support::whole_example;
 use sandbox::{KubernetesWeather, Weather};
 use serde_json::{Value, json};
-use stage::{Somebody, Stage, until};
-use support::whole_example;
 
 const POOLS: &str = "/apis/karpenter.sh/v1/nodepools";
 const CLAIMS: &str = "/apis/karpenter.sh/v1/nodeclaims";

@@ -1,19 +1,15 @@
 //! The demos, one after the other on one cloud, with the autoscaler as a real process in its pod; and that it asked for
 //! nothing on the way that its roles in the cluster and in AWS do not allow.
 
-#[path = "cluster/stage.rs"]
-mod stage;
-mod support;
-
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use crate::stage::Stage;
+use crate::support::text;
 use eksup::phases::{self, Surroundings};
 use eksup::spec;
 use serde_json::Value;
-use stage::Stage;
-use support::text;
 
 /// The demos in the order in which they are told. `EKSUP_DEMO` picks one.
 const DEMOS: &[&str] = &["inflate-spot", "inflate-on-demand", "scale", "consolidation", "drift", "interruption"];
