@@ -3,13 +3,16 @@
 .PHONY: help build demo test lint bench bench-live torture clean-cache
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z%-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 build: ## Build eksup and the local cloud
 	cargo build --locked
 
 demo: build ## Build a whole platform on a local cloud, change it, take it down, prove that nothing is left
 	PATH="$(CURDIR)/target/debug:$$PATH" target/debug/sandbox run --kubernetes -- tests/demo.sh
+
+demo-%: build ## Tell one story of the autoscaler: `make demo-scale`, `make demo-drift`, … (tests/demos)
+	PATH="$(CURDIR)/target/debug:$$PATH" target/debug/sandbox run --kubernetes -- tests/demos/$*.sh
 
 lint: ## Check formatting and lints
 	cargo fmt --check
