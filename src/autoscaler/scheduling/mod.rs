@@ -7,13 +7,14 @@
 //! Pure: no cloud, no Kubernetes client, no clock. The same input and the same number of rounds give
 //! the same solution.
 
+pub mod alternatives;
 pub mod compile;
+pub mod daemons;
 pub mod dealer;
 pub mod domains;
 pub mod existing;
 pub mod explain;
 pub mod export;
-pub mod fallbacks;
 pub mod fill;
 pub mod finish;
 pub mod groups;
@@ -36,6 +37,7 @@ mod together;
 pub mod variants;
 pub mod vector;
 
+pub use alternatives::{Alternative, alternatives};
 pub use improve::Budget;
 pub use problem::{Problem, Settings};
 pub use solution::{PlannedNode, Solution, Unplaced};

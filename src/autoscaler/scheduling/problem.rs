@@ -13,11 +13,14 @@ pub struct Settings {
     pub seed: u64,
     /// Whether preferences are looked at.
     pub preferences: bool,
+    /// The share of what a new node has for pods that is planned to stay free, for schedulers that cannot be told
+    /// which pod is meant for which node.
+    pub headroom: f64,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { balance_share: 0.02, seed: 42, preferences: true }
+        Self { balance_share: 0.02, seed: 42, preferences: true, headroom: 0.0 }
     }
 }
 
