@@ -131,6 +131,8 @@ fn unreachable_way_out(whom: &Whom) -> String {
 
 /// The words for an API server whose address belongs to a private network, once that is known.
 pub fn private_endpoint(mut error: CloudError, whom: &Whom) -> CloudError {
+    // However long one waits, this network does not lead there.
+    error.class = Class::Unreachable;
     error.message = format!(
         "the API server's endpoint is private: `{}` has addresses inside the VPC of `{}` only, and they cannot be \
          reached from here",

@@ -268,16 +268,16 @@ pub async fn delete(connection: &Connection, action: &str, path: &str, uid: &str
     }
 }
 
-/// Takes finalizers from the object at `path`: whoever was to act on them is gone, and there is nothing left to do.
+/// Leaves the object at `path` only the finalizers to `keep`: whoever was to act on the others is gone, and there is
+/// nothing left to do. One that is gone itself is a success.
 ///
 /// # Errors
-/// The API server's refusal.
-pub async fn strip(connection: &Connection, action: &str, path: &str, keep: &[String]) -> Result<(), CloudError> {
+/// As kube tells it: a webhook that has to agree may stand in the way.
+pub async fn strip(connection: &Connection, path: &str, keep: &[String]) -> Result<(), kube::Error> {
     let change = json!({ "metadata": { "finalizers": keep } });
-    let patched = connection.change(action, Method::PATCH, path, Some(&change), "application/merge-patch+json").await;
-    match patched {
-        Err(error) if error.class != Class::Missing => Err(error),
-        _ => Ok(()),
+    match connection.send(Method::PATCH, path, Some(&change), "application/merge-patch+json").await {
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+        other => other.map(drop),
     }
 }
 
