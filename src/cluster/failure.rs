@@ -281,6 +281,17 @@ mod tests {
     }
 
     #[test]
+    fn a_private_endpoint_is_said_at_once_even_of_a_new_cluster() {
+        let chain = "client error (Connect): tcp connect error: deadline has elapsed";
+        let early = of_transport("apply Namespace a", chain, &whom(), Purpose::FirstChange);
+        assert_eq!(early.class, Class::Unanswered, "a new name may not be known everywhere yet");
+        let error = private_endpoint(early, &whom());
+        assert_eq!(error.class, Class::Unreachable);
+        assert!(error.message.starts_with("the API server's endpoint is private"), "{error}");
+        assert!(error.help().is_some_and(|help| help.contains("from inside the VPC")), "{error:?}");
+    }
+
+    #[test]
     fn a_wrong_certificate_is_not_tried_again() {
         let chain = "client error (Connect): invalid peer certificate: UnknownIssuer";
         let error = of_transport("list Pods", chain, &whom(), Purpose::Change);

@@ -96,9 +96,7 @@ fn one_that_is_over_is_named_and_a_stack_renews_its_own(stage: &Stage, somebody:
         refused.contains("certificate has expired").then_some(())
     });
     stage.write(&(NAMESPACE.to_owned() + &settings("red")));
-    let failed = stage.rig.eksup(&["apply", "--yes", stage.path()]).expect(1);
-    let said = format!("{}{}", failed.stdout, failed.stderr);
-    let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
+    let said = stage.fails_to_apply();
     for words in [
         "the webhook `stranger.example.org` has to agree and does not answer",
         "certificate has expired",

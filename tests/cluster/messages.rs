@@ -42,8 +42,7 @@ spec:
     spec: { containers: [{ name: web, image: "web:1" }] }
 "#;
     stage.write(&(NAMESPACE.to_owned() + &settings("blue") + wrong));
-    let refused = stage.rig.eksup(&["apply", "--yes", stage.path()]).expect(1);
-    let said = refused.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
+    let said = stage.fails_to_apply();
     for words in [
         "3 things in the way",
         "objects.yaml:10: there is no namespace `nowhere`; add a Namespace object",
@@ -85,9 +84,7 @@ spec:
 
 /// Applies, and expects it to give up because `word` does not come to be.
 fn gives_up(stage: &Stage, words: &[&str]) {
-    let failed = stage.rig.eksup(&["apply", "--yes", stage.path()]).expect(1);
-    let said = format!("{}{}", failed.stdout, failed.stderr);
-    let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
+    let said = stage.fails_to_apply();
     for word in words.iter().chain(&["nothing has changed for 3 s", "eksup.dev/ready-within"]) {
         assert!(said.contains(word), "`{word}` is not in\n{said}");
     }
@@ -175,8 +172,7 @@ fn a_definition_whose_names_are_taken(stage: &Stage) {
         conditions.as_array()?.iter().any(|one| one["type"] == "Established" && one["status"] == "True").then_some(())
     });
     stage.write(&(NAMESPACE.to_owned() + &document(&definition("objects", "Thing"))));
-    let failed = stage.rig.eksup(&["apply", "--yes", stage.path()]).expect(1);
-    let said = format!("{}{}", failed.stdout, failed.stderr);
+    let said = stage.fails_to_apply();
     for word in ["objects.example.org", "its names are taken by another definition", "is already in use"] {
         assert!(said.contains(word), "`{word}` is not in\n{said}");
     }

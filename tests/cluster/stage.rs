@@ -114,6 +114,14 @@ impl Stage {
         self.rig.destroy(&self.stack).stdout
     }
 
+    /// Applies the stack, expects that to fail, and gives all that was said: in one line, as a sentence may be broken into
+    /// several.
+    #[track_caller]
+    pub fn fails_to_apply(&self) -> String {
+        let failed = self.rig.eksup(&["apply", "--yes", self.path()]).expect(1);
+        format!("{} {}", failed.stdout, failed.stderr).split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+
     /// Applies the stack until the run says something with every one of `words` in a line, and then stops it as a
     /// user does; gives that line.
     #[track_caller]
