@@ -268,12 +268,22 @@ pub async fn delete(connection: &Connection, action: &str, path: &str, uid: &str
     }
 }
 
-/// Leaves the object at `path` only the finalizers to `keep`: whoever was to act on the others is gone, and there is
-/// nothing left to do. One that is gone itself is a success.
+/// Takes finalizers from the object at `path`: whoever was to act on them is gone, and there is nothing left to do.
 ///
 /// # Errors
-/// As kube tells it: a webhook that has to agree may stand in the way.
-pub async fn strip(connection: &Connection, path: &str, keep: &[String]) -> Result<(), kube::Error> {
+/// The API server's refusal.
+pub async fn strip(connection: &Connection, action: &str, path: &str, keep: &[String]) -> Result<(), CloudError> {
+    match stripped(connection, path, keep).await {
+        Ok(()) => Ok(()),
+        Err(error) => Err(connection.explain(action, &error, connection.change_purpose()).await),
+    }
+}
+
+/// The same; a failure as kube tells it, for those who look into the answer themselves.
+///
+/// # Errors
+/// The API server's refusal; an object that is gone itself is a success.
+pub async fn stripped(connection: &Connection, path: &str, keep: &[String]) -> Result<(), kube::Error> {
     let change = json!({ "metadata": { "finalizers": keep } });
     match connection.send(Method::PATCH, path, Some(&change), "application/merge-patch+json").await {
         Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),

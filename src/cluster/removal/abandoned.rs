@@ -133,7 +133,7 @@ fn still_registered(shown: &TargetHealthDescription) -> Option<TargetDescription
 /// The API server's refusal.
 pub(super) async fn let_go(id: &ObjectId, keep: &[String], connection: &Connection) -> Result<String, CloudError> {
     let Some(served) = connection.served(&id.kind).await? else { return Ok("its kind is gone".to_owned()) };
-    let Err(failure) = objects::strip(connection, &id.path(&served), keep).await else {
+    let Err(failure) = objects::stripped(connection, &id.path(&served), keep).await else {
         return Ok("what it had in AWS is gone, and so is who was to say so: its finalizers were taken off".to_owned());
     };
     let webhook = match &failure {
