@@ -1,5 +1,5 @@
 //! What others put into the cluster and that has something of AWS behind it: Ingresses and Services with a load
-//! balancer. It goes while its controllers run, so that they take the AWS side away.
+//! balancer, NodePools with their nodes. It goes while its controllers run, so that they take the AWS side away.
 
 use futures::future::try_join_all;
 use serde::{Deserialize, Serialize};
@@ -14,8 +14,14 @@ use crate::plan::{Address, Describe, Effect, Facts, Loss, State, Tags};
 use crate::spec::objects::{ObjectId, ObjectKind};
 
 /// The kinds that are looked through: the last ones only where the cluster knows them.
-const KINDS: &[(&str, &str)] =
-    &[("networking.k8s.io/v1", "Ingress"), ("v1", "Service"), ("gateway.networking.k8s.io/v1", "Gateway")];
+const KINDS: &[(&str, &str)] = &[
+    ("networking.k8s.io/v1", "Ingress"),
+    ("v1", "Service"),
+    ("gateway.networking.k8s.io/v1", "Gateway"),
+    ("karpenter.sh/v1", "NodePool"),
+    ("karpenter.sh/v1", "NodeClaim"),
+    ("karpenter.k8s.aws/v1", "EC2NodeClass"),
+];
 
 /// An object that holds something of AWS.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -41,9 +47,10 @@ impl Describe for HeldObject {
         ],
         outputs: &["id"],
         taggable: false,
-        loss: Loss::Outage("what its load balancer serves cannot be reached any more"),
+        loss: Loss::Outage("its load balancer goes, or its nodes with the pods on them"),
         references: &[("cluster", &["cluster"])],
         goes_before: removal::goes_before,
+        clears: removal::clears,
         ..Facts::new("held-object")
     };
 }
@@ -72,7 +79,14 @@ async fn look(reads: &Reads) -> Result<Vec<Found<HeldObject>>, CloudError> {
     let Some(way) = way::into_stack(reads).await? else { return Ok(Vec::new()) };
     let lists = try_join_all(KINDS.iter().map(|(version, kind)| every(&way, ObjectKind::new(version, kind)))).await?;
     let strangers = lists.iter().flatten().filter(|object| set::address_of(object, &reads.stack).is_none());
-    Ok(strangers.filter(|object| holds_aws_things(object)).filter_map(|object| found(object, &way)).collect())
+    let holding = strangers.filter(|object| holds_aws_things(object) && !goes_with_its_pool(object));
+    Ok(holding.filter_map(|object| found(object, &way)).collect())
+}
+
+/// Whether an object is a NodeClaim that a NodePool owns, and takes along.
+fn goes_with_its_pool(object: &Value) -> bool {
+    let owners = object.pointer("/metadata/ownerReferences").and_then(Value::as_array).into_iter().flatten();
+    object["kind"] == "NodeClaim" && owners.into_iter().any(|owner| owner["kind"] == "NodePool")
 }
 
 /// Every object of a kind in the cluster.

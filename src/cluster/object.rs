@@ -62,6 +62,7 @@ impl Describe for Object {
         foretold: Some("manifest"),
         shown,
         goes_before: removal::goes_before,
+        clears: removal::clears,
         ..Facts::new("object")
     };
 }
@@ -91,6 +92,7 @@ fn loss_of(body: &Value) -> Option<Loss> {
         "CustomResourceDefinition" => Loss::Data("every object of its kind goes with it"),
         "PersistentVolumeClaim" | "PersistentVolume" => Loss::Data("what is stored on the volume, unless it is kept"),
         "Deployment" | "StatefulSet" | "DaemonSet" => Loss::Outage("its pods stop"),
+        "NodePool" => Loss::Outage("its nodes go, and the pods on them look for others"),
         "Ingress" => Loss::Outage("what it leads to cannot be reached, and its load balancer gets another address"),
         _ => Loss::Nothing,
     })
@@ -126,7 +128,7 @@ fn early(error: CloudError) -> CloudError {
 }
 
 pub(super) fn refuse_foreign(id: &ObjectId, standing: &Value, stack: &str) -> Result<(), CloudError> {
-    if set::address_of(standing, stack).is_some() {
+    if set::address_of(standing, stack).is_some() || takeover::is_handed_on(standing) {
         return Ok(());
     }
     if standing.pointer("/metadata/deletionTimestamp").is_some() {
@@ -228,7 +230,8 @@ impl Kind for Object {
             return Ok(None);
         }
         if let Some(standing) = objects::look(&way.connection, &id).await? {
-            return Ok(set::address_of(&standing, &reads.stack).is_none().then(|| stranger(&id, &standing)));
+            let ours = set::address_of(&standing, &reads.stack).is_some() || takeover::is_handed_on(&standing);
+            return Ok((!ours).then(|| stranger(&id, &standing)));
         }
         if let Some(namespace) = &id.namespace
             && let Some(nobody) = homeless(&id, &self.needs)

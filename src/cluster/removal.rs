@@ -7,8 +7,9 @@ use serde_json::Value;
 
 use super::connection::Connection;
 use super::object::Object;
-use super::objects;
+use super::order::pod_template;
 use super::way::Home;
+use super::{leaving, objects};
 use crate::aws::leftovers::load_balancer::LoadBalancer;
 use crate::aws::{CloudError, Found, Kind, Reads, Work};
 use crate::spec::objects::ObjectId;
@@ -18,6 +19,10 @@ use crate::spec::objects::ObjectId;
 const TAKERS: &[&str] = &[
     "access-entry",
     "addon",
+    "autoscaled-instance",
+    "autoscaled-instance-profile",
+    "autoscaled-launch-template",
+    "borrowed-tags",
     "cluster",
     "instance",
     "internet-gateway",
@@ -27,6 +32,7 @@ const TAKERS: &[&str] = &[
     "object-set",
     "oidc-provider",
     "pod-identity-association",
+    "queue",
     "role",
     "route",
     "route-table-association",
@@ -54,8 +60,23 @@ pub fn holds_aws_things(object: &Value) -> bool {
     match text("/kind") {
         "Ingress" | "TargetGroupBinding" | "Gateway" => true,
         "Service" => text("/spec/type") == "LoadBalancer",
-        _ => false,
+        _ => leaving::has_nodes(object),
     }
+}
+
+/// Whether an object with the first body has to be gone before one with the second: workloads, and whatever holds a
+/// load balancer, before the NodePools whose nodes would have to be drained of them.
+pub fn clears(earlier: &Value, later: &Value) -> bool {
+    let (Some(earlier), Some(later)) = (earlier.get("manifest"), later.get("manifest")) else { return false };
+    leaving::has_nodes(later)
+        && !leaving::has_nodes(earlier)
+        && (holds_aws_things(earlier) || (pod_template(earlier).is_some() && !is_a_controller(earlier)))
+}
+
+/// Whether pods of this object are to work to the end: controllers of eksup's, and what runs on every node.
+fn is_a_controller(object: &Value) -> bool {
+    let label = object.pointer("/metadata/labels").and_then(|labels| labels.get("app.kubernetes.io/managed-by"));
+    label.and_then(Value::as_str) == Some("eksup") || object.get("kind").and_then(Value::as_str) == Some("DaemonSet")
 }
 
 /// The object that goes.
@@ -76,6 +97,10 @@ impl Target {
     pub fn of(found: &Found<Object>) -> Result<Self, CloudError> {
         Ok(Self { id: found.body.id()?, uid: found.outputs.uid.clone(), home: found.body.cluster.clone() })
     }
+
+    fn has_nodes(&self) -> bool {
+        leaving::has_nodes(&serde_json::json!({ "kind": self.id.kind.kind }))
+    }
 }
 
 /// Deletes it.
@@ -95,10 +120,12 @@ pub async fn begin(target: &Target, work: &Work) -> Result<(), CloudError> {
 /// The request failed.
 pub async fn remains(target: &Target, work: &Work) -> Result<Option<String>, CloudError> {
     let connection = target.home.connection(work).await?;
-    let Some(object) = objects::look(&connection, &target.id).await? else { return Ok(None) };
-    if object.pointer("/metadata/uid").and_then(Value::as_str) != Some(&target.uid) {
-        return Ok(None);
+    let object = objects::look(&connection, &target.id).await?;
+    let object = object.filter(|object| object.pointer("/metadata/uid").and_then(Value::as_str) == Some(&target.uid));
+    if target.has_nodes() {
+        return leaving::remains(target, object.as_ref(), &connection, work).await;
     }
+    let Some(object) = object else { return Ok(None) };
     let finalizers = finalizers_of(&object);
     let (aws, others): (Vec<String>, Vec<String>) =
         finalizers.into_iter().partition(|name| OF_LOAD_BALANCERS.iter().any(|known| name.starts_with(known)));
@@ -185,6 +212,23 @@ mod tests {
         );
         assert!(goes_before(&body(json!({ "kind": "Service" }))).is_empty());
         assert!(goes_before(&body(json!({ "kind": "Deployment" }))).is_empty());
+    }
+
+    #[test]
+    fn workloads_go_before_node_pools_and_controllers_stay() {
+        let body = |kind: &str, manager: &str| {
+            json!({ "manifest": { "kind": kind, "metadata": { "labels": { "app.kubernetes.io/managed-by": manager } },
+                                  "spec": { "template": {} } } })
+        };
+        let pool = body("NodePool", "eksup");
+        for earlier in [body("Deployment", "me"), body("StatefulSet", "me"), body("Ingress", "eksup")] {
+            assert!(clears(&earlier, &pool), "{earlier}");
+        }
+        for other in [body("Deployment", "eksup"), body("DaemonSet", "me"), body("ConfigMap", "me"), pool.clone()] {
+            assert!(!clears(&other, &pool), "{other}");
+        }
+        assert!(!clears(&body("Deployment", "me"), &body("Ingress", "me")));
+        assert!(goes_before(&pool).contains(&"autoscaled-instance"));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use futures::future::try_join_all;
 use super::events::Events;
 use super::failure::Failure;
 use super::foresight::predictions;
-use super::observe::{observe, surroundings, zones};
+use super::observe::{knows_monitors, observe, surroundings, zones};
 use super::rounds;
 use crate::aws::{Cloud, CloudError, KINDS, Kinds, LEFTOVERS, Reads};
 use crate::phases;
@@ -22,8 +22,9 @@ use crate::spec::Stack;
 /// A call that failed; changes that cannot be made; what stands in the way and is not ours.
 pub async fn plan(stack: &Stack, cloud: &Cloud, events: &Events) -> Result<Plan, Failure> {
     let reads = Arc::new(Reads::new(cloud.clone(), &stack.metadata.name));
-    let (observed, zones) = tokio::try_join!(observe(&reads, KINDS, events), zones(stack, &reads))?;
-    let surroundings = surroundings(cloud, zones, &observed);
+    let (observed, zones, monitors) =
+        tokio::try_join!(observe(&reads, KINDS, events), zones(stack, &reads), knows_monitors(stack, &reads))?;
+    let surroundings = surroundings(cloud, zones, monitors, &observed);
     if let Some(message) = phases::impossible(stack, &surroundings) {
         return Err(Failure::Problems(vec![Problem { address: "network".into(), message }]));
     }
@@ -46,7 +47,7 @@ pub async fn plan_destroy(
     events: &Events,
 ) -> Result<(Plan, Vec<Kept>), Failure> {
     let observed = observe_everything(name, cloud, events).await?;
-    let fingerprint = Fingerprint::of(&observed);
+    let fingerprint = fingerprint_of_destroy(&observed);
     let (going, kept) = set_aside(observed, &Kinds, disposal);
     let changes = tear_down(&going, &Kinds).map_err(Failure::Problems)?;
     let rounds = vec![Round { title: None, changes }];
@@ -79,7 +80,18 @@ pub async fn still_holds(plan: &Plan, cloud: &Cloud, events: &Events) -> Result<
         Purpose::Apply => observe(&Arc::new(Reads::new(cloud.clone(), &plan.stack)), KINDS, events).await?,
         Purpose::Destroy => observe_everything(&plan.stack, cloud, events).await?,
     };
-    if Fingerprint::of(&observed) == plan.fingerprint { Ok(()) } else { Err(Failure::Moved) }
+    let now = match plan.purpose {
+        Purpose::Apply => Fingerprint::of(&observed),
+        Purpose::Destroy => fingerprint_of_destroy(&observed),
+    };
+    if now == plan.fingerprint { Ok(()) } else { Err(Failure::Moved) }
+}
+
+/// What the cloud looked like when a stack was to go. What its autoscaler makes comes and goes while the question stands
+/// open: it is gone either way, with its NodePool or in the search at the end.
+fn fingerprint_of_destroy(observed: &[Observed]) -> Fingerprint {
+    let lasting = observed.iter().filter(|resource| !resource.kind.starts_with("autoscaled-")).cloned();
+    Fingerprint::of(&lasting.collect::<Vec<_>>())
 }
 
 fn assemble(purpose: Purpose, stack: &str, cloud: &Cloud, fingerprint: Fingerprint, rounds: Vec<Round>) -> Plan {

@@ -60,6 +60,8 @@ pub struct Surroundings {
     pub zones: Vec<String>,
     /// Who is calling, as the ARN of a user or role: the cluster's first administrator.
     pub caller: String,
+    /// Whether the cluster that stands knows ServiceMonitors, by which Prometheus finds what to ask.
+    pub monitors: bool,
 }
 
 impl Surroundings {
@@ -72,6 +74,7 @@ impl Surroundings {
             partition: "aws".to_owned(),
             zones: ('a'..='f').map(|letter| format!("{region}{letter}")).collect(),
             caller: "CALLER".to_owned(),
+            monitors: false,
         }
     }
 }
@@ -212,8 +215,7 @@ fn platform(draft: &mut Draft<'_>, network: &Network) -> Option<Cluster> {
     let interruption = interruption::declare(draft);
     addons::declare(draft, network, &cluster);
     if let Some(node_role) = node_role {
-        let queue = interruption.map(|interruption| interruption.queue_arn);
-        autoscaler::declare(draft, &cluster, &node_role, queue.as_ref());
+        autoscaler::declare(draft, &cluster, &node_role, interruption.as_ref());
     }
     workloads::declare(draft);
     objects::declare(draft, &cluster);

@@ -10,6 +10,7 @@ use serde::Serialize;
 use std::fmt;
 
 use crate::autoscaler::api::NodeClaim;
+use crate::autoscaler::lifecycle::reasons::STAYS_BECAUSE;
 
 const DO_NOT_DISRUPT: &str = "karpenter.sh/do-not-disrupt";
 /// Why disruption leaves a node alone, as it said last.
@@ -173,6 +174,11 @@ fn summary(node: Option<&Node>, claim: Option<&NodeClaim>, conditions: &[Told], 
             Some(told) => return format!("{what}: {}", why(told)),
             None => return what.to_owned(),
         }
+    }
+    let stays = claim.metadata.annotations.as_ref().and_then(|all| all.get(STAYS_BECAUSE));
+    if let Some(stays) = stays {
+        let drifted = holds("Drifted").map(|told| format!("it is not as its pool and class say: {}; ", why(told)));
+        return format!("{}it stays: {stays}", drifted.unwrap_or_default());
     }
     let blocked = said("DisruptionBlocked").map(|said| said.message.clone());
     if let Some(told) = holds("Drifted") {

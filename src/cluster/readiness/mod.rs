@@ -3,6 +3,7 @@
 
 mod apis;
 mod network;
+mod nodes;
 mod pods;
 mod workloads;
 
@@ -68,7 +69,9 @@ pub fn takes_time(object: &Value) -> bool {
         "StatefulSet",
         "ValidatingWebhookConfiguration",
     ];
-    SLOW.contains(&kind(object)) || (kind(object) == "Service" && text(object, "/spec/type") == "LoadBalancer")
+    SLOW.contains(&kind(object))
+        || (kind(object) == "Service" && text(object, "/spec/type") == "LoadBalancer")
+        || nodes::is_looked_after(object)
 }
 
 /// How far `object` has come; `signs` are what [`beside`] asked for.
@@ -90,6 +93,7 @@ pub fn judge(object: &Value, signs: &Signs) -> Readiness {
         "Service" => network::service(object),
         "HorizontalPodAutoscaler" => workloads::autoscaler(object),
         "Namespace" => network::namespace(object),
+        "NodePool" | "EC2NodeClass" => nodes::supply(object),
         _ => Readiness::Ready,
     };
     match (judged, signs.reason()) {
