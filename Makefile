@@ -21,8 +21,9 @@ lint: ## Check formatting and lints
 test: lint ## Run everything that continuous integration runs
 	cargo test --locked --no-fail-fast
 
-torture: ## Kill apply and destroy at every call that changes something; takes long
+torture: ## Kill apply and destroy at every call and request that changes something; takes long
 	EKSUP_TORTURE=all cargo test --locked --test torture -- --nocapture
+	EKSUP_TORTURE=all cargo test --locked --test cluster killed -- --nocapture
 
 bench: ## Measure what the README claims, and print it beside Terraform's and Karpenter's figures
 	cargo build --locked --release

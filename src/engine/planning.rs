@@ -30,8 +30,12 @@ pub async fn plan(stack: &Stack, cloud: &Cloud, events: &Events) -> Result<Plan,
     }
     let wish = rounds::first_wish(stack, &surroundings, &observed);
     let predictions = predictions(&wish, &observed, &reads).await?;
-    let rounds = rounds::between(stack, &surroundings, &observed, &predictions).map_err(Failure::Problems)?;
-    refuse_clashes(&rounds, &reads).await?;
+    let rounds = rounds::between(stack, &surroundings, &observed, &predictions)
+        .map_err(|problems| Failure::Problems(placed(problems, stack)))?;
+    let clashes = clashes(&rounds, &reads).await?;
+    if !clashes.is_empty() {
+        return Err(Failure::Problems(placed(clashes, stack)));
+    }
     Ok(assemble(Purpose::Apply, &stack.metadata.name, cloud, Fingerprint::of(&observed), rounds))
 }
 
@@ -98,13 +102,21 @@ fn assemble(purpose: Purpose, stack: &str, cloud: &Cloud, fingerprint: Fingerpri
     Plan::new(purpose, stack, &cloud.region, &cloud.account, &super::run_id(), fingerprint, rounds)
 }
 
+/// `problems`; those with the object of a manifest say in which file and line it stands.
+fn placed(problems: Vec<Problem>, stack: &Stack) -> Vec<Problem> {
+    let with_place = |problem: Problem| match phases::place_of(stack, &problem.address) {
+        Some(place) => Problem { message: format!("{place}: {}", problem.message), ..problem },
+        None => problem,
+    };
+    problems.into_iter().map(with_place).collect()
+}
+
 /// Asks every kind of which something will be made whether something else is in its place.
-async fn refuse_clashes(rounds: &[Round], reads: &Reads) -> Result<(), Failure> {
+async fn clashes(rounds: &[Round], reads: &Reads) -> Result<Vec<Problem>, CloudError> {
     let creations: Vec<&Change> =
         rounds.iter().flat_map(|round| &round.changes).filter(|change| change.action == Action::Create).collect();
     let answers = try_join_all(creations.iter().map(|change| clash(change, reads))).await?;
-    let problems: Vec<Problem> = answers.into_iter().flatten().collect();
-    if problems.is_empty() { Ok(()) } else { Err(Failure::Problems(problems)) }
+    Ok(answers.into_iter().flatten().collect())
 }
 
 async fn clash(change: &Change, reads: &Reads) -> Result<Option<Problem>, CloudError> {

@@ -27,6 +27,7 @@ pub use addons::LOAD_BALANCER_CONTROLLER;
 pub use autoscaler::service_account as autoscaler_account;
 pub use objects::certificate_outline;
 pub use trust::Account;
+pub use workloads::place_of;
 
 use crate::aws::ids::{
     ClusterName, IssuerUrl, OidcProviderArn, RoleArn, RoleName, SecurityGroupId, SubnetId, Text, VpcId,

@@ -226,3 +226,15 @@ fn a_node_pool_is_ready_when_the_autoscaler_can_launch_with_it_and_says_why_it_c
     let refused = json!([condition("Ready", "False", "", 2), condition("ValidationSucceeded", "False", "no role", 2)]);
     assert!(matches!(alone(pool("eksup", refused)), Readiness::Failed(_)));
 }
+
+#[test]
+fn patience_is_as_long_as_an_object_asks_for_and_without_end_for_a_job() {
+    let object =
+        |kind: &str, asked: &str| json!({ "kind": kind, "metadata": { "annotations": { READY_WITHIN: asked } } });
+    assert_eq!(patience(&object("APIService", "30m")), Some(Duration::from_secs(1800)));
+    assert_eq!(patience(&object("Job", "90s")), Some(Duration::from_secs(90)));
+    assert_eq!(patience(&object("Ingress", "for ever")), Some(USUAL_PATIENCE));
+    assert_eq!(patience(&json!({ "kind": "Job" })), None);
+    let slow = json!({ "kind": "Deployment", "spec": { "progressDeadlineSeconds": 3600 } });
+    assert_eq!(patience(&slow), Some(Duration::from_secs(3600)), "Kubernetes itself gives it up only then");
+}
