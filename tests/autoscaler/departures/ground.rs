@@ -1,6 +1,5 @@
 //! A cluster with a few nodes that have claims, and the controllers that take them away.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -297,10 +296,4 @@ pub fn memory() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
     line.trim().trim_end_matches(" kB").parse::<u64>().unwrap_or_default() / 1024
-}
-
-/// The names in a list.
-pub fn names(list: &Value) -> BTreeSet<String> {
-    let items = list["items"].as_array().into_iter().flatten();
-    items.filter_map(|item| item["metadata"]["name"].as_str().map(str::to_owned)).collect()
 }

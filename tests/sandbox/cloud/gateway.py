@@ -7,7 +7,7 @@ import threading
 import time
 import traceback
 
-from . import control, kubernetes, refusals, services, wire
+from . import control, identity, kubernetes, refusals, services, wire
 from .caller import kill_caller
 from .calls import CALLS, is_mutating
 from .clock import CLOCK
@@ -57,6 +57,8 @@ class Gateway:
             "mutating": mutating,
             "connection": incoming.client_port,
             "agent": incoming.headers.get("user-agent", ""),
+            "caller": identity.principal_arn(call.access_key, call.region) if call.signed else "",
+            "needs": refusals.needed(call, request),
         }
         weather = _weather_for(call, entry["agent"])
         if weather.latency_ms:
