@@ -266,6 +266,7 @@ const BUSY: &[&str] = &[
     "IncorrectState",
     "IncorrectInstanceState",
     "ResourceInUse",
+    "VolumeInUse",
 ];
 
 /// What a new role or profile is answered with until every service knows it.

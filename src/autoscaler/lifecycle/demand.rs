@@ -12,7 +12,7 @@ use crate::autoscaler::interruption::INTERRUPTED;
 use crate::autoscaler::interruption::warned::moves;
 use crate::autoscaler::scheduling::{Problem, Settings};
 use crate::autoscaler::state::intern::FastMap;
-use crate::autoscaler::state::live::{Live, LivePod, Owner, Protection, Snapshot, Uid};
+use crate::autoscaler::state::live::{Live, LivePod, LivePool, Owner, Protection, Snapshot, Uid};
 use crate::autoscaler::steering::{Plan, Target};
 
 /// A pod that kube-scheduler has not looked at for so long is held back by something else.
@@ -78,6 +78,8 @@ pub struct Question {
     pub without: Vec<bool>,
     /// The pools' objects.
     pub pools: BTreeMap<String, Arc<NodePool>>,
+    /// Pools that are left out, and why.
+    pub left_out: Vec<String>,
 }
 
 impl Question {
@@ -106,7 +108,7 @@ impl Question {
                 _ => {}
             }
         }
-        Self { snapshot, pending, without, pools }
+        Self { snapshot, pending, without, pools, left_out: left_out(live) }
     }
 
     /// As a problem.
@@ -114,6 +116,26 @@ impl Question {
         let (pending, without) = (self.pending.clone(), self.without.clone());
         Problem { cluster: &self.snapshot.cluster, pending, without, settings }
     }
+}
+
+/// Pools that nothing can be bought for now, in sentences.
+fn left_out(live: &Live) -> Vec<String> {
+    let why = |pool: &LivePool| {
+        let class = pool.class();
+        if pool.deletion().is_some() {
+            return Some("it is being deleted".to_owned());
+        }
+        if let Err(faults) = &pool.read {
+            return Some(faults.first().map_or_else(String::new, ToString::to_string));
+        }
+        match live.class(class) {
+            None => Some(format!("its EC2NodeClass `{class}` does not exist")),
+            Some(found) if !found.ready() => Some(format!("its EC2NodeClass `{class}` is not ready")),
+            Some(_) => None,
+        }
+    };
+    let sentence = |pool: &LivePool| Some(format!("NodePool `{}` is left out: {}", pool.name, why(pool)?));
+    live.pools().filter_map(sentence).collect()
 }
 
 impl Lookup for Question {
@@ -127,7 +149,7 @@ impl Lookup for Question {
 }
 
 /// Puts pods onto what they are meant for.
-fn seat(plan: &Plan, snapshot: &mut Snapshot) {
+pub(super) fn seat(plan: &Plan, snapshot: &mut Snapshot) {
     let mut by_claim: BTreeMap<&str, u32> = BTreeMap::new();
     let mut by_node: BTreeMap<&str, u32> = BTreeMap::new();
     for (at, member) in (0_u32..).zip(&snapshot.members) {
@@ -147,5 +169,61 @@ fn seat(plan: &Plan, snapshot: &mut Snapshot) {
     }
     for (pod, node) in seats {
         snapshot.cluster.pods[pod].node = Some(node);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::autoscaler::steering::testing::{State, at};
+
+    fn count(state: &State, plan: &Plan, known: &BTreeSet<Uid>) -> (usize, usize) {
+        let Demand { waiting, unjudged } = demand(&state.live, plan, known, at(1));
+        (waiting, unjudged)
+    }
+
+    #[test]
+    fn only_pods_without_a_place_want_a_node() {
+        let mut state = State::new();
+        state.claim("c1", None);
+        state.unschedulable_pod("p1");
+        state.unschedulable_pod("p2");
+        state.pod("new", None);
+        let mut plan = Plan::default();
+        assert_eq!(count(&state, &plan, &BTreeSet::new()), (2, 1));
+        plan.place(&state.live, state.uid("p1"), Target::Claim("c1".into()), at(0));
+        assert_eq!(count(&state, &plan, &BTreeSet::new()), (1, 1));
+        assert_eq!(count(&state, &plan, &BTreeSet::from([state.uid("p2")])), (0, 1), "nothing can be done for it");
+    }
+
+    #[test]
+    fn pods_with_a_place_stand_on_their_claim_in_the_question() {
+        let mut state = State::new();
+        state.claim("c1", None);
+        state.unschedulable_pod("p1");
+        state.unschedulable_pod("p2");
+        let mut plan = Plan::default();
+        plan.place(&state.live, state.uid("p1"), Target::Claim("c1".into()), at(0));
+        let question = Question::new(&mut state.live, &plan, &Stock::default(), at(1));
+        let pending: Vec<&str> =
+            question.pending.iter().map(|pod| &*question.snapshot.cluster.pods[*pod as usize].name).collect();
+        assert_eq!(pending, ["default/p2"]);
+        let cluster = &question.snapshot.cluster;
+        let seated = cluster.pods.iter().find(|pod| &*pod.name == "default/p1").and_then(|pod| pod.node);
+        assert_eq!(seated.map(|node| &*cluster.nodes[node as usize].name), Some("c1"));
+    }
+
+    #[test]
+    fn pods_of_a_node_that_leaves_are_planned_before_they_are_evicted() {
+        let mut state = State::new();
+        state.claim("c1", Some("n1"));
+        state.node("n1", "4", true);
+        state.pod("p1", Some("n1"));
+        let plan = Plan::default();
+        assert_eq!(count(&state, &plan, &BTreeSet::new()), (0, 0));
+        state.leaving_claim("c1", "n1");
+        assert_eq!(count(&state, &plan, &BTreeSet::new()), (1, 0));
+        let question = Question::new(&mut state.live, &plan, &Stock::default(), at(1));
+        assert_eq!((question.pending.len(), question.without), (1, vec![true]));
     }
 }

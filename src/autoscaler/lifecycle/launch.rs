@@ -1,7 +1,7 @@
 //! Claims become instances.
 //!
-//! Claims of one decision are launched together, those that are planned alike with one request. What cannot be had
-//! is asked for in other types and zones at once, with the same claim; a claim is given up when nothing is left,
+//! Claims of one decision are launched together, so that those that are planned alike share a call. What cannot be
+//! had is asked for in other types and zones at once, with the same claim; a claim is given up when nothing is left,
 //! and its pods are planned anew. A claim whose launch another process may have begun takes over what that process
 //! bought before it buys.
 
@@ -13,7 +13,7 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::market::Stock;
-use super::offers::{choose, common, options_of};
+use super::offers::{choose, options_of};
 use super::plan_claims::{NODE_CLASS, PlannedClaim};
 use super::status::{self, give_up};
 use crate::autoscaler::api::NodeClaim;
@@ -28,8 +28,6 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// The resource of elastic fabric adapters.
 const FABRIC: &str = "vpc.amazonaws.com/efa";
-/// A claim is given up after so many answers that there is nothing.
-const MOST_ATTEMPTS: u32 = 16;
 /// After so long claims without an instance are looked for again.
 const AGAIN: Duration = Duration::from_secs(5);
 
@@ -37,7 +35,10 @@ const AGAIN: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug)]
 pub struct Order {
     claim: Arc<NodeClaim>,
+    /// What would do and has not been asked for, cheapest first.
     options: Arc<[LaunchOption]>,
+    /// What has been asked for last.
+    asked: Vec<LaunchOption>,
     /// Whether the zone of the first option is the one to begin with.
     one_zone: bool,
     /// The fewest types that its pool wants to leave to choose from.
@@ -52,12 +53,30 @@ impl Order {
     /// For a claim that this process has just made.
     pub fn new(claim: Arc<NodeClaim>, planned: &PlannedClaim) -> Self {
         let (options, one_zone) = (Arc::clone(&planned.options), planned.prefers_zone);
-        Self { least: least(&claim), claim, options, one_zone, unsure: false, attempt: 0, pause: FIRST_PAUSE }
+        Self {
+            least: least(&claim),
+            claim,
+            options,
+            asked: Vec::new(),
+            one_zone,
+            unsure: false,
+            attempt: 0,
+            pause: FIRST_PAUSE,
+        }
     }
 
     /// For a claim that somebody else has made.
     fn found(claim: Arc<NodeClaim>, options: Arc<[LaunchOption]>) -> Self {
-        Self { least: least(&claim), claim, options, one_zone: false, unsure: true, attempt: 0, pause: FIRST_PAUSE }
+        Self {
+            least: least(&claim),
+            claim,
+            options,
+            asked: Vec::new(),
+            one_zone: false,
+            unsure: true,
+            attempt: 0,
+            pause: FIRST_PAUSE,
+        }
     }
 
     fn name(&self) -> String {
@@ -71,41 +90,57 @@ fn least(claim: &NodeClaim) -> usize {
     asked.and_then(|least| usize::try_from(least).ok()).unwrap_or(0)
 }
 
-/// The claims that are being made or launched by this process. Cloning it is cheap.
+/// The claims that are being made or launched by this process, while it leads. Cloning it is cheap.
 #[derive(Clone, Debug, Default)]
-pub struct Launches(Arc<Mutex<BTreeSet<String>>>);
+pub struct Launches(Arc<Mutex<Work>>);
+
+#[derive(Debug, Default)]
+struct Work {
+    held: BTreeSet<String>,
+    stop: CancellationToken,
+}
 
 impl Launches {
+    /// Begins anew: whatever an earlier lead has left behind ends with its own `stop`.
+    pub fn begin(&self, stop: CancellationToken) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Work { held: BTreeSet::new(), stop };
+    }
+
+    /// Ends when this process leads no more.
+    fn stop(&self) -> CancellationToken {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).stop.clone()
+    }
+
     /// Takes a claim up; `false` when it is in work already.
     pub fn hold(&self, name: &str) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned())
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).held.insert(name.to_owned())
     }
 
     /// Lets a claim go.
     pub fn release(&self, name: &str) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).held.remove(name);
     }
 
     /// Whether a claim is in work.
     pub fn holds(&self, name: &str) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(name)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).held.contains(name)
     }
 }
 
 /// Launches claims that are held; they are let go when they have an instance or are given up.
 pub fn start(context: &Context, orders: Vec<Order>) {
     if !orders.is_empty() {
-        let context = context.clone();
-        tokio::spawn(async move { carry_out(&context, orders).await });
+        let (context, stop) = (context.clone(), context.launches.stop());
+        tokio::spawn(async move { carry_out(&context, orders, &stop).await });
     }
 }
 
 /// Launches claims that were found without an instance: those of a process before this one.
-pub async fn run(context: Context, stop: CancellationToken) {
+pub async fn run(context: Context, stop: CancellationToken) -> anyhow::Result<()> {
     let mut changes = context.live.changes(&[Kind::Claim, Kind::Class]);
     loop {
         tokio::select! {
-            () = stop.cancelled() => return,
+            () = stop.cancelled() => return Ok(()),
             () = changes.next() => {}
             () = tokio::time::sleep(AGAIN) => {}
         }
@@ -136,23 +171,23 @@ fn forgotten(context: &Context) -> Vec<Arc<NodeClaim>> {
     open.map(|claim| Arc::clone(&claim.object)).collect()
 }
 
-async fn carry_out(context: &Context, mut orders: Vec<Order>) {
-    while !orders.is_empty() {
+async fn carry_out(context: &Context, mut orders: Vec<Order>, stop: &CancellationToken) {
+    loop {
         let stock = context.market.stock(context).await;
         orders.retain(|order| still_wanted(context, order));
-        let requests = requests(context, &orders, &stock);
-        let asked: BTreeSet<String> = requests.iter().map(|request| request.claim.clone()).collect();
-        let claimed = claimed(context);
+        if orders.is_empty() || stop.is_cancelled() {
+            return;
+        }
+        let requests: Vec<LaunchRequest> =
+            orders.iter_mut().filter_map(|order| request(context, order, &stock)).collect();
         let mut answers: BTreeMap<String, Result<Launched, LaunchError>> =
-            context.cloud.launch(requests, &claimed).await.into_iter().collect();
+            context.cloud.launch(requests, &claimed(context)).await.into_iter().collect();
         let mut again = Vec::new();
         let mut recorded = Vec::new();
         for order in orders {
-            let name = order.name();
-            match answers.remove(&name) {
+            match answers.remove(&order.name()) {
                 Some(Ok(launched)) => recorded.push(record(context, &stock, order, launched)),
                 Some(Err(error)) => again.extend(after_failure(context, order, error).await),
-                None if asked.contains(&name) => later(context, order, "LaunchFailed", "EC2 gave no answer").await,
                 None => later(context, order, "NodeClassNotReady", "its EC2NodeClass is not ready").await,
             }
         }
@@ -179,41 +214,22 @@ fn claimed(context: &Context) -> BTreeSet<String> {
     live.claims().filter_map(|claim| instance_id(claim.provider_id()?)).map(str::to_owned).collect()
 }
 
-/// One request for each claim. Claims of one pool that begin with the same offering ask for what all of them would
-/// take, so that they share a call.
-fn requests(context: &Context, orders: &[Order], stock: &Stock) -> Vec<LaunchRequest> {
-    let now = context.now();
-    let unavailable = context.cloud.unavailable();
-    let chosen: Vec<Vec<LaunchOption>> = orders
-        .iter()
-        .map(|order| {
-            let can_be_had = |option: &&LaunchOption| {
-                unavailable.until(option.capacity_type, &option.instance_type, &option.zone, now).is_none()
-            };
-            let open: Vec<LaunchOption> = order.options.iter().filter(can_be_had).cloned().collect();
-            choose(&open, order.one_zone && order.attempt == 0, order.least)
-        })
-        .collect();
-    let mut alike: BTreeMap<(Option<&str>, &str, u32, Option<&LaunchOption>), Vec<usize>> = BTreeMap::new();
-    for (at, order) in orders.iter().enumerate() {
-        let class = order.claim.spec.node_class_ref.name.as_str();
-        alike.entry((pool_of(&order.claim), class, order.attempt, chosen[at].first())).or_default().push(at);
-    }
-    let mut requests = Vec::with_capacity(orders.len());
-    for members in alike.values() {
-        let lists: Vec<&[LaunchOption]> = members.iter().map(|at| chosen[*at].as_slice()).collect();
-        let options = common(&lists);
-        requests.extend(members.iter().filter_map(|at| request(&orders[*at], &options, stock)));
-    }
-    requests
-}
-
 fn pool_of(claim: &NodeClaim) -> Option<&str> {
     claim.metadata.labels.as_ref()?.get(NODE_POOL).map(String::as_str)
 }
 
-/// `None` when the class cannot be launched from.
-fn request(order: &Order, options: &Arc<[LaunchOption]>, stock: &Stock) -> Option<LaunchRequest> {
+/// What is asked for now; it is off the list then. `None` when the class cannot be launched from.
+fn request(context: &Context, order: &mut Order, stock: &Stock) -> Option<LaunchRequest> {
+    let class = Arc::clone(stock.classes.get(&order.claim.spec.node_class_ref.name)?);
+    let first = order.attempt == 0;
+    // What another process has bought may be anything that would have done.
+    let options = if order.unsure && first {
+        order.options.to_vec()
+    } else {
+        let open = order.options.iter().filter(|option| is_open(context, option));
+        choose(&open.cloned().collect::<Vec<_>>(), order.one_zone && first, order.least)
+    };
+    order.asked = options.clone();
     let claim = &order.claim;
     Some(LaunchRequest {
         claim: order.name(),
@@ -221,13 +237,18 @@ fn request(order: &Order, options: &Arc<[LaunchOption]>, stock: &Stock) -> Optio
         attempt: order.attempt,
         unsure: order.unsure,
         pool: pool_of(claim).unwrap_or_default().to_owned(),
-        class: Arc::clone(stock.classes.get(&claim.spec.node_class_ref.name)?),
-        options: Arc::clone(options),
+        class,
+        options: options.into(),
         fabric: claim.spec.resources.requests.contains_key(FABRIC),
         labels: own_labels(claim),
         taints: claim.spec.taints.clone(),
         startup_taints: claim.spec.startup_taints.clone(),
     })
+}
+
+fn is_open(context: &Context, option: &LaunchOption) -> bool {
+    let LaunchOption { capacity_type, instance_type, zone, .. } = option;
+    context.cloud.unavailable().until(*capacity_type, instance_type, zone, context.now()).is_none()
 }
 
 /// The labels of a claim beyond its pool and class.
@@ -262,7 +283,8 @@ async fn after_failure(context: &Context, mut order: Order, error: LaunchError) 
     match error {
         LaunchError::InsufficientCapacity { message } => {
             context.events.publish(about(&*order.claim), Tone::Warning, "InsufficientCapacityError", &message);
-            if order.attempt < MOST_ATTEMPTS && anything_left(context, &order) {
+            order.options = order.options.iter().filter(|option| !order.asked.contains(option)).cloned().collect();
+            if order.options.iter().any(|option| is_open(context, option)) {
                 tracing::info!(claim = name, message, "not to be had: something else is tried");
                 return Some(order);
             }
@@ -281,15 +303,6 @@ async fn after_failure(context: &Context, mut order: Order, error: LaunchError) 
             None
         }
     }
-}
-
-fn anything_left(context: &Context, order: &Order) -> bool {
-    let now = context.now();
-    let unavailable = context.cloud.unavailable();
-    order
-        .options
-        .iter()
-        .any(|option| unavailable.until(option.capacity_type, &option.instance_type, &option.zone, now).is_none())
 }
 
 /// Says on the claim why it waits, and tries again after a pause.

@@ -27,12 +27,12 @@ const AGAIN: Duration = Duration::from_secs(10);
 const ATTEMPTS: u32 = 4;
 
 /// Registers and initialises nodes, and gives up claims that wait for too long.
-pub async fn run(context: Context, stop: CancellationToken) {
+pub async fn run(context: Context, stop: CancellationToken) -> anyhow::Result<()> {
     let mut changes = context.live.changes(&[Kind::Claim, Kind::Node]);
     let busy = Launches::default();
     loop {
         tokio::select! {
-            () = stop.cancelled() => return,
+            () = stop.cancelled() => return Ok(()),
             () = changes.next() => {}
             () = tokio::time::sleep(AGAIN) => {}
         }

@@ -1,6 +1,6 @@
 //! What a claim is launched with, attempt by attempt. Pure.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::autoscaler::api::NodeClaim;
@@ -50,21 +50,6 @@ pub fn choose(options: &[LaunchOption], one_zone: bool, least: usize) -> Vec<Lau
     chosen
 }
 
-/// What all of some claims would take, in the order of the first.
-pub fn common(lists: &[&[LaunchOption]]) -> Arc<[LaunchOption]> {
-    let Some((first, others)) = lists.split_first() else { return Arc::default() };
-    if others.iter().all(|other| other == first) {
-        return (*first).into();
-    }
-    let key =
-        |option: &LaunchOption| (Arc::clone(&option.instance_type), Arc::clone(&option.zone), option.capacity_type);
-    let mut counts: BTreeMap<_, usize> = BTreeMap::new();
-    for option in others.iter().flat_map(|list| list.iter()) {
-        *counts.entry(key(option)).or_default() += 1;
-    }
-    first.iter().filter(|option| counts.get(&key(option)) == Some(&others.len())).cloned().collect()
-}
-
 /// Everything that a claim says would do, cheapest first: for claims that were made by another process.
 pub fn options_of(claim: &NodeClaim, catalogue: &Catalogue, names: &mut Names) -> Arc<[LaunchOption]> {
     let wanted = requirements(claim, names);
@@ -78,7 +63,7 @@ pub fn options_of(claim: &NodeClaim, catalogue: &Catalogue, names: &mut Names) -
     let mut found: Vec<(&InstanceType, &Offering)> = Vec::new();
     for instance_type in &catalogue.types {
         if requests.iter().all(|(id, amount)| instance_type.allocatable.get(id) >= amount) {
-            let fits = |offering: &&Offering| offering.available && suits(names, &wanted, instance_type, offering);
+            let fits = |offering: &&Offering| suits(names, &wanted, instance_type, offering);
             found.extend(instance_type.offerings.iter().filter(fits).map(|offering| (instance_type, offering)));
         }
     }
@@ -153,13 +138,5 @@ mod tests {
     fn a_pool_that_wants_a_choice_gets_it_at_any_price() {
         let few = ["m/a/spot/1", "n/a/spot/2", "o/a/spot/3"].map(option);
         assert_eq!(told(&choose(&few, false, 3)), ["m/a", "n/a", "o/a"]);
-    }
-
-    #[test]
-    fn what_all_would_take_is_in_every_list() {
-        let one = ["m/a/on-demand/1", "n/a/on-demand/2", "o/a/on-demand/3"].map(option);
-        let other = ["m/a/on-demand/1", "o/a/on-demand/3"].map(option);
-        assert_eq!(told(&common(&[&one, &other])), ["m/a", "o/a"]);
-        assert_eq!(told(&common(&[&one])), ["m/a", "n/a", "o/a"]);
     }
 }

@@ -333,3 +333,119 @@ fn prefers_zone(problem: &Problem<'_>, node: &PlannedNode) -> bool {
                 || spec.preferred_pods.iter().any(|(_, term)| term.topology_key == zone)
         })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::autoscaler::api::pool_reading::read_pool;
+    use crate::autoscaler::scheduling::{Budget, Settings, solve};
+    use crate::autoscaler::state::catalogue_file::read_catalogue;
+    use crate::autoscaler::state::cluster::Cluster;
+    use serde_json::{Value, json};
+
+    const TYPES: &str = "instance_type,vcpu,memory_mib,on_demand_usd,spot_a_usd,spot_b_usd,zones\n\
+        m5.large,2,4096,0.1,0.05,0.04,ab\n\
+        m5.xlarge,4,8192,0.2,0.09,0.12,ab\n\
+        r5.large,2,16384,0.15,,0.06,ab\n";
+
+    struct Given {
+        pool: NodePool,
+        cluster: Cluster,
+    }
+
+    impl Lookup for Given {
+        fn pool(&self, name: &str) -> Option<&NodePool> {
+            (self.pool.metadata.name.as_deref() == Some(name)).then_some(&self.pool)
+        }
+
+        fn uid(&self, pod: u32) -> Option<Uid> {
+            Some(Uid::read(&pod.to_string()))
+        }
+    }
+
+    fn given(requirements: Value, pods: usize) -> Given {
+        let pool: NodePool = serde_json::from_value(json!({
+            "apiVersion": "karpenter.sh/v1", "kind": "NodePool", "metadata": { "name": "default" },
+            "spec": { "template": { "metadata": { "labels": { "team": "web" } }, "spec": {
+                "nodeClassRef": { "group": "karpenter.k8s.aws", "kind": "EC2NodeClass", "name": "c" },
+                "requirements": requirements } } },
+        }))
+        .expect("a pool");
+        let mut cluster = Cluster::default();
+        cluster.catalogue = read_catalogue(&mut cluster.names, TYPES, "z").expect("a catalogue");
+        let read = read_pool(&mut cluster.names, "default", &pool.spec).expect("a pool without faults");
+        cluster.pools.push(read);
+        for at in 0..pods {
+            let pod = json!({ "metadata": { "name": format!("p{at}"), "namespace": "default" },
+                "spec": { "containers": [{ "name": "c", "resources": { "requests": { "cpu": "900m", "memory": "512Mi" } } }] } });
+            cluster.add_pod(&serde_json::from_value(pod).expect("a pod"));
+        }
+        Given { pool, cluster }
+    }
+
+    fn planned(given: &Given) -> (Vec<PlannedClaim>, Vec<Refused>) {
+        let problem = Problem::provision(&given.cluster, Settings::default());
+        let solution = solve(&problem, Budget::rounds(20));
+        plan_claims(&problem, &solution.nodes, given, "provisioned")
+    }
+
+    fn values<'a>(claim: &'a PlannedClaim, key: &str) -> &'a [String] {
+        claim.requirements.iter().find(|own| own.key == key).map_or(&[], |own| &own.values)
+    }
+
+    fn on_demand() -> Value {
+        json!([{ "key": "karpenter.sh/capacity-type", "operator": "In", "values": ["on-demand"] }])
+    }
+
+    #[test]
+    fn a_claim_names_what_would_do_and_what_it_is_for() {
+        let given = given(on_demand(), 2);
+        let (claims, refused) = planned(&given);
+        assert!(refused.is_empty());
+        let [claim] = claims.as_slice() else { panic!("{claims:?}") };
+        assert_eq!(values(claim, keys::INSTANCE_TYPE), ["m5.large", "m5.xlarge", "r5.large"]);
+        assert_eq!(values(claim, keys::ZONE), ["za", "zb"]);
+        assert_eq!(values(claim, keys::CAPACITY_TYPE), ["on-demand"]);
+        assert_eq!(values(claim, "team"), ["web"]);
+        assert_eq!((claim.labels["team"].as_str(), claim.labels[keys::NODE_POOL].as_str()), ("web", "default"));
+        assert_eq!(claim.labels[NODE_CLASS], "c");
+        assert_eq!(claim.requests["cpu"].0, "1800m");
+        assert_eq!(claim.requests["memory"].0, "1024Mi");
+        assert_eq!(claim.pods.len(), 2);
+        assert_eq!((&*claim.options[0].instance_type, claim.options[0].price), ("m5.large", claim.expected.price));
+    }
+
+    #[test]
+    fn a_product_that_would_hold_more_than_the_list_is_narrowed() {
+        // `r5.large` is sold as spot in one zone only, so that a claim for both zones would be a claim for less than it says.
+        let both = json!([{ "key": "karpenter.sh/capacity-type", "operator": "In", "values": ["on-demand", "spot"] }]);
+        let given = given(both, 1);
+        let (claims, _) = planned(&given);
+        let claim = &claims[0];
+        for option in &*claim.options {
+            assert!(values(claim, keys::INSTANCE_TYPE).contains(&option.instance_type.to_string()));
+            assert!(values(claim, keys::ZONE).contains(&option.zone.to_string()));
+        }
+    }
+
+    #[test]
+    fn a_minimum_of_values_stands_on_the_claim() {
+        let wanted = json!([
+            { "key": "karpenter.sh/capacity-type", "operator": "In", "values": ["on-demand"] },
+            { "key": "node.kubernetes.io/instance-type", "operator": "Exists", "minValues": 2 },
+        ]);
+        let given = given(wanted, 1);
+        let (claims, _) = planned(&given);
+        let own = claims[0].requirements.iter().find(|own| own.key == keys::INSTANCE_TYPE);
+        assert_eq!(own.and_then(|own| own.min_values), Some(2));
+    }
+
+    #[test]
+    fn without_its_pool_a_planned_node_becomes_no_claim() {
+        let mut given = given(on_demand(), 1);
+        given.pool.metadata.name = Some("other".to_owned());
+        let (claims, refused) = planned(&given);
+        assert!(claims.is_empty());
+        assert!(refused[0].reason.contains("`default` is gone"));
+    }
+}

@@ -19,12 +19,14 @@ use crate::autoscaler::runtime::Context;
 use crate::autoscaler::runtime::events::{Tone, about_pod};
 use crate::autoscaler::scheduling::{Budget, Settings, Solution, solve};
 use crate::autoscaler::state::live::{Kind, Uid};
-use crate::autoscaler::steering::Target;
+use crate::autoscaler::steering::{Plan, Target};
 
 /// Changes that come within this time are looked at together.
 const TOGETHER: Duration = Duration::from_millis(8);
 /// After so long pods that nothing could be done for are looked at again, and what can be bought is refreshed.
 const AGAIN: Duration = Duration::from_secs(10);
+/// What the API server does not take now is tried again after this.
+const AFTER_REFUSAL: Duration = Duration::from_secs(1);
 /// The same about a pod is not said again within this time.
 const QUIET: Duration = Duration::from_secs(300);
 /// More than so many pods of one decision are not told one by one why they wait.
@@ -33,7 +35,7 @@ const MOST_TOLD: usize = 200;
 const ROOM_TO_SPARE: f64 = 0.06;
 
 /// Buys nodes for pods.
-pub async fn run(context: Context, stop: CancellationToken) {
+pub async fn run(context: Context, stop: CancellationToken) -> anyhow::Result<()> {
     const LOOKED_AT: &[Kind] =
         &[Kind::Pod, Kind::Node, Kind::Claim, Kind::Pool, Kind::Class, Kind::Daemon, Kind::Budget, Kind::VolumeClaim];
     let mut changes = context.live.changes(LOOKED_AT);
@@ -47,7 +49,7 @@ pub async fn run(context: Context, stop: CancellationToken) {
     let mut wake = AGAIN;
     loop {
         tokio::select! {
-            () = stop.cancelled() => return,
+            () = stop.cancelled() => return Ok(()),
             () = changes.next() => {}
             () = offers.next() => hopeless.clear(),
             _ = planned.changed() => {}
@@ -80,11 +82,12 @@ pub async fn run(context: Context, stop: CancellationToken) {
     }
 }
 
-/// Gives pods the places back that a process before this one has planned.
+/// Begins with no plan, but for the places that a process before this one has given.
 fn recall(context: &Context) {
     let now = context.now();
     let live = context.live.lock();
     let mut plan = context.plan.lock();
+    *plan = Plan::default();
     let pods: BTreeMap<String, Uid> = live
         .pods()
         .filter(|pod| pod.node.is_none() && !pod.leaving())
@@ -148,20 +151,27 @@ async fn provision(context: &Context, hopeless: &mut BTreeSet<Uid>) {
     );
     seat_on_existing(context, &question, &solution);
     for group in &solution.unplaced {
-        tell(context, &question, &group.pods, &group.reason, hopeless);
+        let reason = std::iter::once(&group.reason).chain(&question.left_out).map(String::as_str);
+        tell(context, &question, &group.pods, &reason.collect::<Vec<_>>().join("; "), hopeless);
     }
     for Refused { node, reason } in refused {
         tell(context, &question, &solution.nodes[node].pods, &reason, hopeless);
     }
     let pods: Vec<Vec<Uid>> = claims.iter().map(|claim| claim.pods.clone()).collect();
+    let mut refused = false;
     for (made, pods) in create_claims(context, claims).await.into_iter().zip(pods) {
         if let Err(error) = made {
             tracing::warn!(error = &error as &dyn std::error::Error, "a claim was not made");
-            if !matches!(error, NotMade::Refused(_)) {
+            if matches!(error, NotMade::Refused(_)) {
+                refused = true;
+            } else {
                 tell_pods(context, &pods, &error.to_string());
                 hopeless.extend(pods);
             }
         }
+    }
+    if refused {
+        tokio::time::sleep(AFTER_REFUSAL).await;
     }
     context.metrics.unschedulable_pods.set([""], hopeless.len() as f64);
 }

@@ -62,6 +62,18 @@ pub struct Context {
 }
 
 impl Context {
+    /// For a new time of leading: nothing that was planned before somebody else led is believed.
+    pub fn anew(&self) -> Self {
+        Self {
+            instances: Default::default(),
+            plan: Default::default(),
+            market: Default::default(),
+            launches: Default::default(),
+            reserved: Default::default(),
+            ..self.clone()
+        }
+    }
+
     /// The time.
     pub fn now(&self) -> Timestamp {
         Timestamp::now()

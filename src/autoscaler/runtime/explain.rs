@@ -10,8 +10,10 @@ use serde::Serialize;
 use std::fmt;
 
 use crate::autoscaler::api::NodeClaim;
+use crate::autoscaler::lifecycle::reasons::STAYS_BECAUSE;
 
 const DO_NOT_DISRUPT: &str = "karpenter.sh/do-not-disrupt";
+/// Why disruption leaves a node alone, as it said last.
 const TERMINATION_TIME: &str = "karpenter.sh/nodeclaim-termination-timestamp";
 
 /// What is known about a node.
@@ -172,13 +174,18 @@ fn summary(node: Option<&Node>, claim: Option<&NodeClaim>, conditions: &[Told], 
             None => return what.to_owned(),
         }
     }
+    let stays = claim.metadata.annotations.as_ref().and_then(|all| all.get(STAYS_BECAUSE));
+    if let Some(stays) = stays {
+        let drifted = holds("Drifted").map(|told| format!("it is not as its pool and class say: {}; ", why(told)));
+        return format!("{}it stays: {stays}", drifted.unwrap_or_default());
+    }
     let blocked = said("DisruptionBlocked").map(|said| said.message.clone());
     if let Some(told) = holds("Drifted") {
         let blocked = blocked.map(|why| format!("; it stays because {why}")).unwrap_or_default();
         return format!("it is not as its pool and class say: {}{blocked}", why(told));
     }
-    if let Some(told) = told("Consolidatable").filter(|told| !told.message.is_empty()) {
-        return told.message.clone();
+    if let Some(why) = claim.metadata.annotations.as_ref().and_then(|all| all.get(STAYS_BECAUSE)) {
+        return format!("it stays: {why}");
     }
     if let Some(blocked) = blocked {
         return format!("it stays: {blocked}");
@@ -292,8 +299,9 @@ mod tests {
             Said { at: Timestamp::UNIX_EPOCH, reason: "DisruptionBlocked".into(), message: "a PDB allows none".into() };
         let text = of(&drifted, vec![blocked]);
         assert!(text.contains("the image is another") && text.contains("a PDB allows none"), "{text}");
-        let stays = [UP[0], UP[1], UP[2], ("Consolidatable", "True", "its pods fit nowhere cheaper")];
-        assert_eq!(of(&stays, Vec::new()), "its pods fit nowhere cheaper");
+        let mut stays = claim(&UP);
+        stays.metadata.annotations = Some([(STAYS_BECAUSE.to_owned(), "its pods fit nowhere".to_owned())].into());
+        assert_eq!(explain(None, Some(&stays), Vec::new()).summary, "it stays: its pods fit nowhere");
         assert!(explain(Some(&Node::default()), None, Vec::new()).summary.contains("no NodeClaim"));
     }
 }

@@ -10,6 +10,7 @@
 //! | `leader` | who acts |
 //! | `quarantine` | which objects are left out, and why |
 //! | `explain` | why a node is still there |
+//! | `pace` | requests within the rate that is asked for |
 //! | `writes` | changes of objects, conditions, finalizers |
 //! | `events` | what is said about objects |
 //! | `metrics`, `series`, `gauges` | what is counted, and what can be read off the state, under Karpenter's names |
@@ -23,6 +24,7 @@ mod gauges;
 mod leader;
 pub mod logging;
 pub mod metrics;
+mod pace;
 mod quarantine;
 mod run;
 mod series;

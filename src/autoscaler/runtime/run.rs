@@ -20,11 +20,13 @@ use super::metrics::Metrics;
 use super::server::{Answer, Pages, serve};
 use super::settings::Settings;
 use super::shared::Shared;
-use super::{quarantine, watches};
+use super::{pace, quarantine, watches};
 use crate::autoscaler::cloud::{ClusterFacts, Ec2, IpFamily};
-use crate::autoscaler::lifecycle::{collector, node_class, node_pool, repairer};
+use crate::autoscaler::lifecycle::{
+    collector, consolidatable, disrupting, drift, launch, node_class, node_pool, nodes, provisioning, repairer, tagging,
+};
 use crate::autoscaler::state::live::Live;
-use crate::autoscaler::{interruption, termination};
+use crate::autoscaler::{interruption, steering, termination};
 use crate::aws::{Cloud, CloudError, call};
 
 /// How long whoever has to stop may take.
@@ -44,6 +46,14 @@ const CONTROLLERS: &[Controller] = &[
     Controller { name: "quarantine", run: |context, stop| quarantine::run(context, stop).boxed() },
     Controller { name: "nodepool", run: |context, stop| node_pool::run(context, stop).boxed() },
     Controller { name: "nodeclass", run: |context, stop| node_class::run(context, stop).boxed() },
+    Controller { name: "consolidatable", run: |context, stop| consolidatable::run(context, stop).map(Ok).boxed() },
+    Controller { name: "drift", run: |context, stop| drift::run(context, stop).map(Ok).boxed() },
+    Controller { name: "disrupting", run: |context, stop| disrupting::run(context, stop).map(Ok).boxed() },
+    Controller { name: "provisioning", run: |context, stop| provisioning::run(context, stop).boxed() },
+    Controller { name: "launch", run: |context, stop| launch::run(context, stop).boxed() },
+    Controller { name: "nodes", run: |context, stop| nodes::run(context, stop).boxed() },
+    Controller { name: "tagging", run: |context, stop| tagging::run(context, stop).boxed() },
+    Controller { name: "steering", run: |context, stop| steering::run(context, stop).boxed() },
     Controller { name: "termination", run: |context, stop| termination::run(context, stop).boxed() },
     Controller { name: "interruption", run: |context, stop| interruption::run(context, stop).boxed() },
     Controller { name: "garbage", run: |context, stop| collector::run(context, stop).boxed() },
@@ -62,7 +72,8 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<()> {
     serve_pages(&settings, &live, &metrics, &stop, &tasks).await?;
 
     let config = kube_config().await?;
-    let client = Client::try_from(config.clone()).context("the API server's address cannot be used")?;
+    let plain = Client::try_from(config.clone()).context("the API server's address cannot be used")?;
+    let client = pace::within(plain, settings.kube_client_qps, settings.kube_client_burst);
     watches::start(&client, &live, &stop, &tasks);
 
     let cloud = connect().await?;
@@ -283,7 +294,8 @@ fn identity() -> String {
 async fn act(context: &Context, stop: &CancellationToken, lost: impl Future<Output = ()>) {
     context.metrics.leads.set([], 1.0);
     tracing::info!(controllers = CONTROLLERS.len(), "this process leads and acts");
-    let (halt, mut running) = (stop.child_token(), tokio::task::JoinSet::new());
+    let (context, halt, mut running) = (context.anew(), stop.child_token(), tokio::task::JoinSet::new());
+    context.launches.begin(halt.clone());
     for controller in CONTROLLERS {
         running.spawn(keep_running(controller, context.clone(), halt.clone()));
     }

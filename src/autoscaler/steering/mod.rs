@@ -13,10 +13,12 @@
 
 pub mod nominations;
 pub mod plan;
+#[cfg(test)]
+pub(in crate::autoscaler) mod testing;
 pub mod waves;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::Pod;
@@ -88,7 +90,7 @@ impl SharedPlan {
 }
 
 /// Keeps what pods are told in step with the plan, and the plan in step with what comes about.
-pub async fn run(context: Context, stop: CancellationToken) {
+pub async fn run(context: Context, stop: CancellationToken) -> anyhow::Result<()> {
     if !context.version.steers() {
         tracing::info!(
             minor = context.version.minor,
@@ -99,15 +101,19 @@ pub async fn run(context: Context, stop: CancellationToken) {
     let mut planned = context.plan.changes();
     loop {
         tokio::select! {
-            () = stop.cancelled() => return,
+            () = stop.cancelled() => return Ok(()),
             () = changes.next() => {}
             _ = planned.changed() => {}
             () = tokio::time::sleep(AGAIN) => {}
         }
         tokio::time::sleep(TOGETHER).await;
         planned.borrow_and_update();
+        let began = Instant::now();
         let told = step(&context);
+        // A look at a large cluster costs something: most of the time goes to others.
+        let pause = began.elapsed() * 3;
         tell(&context, told).await;
+        tokio::time::sleep(pause).await;
     }
 }
 
@@ -127,8 +133,9 @@ fn step(context: &Context) -> Vec<Nomination> {
         context.plan.notify();
     }
     if settled != Settled::default() {
-        let Settled { landed, strayed, freed } = settled;
-        tracing::debug!(landed, strayed, freed, "pods that had a place");
+        let Settled { landed, strayed, freed } = &settled;
+        landed.iter().for_each(|time| context.metrics.pods_provisioning_bound.took([], time.as_secs_f64()));
+        tracing::debug!(landed = landed.len(), strayed, freed, "pods that had a place");
     }
     due
 }

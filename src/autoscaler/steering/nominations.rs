@@ -110,3 +110,59 @@ fn in_waves(live: &mut Live, open: &[(Uid, Arc<str>, bool)], now: Timestamp) -> 
     let name = |node: u32| Arc::clone(&snapshot.cluster.nodes[node as usize].name);
     wave.into_iter().map(|one| (snapshot.pods[one.pod as usize], name(one.node))).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{State, at};
+    use super::*;
+
+    fn names(due: &[Nomination]) -> Vec<(String, Option<String>)> {
+        due.iter().map(|one| (one.name.to_string(), one.node.as_deref().map(str::to_owned))).collect()
+    }
+
+    fn to(pod: &str, node: &str) -> (String, Option<String>) {
+        (format!("default/{pod}"), Some(node.to_owned()))
+    }
+
+    #[test]
+    fn a_node_that_takes_no_pods_yet_is_told_of_only_when_it_is_asked_about() {
+        let mut state = State::new();
+        state.claim("c1", Some("n1"));
+        state.pod("p1", None);
+        let (mut plan, mut told) = (Plan::default(), Told::default());
+        plan.place(&state.live, state.uid("p1"), Target::Claim("c1".into()), at(0));
+        assert!(due(&mut state.live, &plan, &mut told, Some("n1"), at(0)).is_empty(), "there is no node yet");
+        state.node("n1", "4", false);
+        assert!(due(&mut state.live, &plan, &mut told, None, at(0)).is_empty());
+        assert_eq!(names(&due(&mut state.live, &plan, &mut told, Some("n1"), at(0))), [to("p1", "n1")]);
+        state.nominated_pod("p1", "n1");
+        assert!(due(&mut state.live, &plan, &mut told, Some("n1"), at(0)).is_empty(), "it has been told");
+    }
+
+    #[test]
+    fn what_the_plan_does_not_say_any_more_is_taken_back() {
+        let mut state = State::new();
+        state.claim("c1", Some("n1"));
+        state.node("n1", "4", true);
+        state.nominated_pod("p1", "n1");
+        let (plan, mut told) = (Plan::default(), Told::default());
+        told.note(&Nomination { pod: state.uid("p1"), name: "default/p1".into(), node: Some("n1".into()) });
+        let back = due(&mut state.live, &plan, &mut told, None, at(0));
+        assert_eq!(names(&back), [("default/p1".to_owned(), None)]);
+        told.note(&back[0]);
+        assert!(due(&mut state.live, &plan, &mut told, None, at(0)).is_empty());
+    }
+
+    #[test]
+    fn what_another_process_has_told_is_kept_if_the_node_stands_and_taken_back_if_not() {
+        let mut state = State::new();
+        state.claim("c1", Some("n1"));
+        state.node("n1", "4", true);
+        state.nominated_pod("p1", "n1");
+        state.nominated_pod("p2", "gone");
+        let (mut plan, mut told) = (Plan::default(), Told::default());
+        told.adopt(&state.live, &mut plan, at(0));
+        assert_eq!(plan.place_of(state.uid("p1")).map(|place| place.target.clone()), Some(Target::Node("n1".into())));
+        assert_eq!(names(&due(&mut state.live, &plan, &mut told, None, at(0))), [("default/p2".to_owned(), None)]);
+    }
+}

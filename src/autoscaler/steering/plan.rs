@@ -53,40 +53,27 @@ impl Target {
 pub struct Place {
     /// What it is meant for.
     pub target: Target,
-    /// Where the pod ran when it was planned, if it has to leave there.
-    pub leaves: Option<Symbol>,
+    /// The node where the pod ran when it was planned, if it has to leave there.
+    pub leaves: Option<Arc<str>>,
     /// Since when.
     pub since: Timestamp,
-    kind: Kind,
-}
-
-/// What is alike in pods that can stand in for each other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Kind {
-    spec: Option<u32>,
-    labels: u32,
-    workload: Option<Symbol>,
-}
-
-impl Kind {
-    fn of(pod: &LivePod) -> Self {
-        Self { spec: pod.spec, labels: pod.labels, workload: pod.workload }
-    }
+    /// The workload that makes a successor when the pod goes.
+    workload: Option<Arc<str>>,
 }
 
 /// A place whose pod is gone and will be made anew.
 #[derive(Clone, Debug)]
 struct Vacancy {
-    kind: Kind,
+    workload: Arc<str>,
     target: Target,
     until: Timestamp,
 }
 
 /// What became of places.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settled {
-    /// Pods that were bound where they were meant to be.
-    pub landed: u64,
+    /// Pods that were bound where they were meant to be: how long after they were planned.
+    pub landed: Vec<SignedDuration>,
     /// Pods that were bound elsewhere, with nobody alike to change places with.
     pub strayed: u64,
     /// Places that are given up: what they were on is gone or full.
@@ -103,10 +90,12 @@ pub struct Plan {
 impl Plan {
     /// Gives a pod a place.
     pub fn place(&mut self, live: &Live, uid: Uid, target: Target, now: Timestamp) {
-        if let Some(pod) = live.pod(uid)
-            && pod.node.map(|node| live.text(node)) != target.node(live).map(|node| &*node.name)
-        {
-            self.places.insert(uid, Place { target, leaves: pod.node, since: now, kind: Kind::of(pod) });
+        let Some(pod) = live.pod(uid) else { return };
+        let there = target.node(live).map(|node| &*node.name);
+        if pod.node.is_none() || pod.node.map(|node| live.text(node)) != there {
+            let text = |symbol: Symbol| Arc::from(live.text(symbol));
+            let (leaves, workload) = (pod.node.map(text), pod.workload.map(text));
+            self.places.insert(uid, Place { target, leaves, since: now, workload });
         }
     }
 
@@ -157,7 +146,9 @@ impl Plan {
         for uid in uids {
             match self.look_at(live, uid, now) {
                 Fate::Waits => continue,
-                Fate::Landed => settled.landed += 1,
+                Fate::Landed => {
+                    settled.landed.extend(self.places.get(&uid).map(|place| now.duration_since(place.since)))
+                }
                 Fate::Strayed(node) => strays.push((uid, node)),
                 Fate::Gone => {}
                 Fate::Lost => settled.freed += 1,
@@ -169,7 +160,7 @@ impl Plan {
         let mut crowded = BTreeSet::new();
         for (uid, node) in strays {
             let Some(place) = self.places.remove(&uid) else { continue };
-            if !self.change_places(live, &place, node) {
+            if !self.change_places(live, uid, &place, node) {
                 settled.strayed += 1;
                 crowded.insert(live.text(node).to_owned());
             }
@@ -185,16 +176,19 @@ impl Plan {
         let Some(place) = self.places.get(&uid) else { return Fate::Gone };
         let stands = place.target.stands(live);
         let Some(pod) = live.pod(uid) else {
-            if place.leaves.is_some() && stands {
+            if place.leaves.is_some()
+                && stands
+                && let Some(workload) = place.workload.clone()
+            {
                 let until = now.saturating_add(INHERITANCE).unwrap_or(now);
-                self.vacancies.push(Vacancy { kind: place.kind, target: place.target.clone(), until });
+                self.vacancies.push(Vacancy { workload, target: place.target.clone(), until });
             }
             return Fate::Gone;
         };
         let node = place.target.node(live);
         match pod.node {
             Some(bound) if node.is_some_and(|node| *node.name == *live.text(bound)) => Fate::Landed,
-            Some(bound) if place.leaves != Some(bound) => Fate::Strayed(bound),
+            Some(bound) if place.leaves.as_deref() != Some(live.text(bound)) => Fate::Strayed(bound),
             _ if !stands => Fate::Lost,
             None if pod.leaving() => Fate::Gone,
             None if node.is_some_and(|node| is_open(node)) && now.duration_since(place.since) > PATIENCE => Fate::Lost,
@@ -204,13 +198,15 @@ impl Plan {
 
     /// A pod that was meant for `place` runs on `node` now: a pod that is alike, and that was meant for that node,
     /// takes the place.
-    fn change_places(&mut self, live: &Live, place: &Place, node: Symbol) -> bool {
+    fn change_places(&mut self, live: &Live, stray: Uid, place: &Place, node: Symbol) -> bool {
         let node = live.text(node);
+        let like = |uid: Uid| live.pod(uid).map(|pod| (pod.spec, pod.labels, pod.workload));
+        let kind = like(stray);
         let there = |target: &Target| target.node(live).is_some_and(|other| *other.name == *node);
         let mut alike: Vec<(&Uid, &mut Place)> = self
             .places
             .iter_mut()
-            .filter(|(_, other)| other.kind == place.kind && other.leaves.is_none() && there(&other.target))
+            .filter(|(uid, other)| other.leaves.is_none() && like(**uid) == kind && there(&other.target))
             .collect();
         alike.sort_unstable_by_key(|(uid, _)| **uid);
         let Some((_, other)) = alike.into_iter().next() else { return false };
@@ -257,10 +253,11 @@ impl Plan {
         heirs.sort_unstable_by_key(|pod| (pod.created, pod.uid));
         let mut inherited = 0;
         for pod in heirs {
-            let kind = Kind::of(pod);
-            if let Some(at) = self.vacancies.iter().position(|vacancy| vacancy.kind == kind) {
+            let own = pod.workload.map(|workload| live.text(workload));
+            if let Some(at) = self.vacancies.iter().position(|vacancy| own == Some(&*vacancy.workload)) {
                 let vacancy = self.vacancies.swap_remove(at);
-                let place = Place { target: vacancy.target, leaves: None, since: now, kind };
+                let place =
+                    Place { target: vacancy.target, leaves: None, since: now, workload: Some(vacancy.workload) };
                 self.places.insert(pod.uid, place);
                 inherited += 1;
             }
@@ -287,4 +284,109 @@ fn take(free: &mut Amounts, live: &Live, pod: &LivePod) {
 /// Whether a node takes pods as far as its own state goes.
 fn is_open(node: &LiveNode) -> bool {
     node.ready() && !node.unschedulable && !node.has_taint(crate::autoscaler::lifecycle::registration::UNREGISTERED)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{State, at};
+    use super::*;
+
+    fn claim(name: &str) -> Target {
+        Target::Claim(name.into())
+    }
+
+    #[test]
+    fn a_pod_has_its_place_until_it_is_bound_there() {
+        let mut state = State::new();
+        state.claim("c1", Some("n1"));
+        state.pod("p1", None);
+        let mut plan = Plan::default();
+        plan.place(&state.live, state.uid("p1"), claim("c1"), at(0));
+        assert_eq!(plan.settle(&state.live, at(1)), Settled::default());
+        assert!(plan.expects(Some("c1"), None) && !plan.expects(Some("c2"), None));
+        state.node("n1", "1", true);
+        state.pod("p1", Some("n1"));
+        assert_eq!(
+            plan.settle(&state.live, at(2)),
+            Settled { landed: vec![SignedDuration::from_secs(2)], ..Settled::default() }
+        );
+        assert!(plan.place_of(state.uid("p1")).is_none());
+    }
+
+    #[test]
+    fn pods_that_are_alike_change_places_when_one_lands_on_the_others_node() {
+        let mut state = State::new();
+        for (claim, node) in [("c1", "n1"), ("c2", "n2")] {
+            state.claim(claim, Some(node));
+            state.node(node, "2", true);
+        }
+        state.pod("p1", None);
+        state.pod("p2", None);
+        let mut plan = Plan::default();
+        plan.place(&state.live, state.uid("p1"), claim("c1"), at(0));
+        plan.place(&state.live, state.uid("p2"), claim("c2"), at(0));
+        state.pod("p1", Some("n2"));
+        assert_eq!(plan.settle(&state.live, at(1)), Settled::default());
+        assert_eq!(plan.place_of(state.uid("p2")).map(|place| place.target.clone()), Some(claim("c1")));
+    }
+
+    #[test]
+    fn a_stray_that_fills_a_node_frees_the_places_that_have_no_room_any_more() {
+        let mut state = State::new();
+        state.claim("c1", Some("n1"));
+        state.claim("c2", Some("n2"));
+        state.node("n1", "1", true);
+        state.node("n2", "1", true);
+        state.pod("p1", None);
+        state.sized_pod("other", None, "600m");
+        let mut plan = Plan::default();
+        plan.place(&state.live, state.uid("p1"), claim("c1"), at(0));
+        plan.place(&state.live, state.uid("other"), claim("c2"), at(0));
+        state.sized_pod("other", Some("n1"), "600m");
+        assert_eq!(plan.settle(&state.live, at(1)), Settled { strayed: 1, freed: 1, ..Settled::default() });
+        assert!(plan.place_of(state.uid("p1")).is_none());
+    }
+
+    #[test]
+    fn a_place_goes_with_what_it_is_on() {
+        let mut state = State::new();
+        state.claim("c1", None);
+        state.pod("p1", None);
+        let mut plan = Plan::default();
+        plan.place(&state.live, state.uid("p1"), claim("c1"), at(0));
+        state.remove_claim("c1");
+        assert_eq!(plan.settle(&state.live, at(1)), Settled { freed: 1, ..Settled::default() });
+        plan.place(&state.live, state.uid("p1"), claim("c2"), at(0));
+        assert_eq!(plan.release(&claim("c2")), 1);
+    }
+
+    #[test]
+    fn the_successor_of_a_pod_that_had_to_leave_inherits_its_place() {
+        let mut state = State::new();
+        state.node("old", "4", true);
+        state.claim("c1", None);
+        state.pod("p1", Some("old"));
+        let mut plan = Plan::default();
+        plan.place(&state.live, state.uid("p1"), claim("c1"), at(0));
+        assert_eq!(plan.settle(&state.live, at(1)), Settled::default(), "it still runs where it was");
+        state.remove_pod("p1");
+        plan.settle(&state.live, at(2));
+        assert!(plan.expects(Some("c1"), None), "its successor is expected");
+        state.pod("p2", None);
+        assert_eq!(plan.inherit(&state.live, at(3)), 1);
+        assert_eq!(plan.place_of(state.uid("p2")).map(|place| place.target.clone()), Some(claim("c1")));
+        assert_eq!(plan.inherit(&state.live, at(4)), 0);
+    }
+
+    #[test]
+    fn a_pod_that_an_open_node_does_not_get_is_planned_anew_after_a_while() {
+        let mut state = State::new();
+        state.claim("c1", Some("n1"));
+        state.node("n1", "4", true);
+        state.pod("p1", None);
+        let mut plan = Plan::default();
+        plan.place(&state.live, state.uid("p1"), claim("c1"), at(0));
+        assert_eq!(plan.settle(&state.live, at(59)).freed, 0);
+        assert_eq!(plan.settle(&state.live, at(61)).freed, 1);
+    }
 }

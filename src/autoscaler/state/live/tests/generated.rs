@@ -55,6 +55,7 @@ fn key(at: usize) -> String {
     match KINDS[at] {
         Kind::Pod | Kind::Daemon | Kind::Budget | Kind::VolumeClaim => format!("shop/o{at}"),
         Kind::Namespace => "shop".to_owned(),
+        Kind::CsiNode => "o8".to_owned(),
         _ => format!("o{at}"),
     }
 }
