@@ -84,17 +84,22 @@ async fn look(reads: &Reads) -> Result<Vec<Found<HeldObject>>, CloudError> {
     let Some(way) = way::into_stack(reads).await? else { return Ok(Vec::new()) };
     let lists = try_join_all(KINDS.iter().map(|(version, kind)| every(&way, ObjectKind::new(version, kind)))).await?;
     let strangers = lists.iter().flatten().filter(|object| set::address_of(object, &reads.stack).is_none());
-    let strangers = strangers.filter(|object| holds_aws_things(object) && !goes_with_another(object));
-    Ok(strangers.filter_map(|object| found(object, &way)).collect())
+    let holding = strangers.filter(|object| holds_aws_things(object) && !goes_with_another(object));
+    Ok(holding.filter_map(|object| found(object, &way)).collect())
 }
 
-/// Whether an object goes with another one: a NodeClaim with its NodePool, what a controller made with what it is for.
+/// Whether an object goes with another one: a NodeClaim with the NodePool that owns it, others with what a controller has
+/// made them for.
 fn goes_with_another(object: &Value) -> bool {
     let owners = object.pointer("/metadata/ownerReferences").and_then(Value::as_array).into_iter().flatten();
-    let of_a_pool = object["kind"] == "NodeClaim" && owners.into_iter().any(|owner| owner["kind"] == "NodePool");
+    let has_a_pool = object["kind"] == "NodeClaim" && owners.into_iter().any(|owner| owner["kind"] == "NodePool");
+    has_a_pool || is_made_for_another(object)
+}
+
+fn is_made_for_another(object: &Value) -> bool {
     let labels = object.pointer("/metadata/labels").and_then(Value::as_object);
     let mut keys = labels.into_iter().flatten().map(|(key, _)| key);
-    of_a_pool || keys.any(|key| MADE_FOR.iter().any(|start| key.starts_with(start)))
+    keys.any(|key| MADE_FOR.iter().any(|start| key.starts_with(start)))
 }
 
 /// Every object of a kind in the cluster.

@@ -40,7 +40,8 @@ pub async fn catalogue(
     let market = market::read(cloud).await?;
     let mut catalogue = Catalogue::default();
     for sold in &market.types {
-        let offerings = offerings(names, &cloud.region, &market, sold, |_| true, |_, _| true);
+        let id_of = |zone: &str| market.zones.iter().find(|(name, _)| name == zone).map(|(_, id)| id.as_str());
+        let offerings = offerings(names, &cloud.region, &market, sold, id_of, |_, _| true);
         catalogue.add(describe(names, &sold.facts, kubelet, offerings));
     }
     Ok(catalogue)
@@ -57,10 +58,7 @@ impl Ec2 {
     }
 
     pub(super) async fn market(&self) -> Result<Arc<Market>, CloudError> {
-        let mut stand = self.stand.lock().await;
-        let market = stand.market(&self.cloud, self.settings.isolated).await?;
-        self.market_version.store(stand.version(), std::sync::atomic::Ordering::Relaxed);
-        Ok(market)
+        self.stall.market(&self.cloud, self.settings.isolated).await
     }
 }
 
@@ -79,12 +77,14 @@ fn of_class(
     };
     let rooms: BTreeMap<&str, bool> =
         class.subnets.iter().map(|subnet| (subnet.zone.as_str(), has_room(&subnet.zone))).collect();
+    let ids: BTreeMap<&str, &str> =
+        class.subnets.iter().map(|subnet| (subnet.zone.as_str(), subnet.zone_id.as_str())).collect();
     let mut catalogue = Catalogue::default();
     for sold in market.types.iter().filter(|sold| image_for(class, sold).is_some()) {
         let is_available = |capacity_type, zone: &str| {
             rooms.get(zone) == Some(&true) && unavailable.until(capacity_type, &sold.facts.name, zone, now).is_none()
         };
-        let offerings = offerings(names, region, market, sold, |zone| rooms.contains_key(zone), is_available);
+        let offerings = offerings(names, region, market, sold, |zone| ids.get(zone).copied(), is_available);
         if !offerings.is_empty() {
             catalogue.add(type_of_class(names, class, settings, sold, offerings));
         }
@@ -92,19 +92,20 @@ fn of_class(
     catalogue
 }
 
-/// One offering for each zone and capacity type that has a price.
-fn offerings(
+/// One offering for each capacity type that has a price, in each zone that has an id.
+fn offerings<'a>(
     names: &mut Names,
     region: &str,
     market: &Market,
     sold: &Sold,
-    is_wanted: impl Fn(&str) -> bool,
+    id_of: impl Fn(&str) -> Option<&'a str>,
     is_available: impl Fn(CapacityType, &str) -> bool,
 ) -> Vec<Offering> {
     let region = names.strings.intern(region);
     let mut offerings = Vec::new();
     for (at, spot) in &sold.zones {
-        let Some((zone, id)) = market.zones.get(usize::from(*at)).filter(|(zone, _)| is_wanted(zone)) else { continue };
+        let Some((zone, _)) = market.zones.get(usize::from(*at)) else { continue };
+        let Some(id) = id_of(zone) else { continue };
         let mut labels = vec![(names.known.region, region), (names.key(keys::ZONE_ID), names.strings.intern(id))];
         labels.sort_unstable();
         let prices = [(CapacityType::OnDemand, sold.on_demand), (CapacityType::Spot, *spot)];

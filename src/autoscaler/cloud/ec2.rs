@@ -2,14 +2,13 @@
 //! in the files of its parts; here is what they share.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::batch::Batch;
 use super::class::{Image, Subnet};
 use super::fleet::Ledger;
 use super::instances::Instance;
-use super::market::Stand;
+use super::market::Stall;
 use super::room::Room;
 use super::shelf::Shelf;
 use super::template::Templates;
@@ -83,9 +82,8 @@ pub struct Ec2 {
     pub(super) cluster: ClusterFacts,
     pub(super) settings: CloudSettings,
     pub(super) unavailable: Unavailable,
-    /// What the region sells, and the version of it that was given out last.
-    pub(super) stand: tokio::sync::Mutex<Stand>,
-    pub(super) market_version: AtomicU64,
+    /// What the region sells.
+    pub(super) stall: Stall,
     /// Answers to the selectors of classes.
     pub(super) subnets: Shelf<String, Arc<Vec<Subnet>>>,
     pub(super) groups: Shelf<String, Arc<Vec<FoundGroup>>>,
@@ -111,8 +109,7 @@ impl Ec2 {
             cluster,
             settings,
             unavailable: Unavailable::default(),
-            stand: tokio::sync::Mutex::default(),
-            market_version: AtomicU64::new(0),
+            stall: Stall::default(),
             subnets: Shelf::default(),
             groups: Shelf::default(),
             images: Shelf::default(),
@@ -150,8 +147,7 @@ impl Ec2 {
 
     /// A number that is another one whenever a catalogue may be: keep a catalogue until it moves.
     pub fn catalogue_version(&self) -> u64 {
-        let market = self.market_version.load(Ordering::Relaxed);
-        (market << 32) + self.unavailable.sequence(jiff::Timestamp::now())
+        (self.stall.version() << 32) + self.unavailable.sequence(jiff::Timestamp::now())
     }
 
     /// Whether an instance was given to a claim of this process that may not name it yet: it is no orphan.

@@ -6,7 +6,8 @@
 //! like on demand. Each is said in the log.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::ops::DerefMut;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use aws_sdk_ec2::types::LocationType;
@@ -40,7 +41,7 @@ pub struct Sold {
 /// What the region sells.
 #[derive(Clone, Debug, Default)]
 pub struct Market {
-    /// Zones by name, with their ids.
+    /// Zones by name, with their ids where those were asked for.
     pub zones: Vec<(String, String)>,
     /// Types by name.
     pub types: Vec<Sold>,
@@ -54,11 +55,6 @@ impl Market {
         let at = self.types.binary_search_by(|sold| sold.facts.name.as_str().cmp(name)).ok()?;
         self.types.get(at)
     }
-
-    /// The id of a zone.
-    pub fn zone_id(&self, name: &str) -> &str {
-        self.zones.iter().find(|(zone, _)| zone == name).map_or("", |(_, id)| id)
-    }
 }
 
 /// The market as it was read last, and when it is to be read again.
@@ -70,12 +66,55 @@ pub struct Stand {
     spot: Option<BTreeMap<(String, String), Price>>,
 }
 
-impl Stand {
+/// What the region sells, as everybody reads it. What was read last holds while it is being read again.
+#[derive(Debug, Default)]
+pub struct Stall {
+    stand: Arc<tokio::sync::Mutex<Stand>>,
+    shown: Arc<Mutex<Option<(Arc<Market>, Instant)>>>,
+}
+
+impl Stall {
     /// What the region sells, read when that is due.
     ///
     /// # Errors
     /// The first call that fails while nothing is known at all; and when the region sells nothing.
-    pub async fn market(&mut self, cloud: &Cloud, isolated: bool) -> Result<Arc<Market>, CloudError> {
+    pub async fn market(&self, cloud: &Cloud, isolated: bool) -> Result<Arc<Market>, CloudError> {
+        let Some((market, due)) = self.shown() else {
+            return refresh(self.stand.lock().await, &self.shown, cloud, isolated).await;
+        };
+        if Instant::now() >= due
+            && let Ok(stand) = Arc::clone(&self.stand).try_lock_owned()
+        {
+            let (shown, cloud) = (Arc::clone(&self.shown), cloud.clone());
+            tokio::spawn(async move { refresh(stand, &shown, &cloud, isolated).await });
+        }
+        Ok(market)
+    }
+
+    /// The version of what was read last.
+    pub fn version(&self) -> u64 {
+        self.shown().map_or(0, |(market, _)| market.version)
+    }
+
+    fn shown(&self) -> Option<(Arc<Market>, Instant)> {
+        self.shown.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+async fn refresh(
+    mut stand: impl DerefMut<Target = Stand>,
+    shown: &Mutex<Option<(Arc<Market>, Instant)>>,
+    cloud: &Cloud,
+    isolated: bool,
+) -> Result<Arc<Market>, CloudError> {
+    let market = stand.market(cloud, isolated).await?;
+    let due = stand.due.unwrap_or_else(Instant::now);
+    *shown.lock().unwrap_or_else(PoisonError::into_inner) = Some((Arc::clone(&market), due));
+    Ok(market)
+}
+
+impl Stand {
+    async fn market(&mut self, cloud: &Cloud, isolated: bool) -> Result<Arc<Market>, CloudError> {
         if self.due.is_some_and(|due| Instant::now() < due) {
             return Ok(Arc::clone(&self.market));
         }
@@ -97,8 +136,11 @@ impl Stand {
                 false => Some(prices::on_demand(cloud).await),
             }
         };
-        let (goods, on_demand, spot) = tokio::join!(goods(cloud), on_demand, prices::spot(cloud));
-        let (types, sold, zones) = goods?;
+        let goods = async { tokio::try_join!(types::read(cloud), sold(cloud)) };
+        let (goods, on_demand, spot) = tokio::join!(goods, on_demand, prices::spot(cloud));
+        let (types, sold) = goods?;
+        // The ids of zones come with the subnets of a class.
+        let zones = sold.values().flatten().map(|zone| (zone.clone(), String::new())).collect();
         let mut complete = true;
         for (what, failed) in [
             ("on-demand prices", on_demand.as_ref().and_then(|prices| prices.as_ref().err())),
@@ -121,11 +163,6 @@ impl Stand {
         self.due = Some(Instant::now() + if complete { KEPT } else { PRICES_AGAIN });
         Ok(())
     }
-
-    /// The version of what was read last.
-    pub fn version(&self) -> u64 {
-        self.market.version
-    }
 }
 
 /// What the region sells, for whoever asks once.
@@ -133,20 +170,13 @@ impl Stand {
 /// # Errors
 /// The first call that fails; and when the region sells nothing.
 pub async fn read(cloud: &Cloud) -> Result<Market, CloudError> {
-    let ((types, sold, zones), on_demand, spot) =
-        tokio::try_join!(goods(cloud), prices::on_demand(cloud), prices::spot(cloud))?;
+    let (types, sold, zones, on_demand, spot) =
+        tokio::try_join!(types::read(cloud), sold(cloud), zones(cloud), prices::on_demand(cloud), prices::spot(cloud))?;
     let market = assemble(types, &sold, zones, &Known { on_demand: Some(&on_demand), spot: Some(&spot) }, 1);
     if market.types.is_empty() {
         return Err(CloudError::incomplete("ec2:DescribeInstanceTypes", "instance type that is sold and has a price"));
     }
     Ok(market)
-}
-
-/// Types, the zones of each, and the zones with their ids.
-type Goods = (Vec<types::Described>, BTreeMap<String, Vec<String>>, BTreeMap<String, String>);
-
-async fn goods(cloud: &Cloud) -> Result<Goods, CloudError> {
-    tokio::try_join!(types::read(cloud), sold(cloud), zones(cloud))
 }
 
 /// Prices as far as they are known.
@@ -265,7 +295,7 @@ mod tests {
         let large = market.get("m5.large").unwrap_or_else(|| panic!("it is there"));
         assert_eq!(large.zones, [(0, Price::from_dollars(0.04)), (1, None)]);
         assert_eq!(market.get("m5.xlarge").map(|sold| sold.on_demand), Some(None));
-        assert_eq!((market.zone_id("eu-west-1b"), market.get("x9.large").is_none()), ("euw1-az1", true));
+        assert!(market.get("x9.large").is_none());
     }
 
     #[test]

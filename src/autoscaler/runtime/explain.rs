@@ -14,7 +14,6 @@ use crate::autoscaler::lifecycle::reasons::STAYS_BECAUSE;
 
 const DO_NOT_DISRUPT: &str = "karpenter.sh/do-not-disrupt";
 /// Why disruption leaves a node alone, as it said last.
-const STAYS_BECAUSE: &str = "eksup.dev/stays-because";
 const TERMINATION_TIME: &str = "karpenter.sh/nodeclaim-termination-timestamp";
 
 /// What is known about a node.

@@ -2,7 +2,6 @@
 //! A finalizer is taken off only when that one is gone and what it kept in AWS is proven to be gone too.
 
 mod abandoned;
-mod tests {
 
 use serde_json::Value;
 
@@ -10,8 +9,6 @@ use super::object::Object;
 use super::order::pod_template;
 use super::way::Home;
 use super::{leaving, objects};
-use crate::aws::leftovers::load_balancer::LoadBalancer;
-use crate::aws::{CloudError, Found, Kind, Reads, Work};
 use crate::aws::{CloudError, Found, Work};
 use crate::spec::objects::ObjectId;
 
@@ -133,10 +130,6 @@ pub async fn remains(target: &Target, work: &Work) -> Result<Option<String>, Clo
         return leaving::remains(target, object.as_ref(), &connection, work).await;
     }
     let Some(object) = object else { return Ok(None) };
-    let finalizers = finalizers_of(&object);
-    let (aws, others): (Vec<String>, Vec<String>) =
-        finalizers.into_iter().partition(|name| OF_LOAD_BALANCERS.iter().any(|known| name.starts_with(known)));
-    if aws.is_empty() {
     let (of_controller, others): (Vec<String>, Vec<String>) =
         finalizers_of(&object).into_iter().partition(|name| OF_CONTROLLER.iter().any(|known| name.starts_with(known)));
     if of_controller.is_empty() {
@@ -192,6 +185,7 @@ fn still_there(id: &ObjectId, object: &Value, finalizers: &[String]) -> String {
 }
 
 #[cfg(test)]
+mod tests {
     use serde_json::json;
 
     use super::*;

@@ -13,7 +13,7 @@ fn it_waits_for_its_kinds_and_outlasts_an_api_server_that_is_away() {
     until("it lives", || autoscaler.health("/healthz").filter(|(status, _)| *status == 200));
     until("it waits for the kinds", || autoscaler.said().contains("waiting for the definition").then_some(()));
     assert_eq!(autoscaler.health("/readyz").map(|(status, _)| status), Some(503));
-    post.define(|_| {});
+    post.define();
     autoscaler.is_ready();
     post.pool("early");
     assert_eq!(post.told("early", "Ready"), ("False".to_owned(), "NodeClassNotFound".to_owned()));

@@ -23,7 +23,6 @@ impl Ec2 {
                 && !claimed.contains(&instance.id)
                 && !self.ledger.has(&instance.id)
         });
-        let market = if free.is_empty() { None } else { Some(self.market().await?) };
         let requests: Vec<&LaunchRequest> = unsure.iter().map(|at| &desk.requests[*at]).collect();
         for (request, instance) in pairs(&requests, &free) {
             let (at, instance) = (unsure[request], &free[instance]);
@@ -32,7 +31,7 @@ impl Ec2 {
                 provider_id: instance.provider_id.clone(),
                 image_id: instance.image_id.clone(),
                 instance_type: instance.instance_type.clone(),
-                zone_id: market.as_ref().map(|market| market.zone_id(&instance.zone)).unwrap_or_default().to_owned(),
+                zone_id: zone_id(&desk.requests[at], &instance.zone),
                 zone: instance.zone.clone(),
                 capacity_type: instance.capacity_type,
                 adopted: true,
@@ -48,6 +47,11 @@ impl Ec2 {
         unsure.iter().for_each(|at| self.ledger.settle_doubt(&desk.requests[*at].uid));
         Ok(())
     }
+}
+
+fn zone_id(request: &LaunchRequest, zone: &str) -> String {
+    let known = request.class.subnets.iter().find(|subnet| subnet.zone == zone);
+    known.map(|subnet| subnet.zone_id.clone()).unwrap_or_default()
 }
 
 /// Which request takes which instance: as many as can, the best offerings first. Pure.

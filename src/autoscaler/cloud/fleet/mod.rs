@@ -120,7 +120,7 @@ impl Ec2 {
             let orders = self.with_templates(desk, orders).await;
             let troubled: usize = desk.again.iter().sum();
             for bought in join_all(orders.into_iter().map(|order| self.buy(&desk.requests, order))).await {
-                self.settle(desk, market, bought);
+                self.settle(desk, bought);
             }
             if desk.again.iter().sum::<usize>() > troubled {
                 tokio::time::sleep(pause(u32::try_from(round).unwrap_or(1))).await;
@@ -207,7 +207,7 @@ impl Ec2 {
     }
 
     /// Hands out what was bought, and learns from what was not.
-    fn settle(&self, desk: &mut Desk, market: &Market, bought: Bought) {
+    fn settle(&self, desk: &mut Desk, bought: Bought) {
         let Bought { order, got, missed, failed } = bought;
         let mut waiting = order.group.members.iter().copied();
         let capacity_type = order.group.capacity_type;
@@ -222,7 +222,7 @@ impl Ec2 {
             let launched = Launched {
                 provider_id: instances::provider_id(&zone, &instance.id),
                 image_id: order.images.get(&instance.instance_type).cloned().unwrap_or_default(),
-                zone_id: market.zone_id(&zone).to_owned(),
+                zone_id: order.subnets.get(&zone).map(|subnet| subnet.zone_id.clone()).unwrap_or_default(),
                 instance_id: instance.id,
                 instance_type: instance.instance_type,
                 zone,

@@ -39,7 +39,7 @@ impl Live {
         }
         // What volumes allow is read again instead.
         self.base.volumes = Default::default();
-        self.stale = true;
+        self.settled = false;
         self.base.names.strings.sweep(|symbol| used.contains(&symbol));
         self.swept = self.base.names.strings.len();
     }

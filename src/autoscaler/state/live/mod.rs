@@ -7,7 +7,7 @@
 //! |---|---|
 //! | `observed` | what a watch can tell |
 //! | `pods`, `nodes`, `claims`, `pools`, `budgets`, `storage` | one kind each: what is kept, and how it is read |
-//! | `intake` | applies and removes |
+//! | `intake`, `pod_intake` | applies and removes |
 //! | `snapshot`, `on_the_way` | the scheduler's view; claims that are no nodes yet |
 //! | `garbage` | strings that nothing uses any more |
 
@@ -18,6 +18,7 @@ mod intake;
 mod nodes;
 mod observed;
 mod on_the_way;
+mod pod_intake;
 mod pods;
 mod pools;
 mod snapshot;
@@ -78,8 +79,8 @@ pub struct Live {
     quarantines: u64,
     rounds: [u32; Kind::COUNT],
     synced: [bool; Kind::COUNT],
-    /// Pods that depend on volumes or namespaces have to be read again.
-    stale: bool,
+    /// Pods that depend on volumes or namespaces have been read with those of now.
+    settled: bool,
     /// How many strings there were after the last sweep.
     swept: usize,
 }
