@@ -31,11 +31,12 @@ class Cluster:
     """The cluster of a stack, reached as eksup reaches it."""
 
     def __init__(self, stack):
-        self.stack = stack
-        self.name = output(stack, "name")
-        self.region = output(stack, "arn").split(":")[3]
-        self.endpoint = output(stack, "endpoint")
-        authority = base64.b64decode(output(stack, "certificateAuthority")).decode()
+        command = ["eksup", "outputs", "--output", "json", stack]
+        outputs = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        cluster = outputs["cluster/cluster"]
+        self.name, self.endpoint = cluster["name"], cluster["endpoint"]
+        self.region, self.account = cluster["arn"].split(":")[3:5]
+        authority = base64.b64decode(cluster["certificateAuthority"]).decode()
         self.trust = ssl.create_default_context(cadata=authority)
         self.token, self.until = None, 0
 
@@ -69,12 +70,6 @@ class Cluster:
         """The pods of a workload that are not on their way out."""
         found = self.ask(f"/api/v1/namespaces/{NAMESPACE}/pods?labelSelector=app%3D{app}")["items"]
         return [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
-
-
-def output(stack, name):
-    """An output of the stack's cluster."""
-    command = ["eksup", "outputs", "--get", f"cluster/cluster#{name}", stack]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
 def deployment(name, replicas, selector, tolerated):
@@ -181,16 +176,15 @@ def interrupt(cluster, name):
     node = cluster.ask(f"/api/v1/nodes/{name}")
     instance = node["spec"]["providerID"].rsplit("/", 1)[1]
     now = datetime.datetime.now(datetime.timezone.utc)
-    account = output(cluster.stack, "arn").split(":")[4]
     event = {
         "version": "0",
         "id": f"{int(now.timestamp())}-{instance}",
-        "account": account,
+        "account": cluster.account,
         "region": cluster.region,
         "time": f"{now:%Y-%m-%dT%H:%M:%SZ}",
         "source": "aws.ec2",
         "detail-type": "EC2 Spot Instance Interruption Warning",
-        "resources": [f"arn:aws:ec2:{cluster.region}:{account}:instance/{instance}"],
+        "resources": [f"arn:aws:ec2:{cluster.region}:{cluster.account}:instance/{instance}"],
         "detail": {"instance-id": instance, "instance-action": "terminate"},
     }
     queue = sqs(cluster, "GetQueueUrl", {"QueueName": cluster.name})["QueueUrl"]

@@ -3,7 +3,7 @@
 
 use std::sync::OnceLock;
 
-use serde_json::{Map, Value as Json};
+use serde_json::{Map, Value as Json, json};
 
 use super::structural::{self, Mismatch};
 use super::{Finding, Report, node_classes};
@@ -72,7 +72,7 @@ fn pool_is_usable(pool: &NodePool, path: &Path, report: &mut Report<'_>) {
 
 fn class_is_usable(class: &NodeClass, path: &Path, stack: &str, report: &mut Report<'_>) {
     let mut spec = class.spec.clone();
-    let mut said = terms_are_there(&spec, path, stack, report);
+    let mut said = terms_are_there(&mut spec, path, stack, report);
     if spec.contains_key("role") && spec.contains_key("instanceProfile") {
         report.add(
             Finding::of_key(
@@ -96,16 +96,18 @@ fn class_is_usable(class: &NodeClass, path: &Path, stack: &str, report: &mut Rep
     tell(&faults, path, &mut said, report);
 }
 
-/// Says which selectors are missing, with what to write; and gives the places that have been spoken of.
-fn terms_are_there(spec: &Spec, path: &Path, stack: &str, report: &mut Report<'_>) -> Vec<Path> {
+/// Says which selectors are missing, with what to write, and puts examples in their places; gives the places that have
+/// been spoken of.
+fn terms_are_there(spec: &mut Spec, path: &Path, stack: &str, report: &mut Report<'_>) -> Vec<Path> {
     let discovery = format!("[{{ tags: {{ karpenter.sh/discovery: {stack} }} }}]");
+    let by_tag = json!([{ "tags": { "karpenter.sh/discovery": stack } }]);
     let needed = [
-        ("amiSelectorTerms", "[{ alias: al2023@latest }]".to_owned()),
-        ("subnetSelectorTerms", discovery.clone()),
-        ("securityGroupSelectorTerms", discovery),
+        ("amiSelectorTerms", "[{ alias: al2023@latest }]".to_owned(), json!([{ "alias": "al2023@latest" }])),
+        ("subnetSelectorTerms", discovery.clone(), by_tag.clone()),
+        ("securityGroupSelectorTerms", discovery, by_tag),
     ];
     let mut said = Vec::new();
-    for (key, example) in needed {
+    for (key, example, stand_in) in needed {
         let old = spec.contains_key(key.trim_end_matches("Terms"));
         let given = spec.get(key).is_some_and(|terms| !terms.as_array().is_some_and(Vec::is_empty));
         if given {
@@ -123,6 +125,7 @@ fn terms_are_there(spec: &Spec, path: &Path, stack: &str, report: &mut Report<'_
                 format!("add `{key}: {example}`"),
             ));
         }
+        spec.insert(key.to_owned(), stand_in);
     }
     said
 }
