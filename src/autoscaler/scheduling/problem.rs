@@ -22,11 +22,22 @@ pub struct Settings {
     /// The share of what a new node has for pods that is planned to stay free, for schedulers that cannot be told
     /// which pod is meant for which node.
     pub headroom: f64,
+    /// Whether a pool that wants more values to choose from than there are gets those that there are, rather than
+    /// nothing.
+    pub fewer_values: bool,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { balance_share: 0.02, core_share: 0.5, core_premium: 0.035, seed: 42, preferences: true, headroom: 0.0 }
+        Self {
+            balance_share: 0.02,
+            core_share: 0.5,
+            core_premium: 0.035,
+            seed: 42,
+            preferences: true,
+            headroom: 0.0,
+            fewer_values: false,
+        }
     }
 }
 
