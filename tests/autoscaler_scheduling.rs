@@ -579,7 +579,7 @@ proptest! {
 
 #[test]
 fn a_pool_with_a_minimum_of_values_leaves_a_launch_that_choice() {
-    use eksup::autoscaler::scheduling::fallbacks::fallbacks;
+    use eksup::autoscaler::scheduling::alternatives;
     let (mut cluster, pods) = scenario("web-small");
     let family = cluster.names.key("karpenter.k8s.aws/instance-family");
     cluster.pools[0].min_values.push((family, 5));
@@ -588,8 +588,7 @@ fn a_pool_with_a_minimum_of_values_leaves_a_launch_that_choice() {
     assert!(solution.unplaced.is_empty());
     assert_right("minValues", &problem, &solution, Vec::new(), pods);
     for node in &solution.nodes {
-        let mut types: Vec<u32> = fallbacks(&problem, node, usize::MAX).into_iter().map(|(kind, _)| kind).collect();
-        types.push(node.instance_type);
+        let types: Vec<u32> = alternatives(&problem, node).iter().map(|other| other.instance_type).collect();
         let value = |kind: &u32| {
             cluster.catalogue.types[*kind as usize]
                 .labels
@@ -619,21 +618,20 @@ fn pods_need_not_tolerate_what_goes_with_the_start() {
 }
 
 #[test]
-fn fallbacks_of_a_node_hold_its_pods_too_and_are_sorted_by_price() {
-    use eksup::autoscaler::scheduling::fallbacks::fallbacks;
+fn alternatives_to_a_node_hold_its_pods_too_and_are_sorted_by_price() {
+    use eksup::autoscaler::scheduling::alternatives;
     let (cluster, pods) = scenario("daemons");
     let problem = Problem::provision(&cluster, settings(0.0));
     let solution = solve(&problem, Budget::rounds(5));
     let mut moved = solution.clone();
     let mut any = 0;
     for node in &mut moved.nodes {
-        let others = fallbacks(&problem, node, 60);
-        let price =
-            |(kind, offering): &(u32, u32)| cluster.catalogue.types[*kind as usize].offerings[*offering as usize].price;
-        assert!(others.is_sorted_by_key(price));
-        any += others.len();
-        if let Some((kind, offering)) = others.last() {
-            (node.instance_type, node.offering) = (*kind, *offering);
+        let others = alternatives(&problem, node);
+        assert!(others.is_sorted_by_key(|other| other.price));
+        assert!(others.iter().any(|o| (o.instance_type, o.offering) == (node.instance_type, node.offering)));
+        any += others.len() - 1;
+        if let Some(other) = others.get(60).or(others.last()) {
+            (node.instance_type, node.offering) = (other.instance_type, other.offering);
         }
     }
     assert!(any > 0);

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The main job, shown on the local cloud: from nothing to a running platform with an app on it, an empty
-# second plan, pods that follow the load, a change, and away again without a trace. `make demo` runs it; it
-# needs `eksup` and `sandbox` on PATH, and a cloud with Kubernetes.
+# second plan, pods that follow the load, nodes that follow the pods, a change, and away again without a
+# trace. `make demo` runs it; it needs `eksup` and `sandbox` on PATH, and a cloud with Kubernetes.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -10,9 +10,9 @@ say() { printf '\n\033[1m== %s\033[0m\n' "$*"; }
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cp -r stacks/shop "$work/shop"
-# An autoscaler waits five minutes before it takes pods away. That is right for a shop, and long for a demo.
-sed 's/max: 10, cpu: 50, memory: 70 }/max: 10, cpu: 50, behavior: { scaleDown: { stabilizationWindowSeconds: 5 } } }/' \
-    stacks/shop.yaml > "$work/shop.yaml"
+# Autoscalers wait five minutes before they take pods and nodes away. That is right for a shop, and long for a demo.
+sed -e 's/max: 10, cpu: 50, memory: 70 }/max: 10, cpu: 50, behavior: { scaleDown: { stabilizationWindowSeconds: 5 } } }/' \
+    -e 's/consolidateAfter: 5m/consolidateAfter: 3s/' stacks/shop.yaml > "$work/shop.yaml"
 
 # Asks the cluster's own API server, with a token of eksup's.
 api() {
@@ -64,15 +64,20 @@ wait_for_replicas 10
 load 0.02
 wait_for_replicas 2
 
-say "5. Change something: a larger database volume, a third node at most becomes a fifth"
+say "5. Nodes follow the pods: on spot, to 12, to 5, to 1, to none; EC2 takes one back; another image"
+for story in inflate-spot scale interruption drift; do
+    DEMO_STACK="$work/shop.yaml" "tests/demos/$story.sh"
+done
+
+say "6. Change something: a larger database volume, a third node at most becomes a fifth"
 sed -i -e 's/storage: 20Gi/storage: 40Gi/' -e 's/min: 2, max: 3/min: 2, max: 5/' "$work/shop.yaml"
 eksup apply --yes "$work/shop.yaml"
 eksup plan --detailed-exitcode "$work/shop.yaml"
 
-say "6. Take it down from another machine: without the file"
+say "7. Take it down from another machine: without the file"
 eksup destroy --yes --name shop --region ap-northeast-2
 
-say "7. Ask the cloud itself what is left, beside the roles that AWS services share in an account"
+say "8. Ask the cloud itself what is left, beside the roles that AWS services share in an account"
 python3 - <<'PYTHON'
 import json, os, sys, urllib.request
 with urllib.request.urlopen(os.environ["AWS_ENDPOINT_URL"] + "/sandbox/inventory") as answer:

@@ -39,9 +39,9 @@ async fn what_others_hung_on_a_stack_goes_with_it_and_what_only_looks_alike_stay
 /// Destroys the stack, and gives what the sweep says.
 async fn destroy(cloud: &Cloud, disposal: Disposal) -> (Vec<Observed>, Vec<Kept>) {
     let stop = CancellationToken::new();
-    let (plan, _) = engine::plan_destroy(NAME, cloud, disposal, &Events::silent()).await.expect("a plan");
+    let (plan, kept) = engine::plan_destroy(NAME, cloud, disposal, &Events::silent()).await.expect("a plan");
     engine::apply(&plan, cloud, &Events::silent(), &stop).await.expect("it is carried out");
-    let swept = engine::sweep(NAME, cloud, disposal, &Events::silent(), &stop).await.expect("a sweep");
+    let swept = engine::sweep(NAME, cloud, disposal, &kept, &Events::silent(), &stop).await.expect("a sweep");
     (swept.left, swept.kept)
 }
 

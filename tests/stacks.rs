@@ -29,6 +29,11 @@ fn the_shop_stack_lives() {
 }
 
 #[test]
+fn the_pools_stack_lives() {
+    lives("pools.yaml");
+}
+
+#[test]
 fn the_private_stack_lives() {
     lives("private.yaml");
 }
@@ -43,7 +48,7 @@ fn every_example_is_a_test() {
         .filter(|name| name.ends_with(".yaml"))
         .collect();
     names.sort();
-    assert_eq!(names, ["minimal.yaml", "private.yaml", "shop.yaml"]);
+    assert_eq!(names, ["minimal.yaml", "pools.yaml", "private.yaml", "shop.yaml"]);
 }
 
 #[test]

@@ -4,13 +4,15 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use anyhow::Context;
-use sandbox::{Call, Sandbox};
+use sandbox::{Call, Sandbox, Weather};
 use serde_json::Value;
 
 /// The binary and the cloud.
 pub struct Bench {
     /// The local cloud.
     pub cloud: Sandbox,
+    /// Whether its clusters are real.
+    kubernetes: bool,
 }
 
 /// What one run took.
@@ -28,14 +30,22 @@ pub struct Run {
 }
 
 impl Bench {
-    /// A bench on `cloud`.
-    pub fn new(cloud: Sandbox) -> Self {
-        Self { cloud }
+    /// A bench on a cloud without Kubernetes.
+    pub fn start() -> anyhow::Result<Self> {
+        Ok(Self { cloud: Sandbox::start(Weather::default())?, kubernetes: false })
+    }
+
+    /// A bench on one whose clusters are real.
+    pub fn start_with_kubernetes() -> anyhow::Result<Self> {
+        Ok(Self { cloud: Sandbox::start_with_kubernetes(Weather::default())?, kubernetes: true })
     }
 
     /// Runs eksup and measures it. A failure is one of the bench, except that a plan may be pending.
     pub fn run(&self, arguments: &[&str]) -> anyhow::Result<Run> {
         self.cloud.clear_calls()?;
+        if self.kubernetes {
+            self.cloud.clear_kubernetes_requests()?;
+        }
         let began = Instant::now();
         let output = self.command(arguments).output()?;
         let seconds = began.elapsed().as_secs_f64();
@@ -45,6 +55,12 @@ impl Bench {
         let calls = self.cloud.calls()?;
         let mutations = calls.iter().filter(|call| call.mutating).count();
         Ok(Run { seconds, code, mutations, depth: depth(&calls), calls: calls.len() })
+    }
+
+    /// How many requests the last run has sent to API servers.
+    pub fn requests(&self) -> anyhow::Result<usize> {
+        let all = self.cloud.kubernetes_requests()?;
+        Ok(all.iter().filter(|request| request.user_agent.starts_with("eksup/")).count())
     }
 
     /// How many resources `stack` has.

@@ -164,17 +164,10 @@ type Policies = BTreeMap<String, BTreeSet<String>>;
 
 /// Every access entry of the stack's cluster, whoever made it.
 async fn all(reads: &Reads) -> Result<Arc<Vec<types::AccessEntry>>, CloudError> {
-    reads
-        .once("eks:DescribeAccessEntry", || async {
-            if !eks::has_cluster(reads).await? {
-                return Ok(Vec::new());
-            }
-            let principals = list(reads).await?;
-            let look = |principal| describe(&reads.stack, principal, &reads.cloud.read.eks);
-            let entries = try_join_all(principals.iter().map(|principal| look(principal))).await?;
-            Ok(entries.into_iter().flatten().collect())
-        })
-        .await
+    eks::described(reads, "eks:DescribeAccessEntry", list, |reads, principal| async move {
+        describe(&reads.stack, &principal, &reads.cloud.read.eks).await
+    })
+    .await
 }
 
 async fn list(reads: &Reads) -> Result<Vec<String>, CloudError> {

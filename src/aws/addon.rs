@@ -1,7 +1,6 @@
 //! An add-on of a cluster that EKS installs and repairs.
 
 use aws_sdk_eks::types;
-use futures::future::try_join_all;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -168,17 +167,10 @@ impl Addon {
 
 /// Every add-on of the stack's cluster, whoever installed it.
 async fn all(reads: &Reads) -> Result<std::sync::Arc<Vec<types::Addon>>, CloudError> {
-    reads
-        .once("eks:DescribeAddon", || async {
-            if !eks::has_cluster(reads).await? {
-                return Ok(Vec::new());
-            }
-            let names = list(reads).await?;
-            let look = |name| describe(&reads.stack, name, &reads.cloud.read.eks);
-            let addons = try_join_all(names.iter().map(|name| look(name))).await?;
-            Ok(addons.into_iter().flatten().collect())
-        })
-        .await
+    eks::described(reads, "eks:DescribeAddon", list, |reads, name| async move {
+        describe(&reads.stack, &name, &reads.cloud.read.eks).await
+    })
+    .await
 }
 
 async fn list(reads: &Reads) -> Result<Vec<String>, CloudError> {

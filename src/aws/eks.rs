@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use aws_sdk_eks::types::{Cluster, Update, UpdateStatus};
+use futures::future::try_join_all;
 
 use super::error::{Class, CloudError, call, existing};
 use super::kind::Work;
@@ -32,6 +33,33 @@ pub async fn cluster(reads: &Reads) -> Result<Arc<Option<Cluster>>, CloudError> 
 pub async fn has_cluster(reads: &Reads) -> Result<bool, CloudError> {
     let cluster = cluster(reads).await?;
     Ok(cluster.as_ref().as_ref().is_some_and(|cluster| tags(cluster.tags()).get(STACK) == Some(&reads.stack)))
+}
+
+/// Everything that hangs on the stack's cluster and is listed by name and described one by one, whoever made it.
+///
+/// # Errors
+/// The failure of a call.
+pub async fn described<'a, T, Names, Shown>(
+    reads: &'a Reads,
+    action: &'static str,
+    list: impl FnOnce(&'a Reads) -> Names,
+    describe: impl Fn(&'a Reads, String) -> Shown,
+) -> Result<Arc<Vec<T>>, CloudError>
+where
+    T: Send + Sync + 'static,
+    Names: Future<Output = Result<Vec<String>, CloudError>>,
+    Shown: Future<Output = Result<Option<T>, CloudError>>,
+{
+    reads
+        .once(action, || async move {
+            if !has_cluster(reads).await? {
+                return Ok(Vec::new());
+            }
+            let names = list(reads).await?;
+            let shown = try_join_all(names.into_iter().map(|name| describe(reads, name))).await?;
+            Ok(shown.into_iter().flatten().collect())
+        })
+        .await
 }
 
 /// Whether a cluster is on its way out, or never came up.

@@ -77,6 +77,12 @@ impl CloudError {
         Self { action: action.into(), code, message, class: Class::Unanswered, advice: None }
     }
 
+    /// A failure that stands in an answer, as those of single members of a batch do.
+    pub fn answered(action: impl Into<Cow<'static, str>>, code: &str, message: &str) -> Self {
+        let class = class_of(code, message, 400);
+        Self { action: action.into(), code: Some(code.to_owned()), message: message.to_owned(), class, advice: None }
+    }
+
     /// Something that cannot be done, in our own words.
     pub fn refused(action: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
         let code = Some("Refused".into());
@@ -260,6 +266,7 @@ const BUSY: &[&str] = &[
     "IncorrectState",
     "IncorrectInstanceState",
     "ResourceInUse",
+    "VolumeInUse",
 ];
 
 /// What a new role or profile is answered with until every service knows it.

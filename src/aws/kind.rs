@@ -59,6 +59,14 @@ pub enum Progress<O> {
     Ready(O),
     /// Not yet: the text says what is waited for, such as "status is CREATING".
     Waiting(String),
+    /// Not yet, and perhaps never: nobody says that it has failed, so it counts as that once nothing has changed for
+    /// so long.
+    Hoping {
+        /// What is waited for.
+        what: String,
+        /// How long it may stay as it is.
+        at_most: Duration,
+    },
     /// Never: the text says why.
     Failed(String),
 }
@@ -261,6 +269,7 @@ impl<K: Kind> AnyKind for Erased<K> {
             Ok(match K::progress(typed(&Value::Object(outputs.clone()))?, work).await? {
                 Progress::Ready(outputs) => Progress::Ready(untyped(&outputs)),
                 Progress::Waiting(why) => Progress::Waiting(why),
+                Progress::Hoping { what, at_most } => Progress::Hoping { what, at_most },
                 Progress::Failed(why) => Progress::Failed(why),
             })
         })

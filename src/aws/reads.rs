@@ -45,6 +45,14 @@ impl Reads {
         self.notes.lock().unwrap_or_else(PoisonError::into_inner).insert(text);
     }
 
+    /// The same, unless a note that begins with `start` is there already.
+    pub fn note_first(&self, start: &str, text: String) {
+        let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        if !notes.iter().any(|note| note.starts_with(start)) {
+            notes.insert(text);
+        }
+    }
+
     /// What the user should be told.
     pub fn notes(&self) -> Vec<String> {
         self.notes.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()

@@ -1,13 +1,16 @@
-//! `eksup autoscaler`: which nodes workloads would get, and what they would cost.
+//! `eksup autoscaler`: scales the nodes of a cluster, says why a node is there, and which nodes workloads would get.
 
 use std::io::Read;
 use std::path::Path;
 
 use clap::{Args, Subcommand, ValueEnum};
+use tokio_util::sync::CancellationToken;
 
 use super::session::{Ended, block_on, complain, connect};
 use super::{Exit, output};
 use crate::autoscaler::cloud;
+use crate::autoscaler::runtime::settings::SettingsError;
+use crate::autoscaler::runtime::{self, Flags, Settings};
 use crate::autoscaler::simulate::{self, SimulateError};
 use crate::autoscaler::state::cluster::Cluster;
 use crate::autoscaler::state::overhead::KubeletReservation;
@@ -21,8 +24,21 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Scale the nodes of a cluster, for as long as this runs. Every flag is an environment variable too.
+    Run(Box<Flags>),
+    /// Say why a node is still there, and how it stands.
+    Explain(Explain),
     /// Show which nodes NodePools and workloads from files would get, and what they would cost.
     Simulate(Simulate),
+}
+
+#[derive(Debug, Args)]
+struct Explain {
+    /// The node, or the NodeClaim.
+    node: String,
+    /// In which form the answer is printed.
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Form,
 }
 
 #[derive(Debug, Args)]
@@ -43,16 +59,79 @@ enum Form {
     Json,
 }
 
+impl Arguments {
+    /// Whether the command sets up logging by itself.
+    pub fn logs_itself(&self) -> bool {
+        matches!(self.command, Command::Run(_))
+    }
+}
+
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> Exit {
-    let Command::Simulate(simulate) = &arguments.command;
-    match read_all(simulate) {
-        Ok(inputs) => block_on(answer(simulate, inputs)),
-        Err(message) => {
-            complain(&message, None);
-            Exit::BadInput
+    match &arguments.command {
+        Command::Run(flags) => scale(flags),
+        Command::Explain(explain) => block_on(say_why(explain)),
+        Command::Simulate(simulate) => match read_all(simulate) {
+            Ok(inputs) => block_on(answer(simulate, inputs)),
+            Err(message) => {
+                complain(&message, None);
+                Exit::BadInput
+            }
+        },
+    }
+}
+
+/// Scales nodes until it is asked to stop.
+fn scale(flags: &Flags) -> Exit {
+    let settings = match Settings::read(flags) {
+        Ok(settings) => settings,
+        Err(SettingsError(faults)) => {
+            faults.iter().for_each(|fault| complain(fault, None));
+            return Exit::BadInput;
+        }
+    };
+    runtime::logging::start(settings.log_level);
+    // Watches and calls wait more than they work; decisions have threads of their own.
+    let threads = usize::try_from(settings.cpu_milli.div_ceil(1000)).unwrap_or(1).clamp(2, 4);
+    let started = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build();
+    let runtime = match started {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            complain(&format!("the process cannot start its threads: {error}"), None);
+            return Exit::Failed;
+        }
+    };
+    let ended = runtime.block_on(async {
+        let stop = CancellationToken::new();
+        let asked = stop.clone();
+        tokio::spawn(async move {
+            super::signals::asked_to_stop().await;
+            asked.cancel();
+        });
+        runtime::run(settings, stop).await
+    });
+    runtime.shutdown_background();
+    match ended {
+        Ok(()) => Exit::Done,
+        Err(error) => {
+            complain(&format!("{error:#}"), None);
+            Exit::Failed
         }
     }
+}
+
+async fn say_why(arguments: &Explain) -> Ended {
+    let failed = |error: anyhow::Error| {
+        complain(&format!("{error:#}"), Some("the cluster is reached as `KUBECONFIG` or `~/.kube/config` says"));
+        Exit::Failed
+    };
+    let client = kube::Client::try_default().await.map_err(|error| failed(error.into()))?;
+    let explanation = runtime::explain::look_up(&client, &arguments.node).await.map_err(failed)?;
+    match arguments.output {
+        Form::Text => output::line(explanation.to_string().trim_end()),
+        Form::Json => output::line(format!("{:#}", serde_json::to_value(&explanation).unwrap_or_default())),
+    }
+    Ok(Exit::Done)
 }
 
 /// The files that were named.

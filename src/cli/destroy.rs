@@ -60,7 +60,7 @@ pub async fn run(arguments: Arguments) -> Ended {
     let cloud = arguments.cluster.lead(connect(&region).await?);
     let disposal = if arguments.delete_volumes { Disposal::DeleteData } else { Disposal::KeepData };
     let (sender, said) = mpsc::unbounded_channel();
-    let (plan, _) = engine::plan_destroy(&name, &cloud, disposal, &Events::to(sender))
+    let (plan, kept) = engine::plan_destroy(&name, &cloud, disposal, &Events::to(sender))
         .await
         .map_err(|failure| explain(&failure))?;
     print_notes(said);
@@ -74,7 +74,7 @@ pub async fn run(arguments: Arguments) -> Ended {
     }
     let watch = for_programs.then(|| Watch::start(arguments.progress, Commands::again(&again)));
     let events = watch.as_ref().map_or_else(Events::silent, |watch| watch.events.clone());
-    let swept = engine::sweep(&name, &cloud, disposal, &events, &CancellationToken::new())
+    let swept = engine::sweep(&name, &cloud, disposal, &kept, &events, &CancellationToken::new())
         .await
         .map_err(|failure| explain(&failure))?;
     drop(events);

@@ -63,7 +63,7 @@ enum Command {
     Token(token::Arguments),
     /// Show what waits for what.
     Graph(graph::Arguments),
-    /// Work out which nodes workloads need.
+    /// Scale the nodes of a cluster, or work out which nodes workloads need.
     Autoscaler(autoscaler::Arguments),
     /// Print the JSON Schema of the stack file, for editors.
     Schema,
@@ -80,7 +80,9 @@ pub fn main() -> ExitCode {
             return if error.use_stderr() { Exit::BadInput.into() } else { Exit::Done.into() };
         }
     };
-    start_logging(eksup.verbose);
+    if !matches!(&eksup.command, Command::Autoscaler(arguments) if arguments.logs_itself()) {
+        start_logging(eksup.verbose);
+    }
     match eksup.command {
         Command::Schema => schema::run(),
         Command::Completions(arguments) => completions::run(&arguments),

@@ -34,8 +34,9 @@ impl Drop for Interrupt {
     }
 }
 
+/// Returns at the next Ctrl-C, or when the process is asked to end.
 #[cfg(unix)]
-async fn asked_to_stop() {
+pub async fn asked_to_stop() {
     use tokio::signal::unix::{SignalKind, signal};
     match signal(SignalKind::terminate()) {
         Ok(mut terminate) => {
@@ -50,7 +51,8 @@ async fn asked_to_stop() {
     }
 }
 
+/// Returns at the next Ctrl-C.
 #[cfg(not(unix))]
-async fn asked_to_stop() {
+pub async fn asked_to_stop() {
     let _ = tokio::signal::ctrl_c().await;
 }

@@ -2,6 +2,7 @@
 //! only where the user asks for data to be deleted.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -9,7 +10,7 @@ use serde_json::Value;
 use super::held::every;
 use super::objects;
 use super::removal::{self, Target};
-use super::way::{self, Home};
+use super::way::{self, Home, Way};
 use crate::aws::leftovers::{Identity, Leftover};
 use crate::aws::{CloudError, Found, Reads, Work};
 use crate::plan::{Address, Describe, Effect, Facts, Keeping, Loss, State, Tags};
@@ -27,6 +28,9 @@ pub struct Claim {
     pub uid: String,
     /// The volume that it is bound to.
     pub volume: Option<String>,
+    /// The EBS volume that a driver has made for it.
+    #[serde(default)]
+    pub disk: Option<String>,
 }
 
 /// What has to stay until a claim has gone.
@@ -40,6 +44,7 @@ impl Describe for Claim {
             ("object", Effect::Replace),
             ("uid", Effect::Replace),
             ("volume", Effect::Replace),
+            ("disk", Effect::Replace),
         ],
         outputs: &["id"],
         taggable: false,
@@ -48,7 +53,10 @@ impl Describe for Claim {
             why: "its volume holds data, and stays when the cluster goes",
             by_hand: |found| {
                 let text = |pointer: &str| found.body.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
-                format!("kubectl delete pvc -n {} {}", text("/object/namespace"), text("/object/name"))
+                match text("/disk") {
+                    "" => format!("kubectl delete pvc -n {} {}", text("/object/namespace"), text("/object/name")),
+                    disk => format!("aws ec2 delete-volume --volume-id {disk}"),
+                }
             },
         }),
         references: &[("cluster", &["cluster"])],
@@ -129,10 +137,14 @@ fn controller_of(object: &Value, namespace: &str) -> Option<(ObjectId, String)> 
 
 async fn look(reads: &Reads) -> Result<Vec<Found<Claim>>, CloudError> {
     let Some(way) = way::into_stack(reads).await? else { return Ok(Vec::new()) };
-    let claims = every(&way, ObjectKind::new("v1", "PersistentVolumeClaim")).await?;
+    let (claims, volumes) =
+        tokio::try_join!(every(&way, ObjectKind::new("v1", "PersistentVolumeClaim")), volumes(reads, &way))?;
     let found = claims.iter().filter_map(|claim| {
         let text = |pointer: &str| claim.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
         let id = ObjectId::of(claim)?;
+        let volume = text("/spec/volumeName");
+        let disk =
+            volumes.iter().find(|one| one.pointer("/metadata/name").and_then(Value::as_str) == volume.as_deref());
         let deleting = claim.pointer("/metadata/deletionTimestamp").is_some();
         Some(Found {
             address: Address::new(format!("leftovers/volume-claim/{}", id.key())),
@@ -140,7 +152,8 @@ async fn look(reads: &Reads) -> Result<Vec<Found<Claim>>, CloudError> {
             body: Claim {
                 cluster: way.home.clone(),
                 uid: text("/metadata/uid").unwrap_or_default(),
-                volume: text("/spec/volumeName"),
+                disk: disk.and_then(disk_of).map(str::to_owned),
+                volume,
                 object: id,
             },
             tags: Tags::new(),
@@ -148,4 +161,53 @@ async fn look(reads: &Reads) -> Result<Vec<Found<Claim>>, CloudError> {
         })
     });
     Ok(found.collect())
+}
+
+/// The volumes in the cluster: asked for once in a look.
+async fn volumes(reads: &Reads, way: &Way) -> Result<Arc<Vec<Value>>, CloudError> {
+    reads.once("kubernetes: volumes", || every(way, ObjectKind::new("v1", "PersistentVolume"))).await
+}
+
+/// The EBS volumes that a driver has made for claims in the stack's cluster, by their ids.
+///
+/// # Errors
+/// The request failed, and that matters.
+pub async fn disks(reads: &Reads) -> Result<BTreeSet<String>, CloudError> {
+    let looked = async {
+        let Some(way) = way::into_stack(reads).await? else { return Ok(Vec::new()) };
+        let volumes = volumes(reads, &way).await?;
+        Ok(volumes.iter().filter_map(disk_of).map(str::to_owned).collect())
+    };
+    Ok(way::forgiven(reads, looked.await)?.into_iter().collect())
+}
+
+/// The EBS volume behind a volume that a driver has made; none behind one that somebody wrote down by hand, which was
+/// there before.
+fn disk_of(volume: &Value) -> Option<&str> {
+    const DRIVER: &str = "ebs.csi.aws.com";
+    let made_by = volume.pointer("/metadata/annotations")?.get("pv.kubernetes.io/provisioned-by")?.as_str()?;
+    let driver = volume.pointer("/spec/csi/driver")?.as_str()?;
+    let handle = volume.pointer("/spec/csi/volumeHandle")?.as_str()?;
+    (made_by == DRIVER && driver == DRIVER && handle.starts_with("vol-")).then_some(handle)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn only_a_volume_that_the_driver_made_has_a_disk_of_the_cluster() {
+        let volume = |made_by: &str| {
+            json!({ "metadata": { "annotations": { "pv.kubernetes.io/provisioned-by": made_by } },
+                "spec": { "csi": { "driver": "ebs.csi.aws.com", "volumeHandle": "vol-1" } } })
+        };
+        assert_eq!(disk_of(&volume("ebs.csi.aws.com")), Some("vol-1"));
+        assert_eq!(disk_of(&volume("somebody")), None);
+        assert_eq!(
+            disk_of(&json!({ "spec": { "csi": { "driver": "ebs.csi.aws.com", "volumeHandle": "vol-1" } } })),
+            None
+        );
+    }
 }

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::object::{Object, keys_of_needs};
 use super::object_set::ObjectSet;
 use super::order;
-use super::scaling::without_contested_replicas;
+use super::scaling::shared_out;
 use super::way::Home;
 use crate::plan::{Address, Resources};
 
@@ -30,12 +30,13 @@ pub fn objects(resources: &mut Resources, home: &Home, wanted: &[Wanted], others
         return;
     }
     let manifests: Vec<Value> = wanted.iter().map(|wanted| wanted.manifest.clone()).collect();
-    let manifests = without_contested_replicas(manifests);
+    let (manifests, firsts): (Vec<Value>, Vec<Option<i64>>) =
+        shared_out(manifests).into_iter().map(|shared| (shared.manifest, shared.first)).unzip();
     let set = resources.add(SET, ObjectSet::of(home.clone(), manifests.iter().chain(others)));
     let needs = keys_of_needs(&manifests);
     let mut handles = Vec::with_capacity(wanted.len());
-    for ((wanted, manifest), needs) in wanted.iter().zip(&manifests).zip(needs) {
-        let body = Object { cluster: home.clone(), set: set.id(), manifest: manifest.clone(), needs };
+    for (((wanted, manifest), first_replicas), needs) in wanted.iter().zip(&manifests).zip(firsts).zip(needs) {
+        let body = Object { cluster: home.clone(), set: set.id(), manifest: manifest.clone(), first_replicas, needs };
         let handle = resources.add(wanted.address.as_str(), body);
         wanted.after.iter().for_each(|earlier| resources.order(&handle, earlier));
         handles.push(handle);

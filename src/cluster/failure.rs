@@ -131,6 +131,8 @@ fn unreachable_way_out(whom: &Whom) -> String {
 
 /// The words for an API server whose address belongs to a private network, once that is known.
 pub fn private_endpoint(mut error: CloudError, whom: &Whom) -> CloudError {
+    // However long one waits, this network does not lead there.
+    error.class = Class::Unreachable;
     error.message = format!(
         "the API server's endpoint is private: `{}` has addresses inside the VPC of `{}` only, and they cannot be \
          reached from here",
@@ -276,6 +278,17 @@ mod tests {
             assert_eq!(error.class, Class::Unreachable, "{chain}");
             assert!(error.help().is_some_and(|help| help.contains("publicCidrs")), "{error:?}");
         }
+    }
+
+    #[test]
+    fn a_private_endpoint_is_said_at_once_even_of_a_new_cluster() {
+        let chain = "client error (Connect): tcp connect error: deadline has elapsed";
+        let early = of_transport("apply Namespace a", chain, &whom(), Purpose::FirstChange);
+        assert_eq!(early.class, Class::Unanswered, "a new name may not be known everywhere yet");
+        let error = private_endpoint(early, &whom());
+        assert_eq!(error.class, Class::Unreachable);
+        assert!(error.message.starts_with("the API server's endpoint is private"), "{error}");
+        assert!(error.help().is_some_and(|help| help.contains("from inside the VPC")), "{error:?}");
     }
 
     #[test]

@@ -1,5 +1,6 @@
-//! What others put into the cluster and that has something of AWS behind it: Ingresses and Services with a load
-//! balancer. It goes while its controllers run, so that they take the AWS side away.
+//! What others put into the cluster and that has something of AWS behind it: Ingresses, Services and Gateways with a
+//! load balancer, targets in target groups of others, accelerators, NodePools with their nodes. It goes while its
+//! controllers run, so that they take the AWS side away.
 
 use futures::future::try_join_all;
 use serde::{Deserialize, Serialize};
@@ -14,8 +15,18 @@ use crate::plan::{Address, Describe, Effect, Facts, Loss, State, Tags};
 use crate::spec::objects::{ObjectId, ObjectKind};
 
 /// The kinds that are looked through: the last ones only where the cluster knows them.
-const KINDS: &[(&str, &str)] =
-    &[("networking.k8s.io/v1", "Ingress"), ("v1", "Service"), ("gateway.networking.k8s.io/v1", "Gateway")];
+const KINDS: &[(&str, &str)] = &[
+    ("networking.k8s.io/v1", "Ingress"),
+    ("v1", "Service"),
+    ("gateway.networking.k8s.io/v1", "Gateway"),
+    ("elbv2.k8s.aws/v1beta1", "TargetGroupBinding"),
+    ("aga.k8s.aws/v1beta1", "GlobalAccelerator"),
+    ("karpenter.sh/v1", "NodePool"),
+    ("karpenter.sh/v1", "NodeClaim"),
+    ("karpenter.k8s.aws/v1", "EC2NodeClass"),
+];
+/// How labels begin that say for which Ingress, Service or Gateway a controller has made an object: it goes with that.
+const MADE_FOR: &[&str] = &["ingress.k8s.aws/", "service.k8s.aws/", "gateway.k8s.aws"];
 
 /// An object that holds something of AWS.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -41,9 +52,10 @@ impl Describe for HeldObject {
         ],
         outputs: &["id"],
         taggable: false,
-        loss: Loss::Outage("what its load balancer serves cannot be reached any more"),
+        loss: Loss::Outage("what it leads to cannot be reached any more, or its nodes go with the pods on them"),
         references: &[("cluster", &["cluster"])],
         goes_before: removal::goes_before,
+        clears: removal::clears,
         ..Facts::new("held-object")
     };
 }
@@ -72,7 +84,22 @@ async fn look(reads: &Reads) -> Result<Vec<Found<HeldObject>>, CloudError> {
     let Some(way) = way::into_stack(reads).await? else { return Ok(Vec::new()) };
     let lists = try_join_all(KINDS.iter().map(|(version, kind)| every(&way, ObjectKind::new(version, kind)))).await?;
     let strangers = lists.iter().flatten().filter(|object| set::address_of(object, &reads.stack).is_none());
-    Ok(strangers.filter(|object| holds_aws_things(object)).filter_map(|object| found(object, &way)).collect())
+    let holding = strangers.filter(|object| holds_aws_things(object) && !goes_with_another(object));
+    Ok(holding.filter_map(|object| found(object, &way)).collect())
+}
+
+/// Whether an object goes with another one: a NodeClaim with the NodePool that owns it, others with what a controller has
+/// made them for.
+fn goes_with_another(object: &Value) -> bool {
+    let owners = object.pointer("/metadata/ownerReferences").and_then(Value::as_array).into_iter().flatten();
+    let has_a_pool = object["kind"] == "NodeClaim" && owners.into_iter().any(|owner| owner["kind"] == "NodePool");
+    has_a_pool || is_made_for_another(object)
+}
+
+fn is_made_for_another(object: &Value) -> bool {
+    let labels = object.pointer("/metadata/labels").and_then(Value::as_object);
+    let mut keys = labels.into_iter().flatten().map(|(key, _)| key);
+    keys.any(|key| MADE_FOR.iter().any(|start| key.starts_with(start)))
 }
 
 /// Every object of a kind in the cluster.
@@ -108,4 +135,20 @@ fn found(object: &Value, way: &Way) -> Option<Found<HeldObject>> {
         tags: Tags::new(),
         state: if deleting { State::Deleting } else { State::Ready },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_binding_that_the_controller_made_goes_with_what_it_was_made_for() {
+        let binding = |labels: Value| json!({ "kind": "TargetGroupBinding", "metadata": { "labels": labels } });
+        assert!(is_made_for_another(&binding(json!({ "ingress.k8s.aws/stack-name": "web" }))));
+        assert!(is_made_for_another(&binding(json!({ "gateway.k8s.aws.alb/stack": "web" }))));
+        assert!(!is_made_for_another(&binding(json!({ "app": "web" }))));
+        assert!(!is_made_for_another(&json!({ "metadata": {} })));
+    }
 }

@@ -3,7 +3,7 @@
 //! Pure: [`refusal`], [`takeover`], [`difference`], [`owned`], [`order`], [`readiness`], [`kubeconfig`], [`declare`];
 //! which object is meant, and how its kind is served, [`crate::spec::objects`] knows. What asks goes through a
 //! [`connection::Connection`]: [`objects`] and [`set`] know nothing of stacks and AWS; [`object`], [`object_set`],
-//! [`webhook_certificate`], [`held`] and [`claim`] are kinds of resources.
+//! [`webhook_certificate`], [`held`] and [`claim`] are kinds of resources; [`removal`] and [`leaving`] see objects out.
 
 pub mod claim;
 pub mod connection;
@@ -12,6 +12,7 @@ pub mod difference;
 pub mod failure;
 pub mod held;
 pub mod kubeconfig;
+pub mod leaving;
 pub mod object;
 pub mod object_set;
 pub mod objects;

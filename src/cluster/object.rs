@@ -27,6 +27,9 @@ pub struct Object {
     pub set: Reference<Text>,
     /// What the stack says about it.
     pub manifest: Value,
+    /// How many pods it begins with, where an autoscaler has their number afterwards.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_replicas: Option<i64>,
     /// The objects of the stack that it stands on, by their keys: they are taken away after it.
     pub needs: BTreeSet<String>,
 }
@@ -50,6 +53,7 @@ impl Describe for Object {
             ("cluster", Effect::Replace),
             ("set", Effect::InPlace),
             ("manifest", Effect::InPlace),
+            ("firstReplicas", Effect::CreateOnly),
             ("needs", Effect::CreateOnly),
         ],
         judge,
@@ -62,6 +66,7 @@ impl Describe for Object {
         foretold: Some("manifest"),
         shown,
         goes_before: removal::goes_before,
+        clears: removal::clears,
         ..Facts::new("object")
     };
 }
@@ -91,6 +96,7 @@ fn loss_of(body: &Value) -> Option<Loss> {
         "CustomResourceDefinition" => Loss::Data("every object of its kind goes with it"),
         "PersistentVolumeClaim" | "PersistentVolume" => Loss::Data("what is stored on the volume, unless it is kept"),
         "Deployment" | "StatefulSet" | "DaemonSet" => Loss::Outage("its pods stop"),
+        "NodePool" => Loss::Outage("its nodes go, and the pods on them look for others"),
         "Ingress" => Loss::Outage("what it leads to cannot be reached, and its load balancer gets another address"),
         _ => Loss::Nothing,
     })
@@ -109,11 +115,15 @@ impl Object {
     async fn apply(&self, work: &Work) -> Result<Made<Outputs>, CloudError> {
         let connection = self.cluster.connection(work).await?;
         let id = self.id()?;
-        if let Some(standing) = objects::look(&connection, &id).await? {
-            refuse_foreign(&id, &standing, &work.stack)?;
-            objects::hand_over(&connection, &self.manifest, &standing).await?;
+        let mut manifest = set::marked(&self.manifest, &work.stack, work.address.as_str());
+        match (objects::look(&connection, &id).await?, self.first_replicas) {
+            (Some(standing), _) => {
+                refuse_foreign(&id, &standing, &work.stack)?;
+                objects::hand_over(&connection, &self.manifest, &standing).await?;
+            }
+            (None, Some(first)) => manifest["spec"]["replicas"] = first.into(),
+            (None, None) => {}
         }
-        let manifest = set::marked(&self.manifest, &work.stack, work.address.as_str());
         let object = objects::apply(&connection, &manifest).await.map_err(early)?;
         let outputs = outputs_of(&id, &object, &connection.whom().cluster);
         Ok(if readiness::takes_time(&object) { Made::settling(outputs) } else { Made::ready(outputs) })
@@ -126,7 +136,7 @@ fn early(error: CloudError) -> CloudError {
 }
 
 pub(super) fn refuse_foreign(id: &ObjectId, standing: &Value, stack: &str) -> Result<(), CloudError> {
-    if set::address_of(standing, stack).is_some() {
+    if set::address_of(standing, stack).is_some() || takeover::is_handed_on(standing) {
         return Ok(());
     }
     if standing.pointer("/metadata/deletionTimestamp").is_some() {
@@ -195,7 +205,10 @@ impl Kind for Object {
         }
         Ok(match judged {
             Readiness::Ready => Progress::Ready(outputs),
-            Readiness::Waiting(what) => Progress::Waiting(what),
+            Readiness::Waiting(what) => match readiness::patience(&object) {
+                Some(at_most) => Progress::Hoping { what, at_most },
+                None => Progress::Waiting(what),
+            },
             Readiness::Failed(why) => Progress::Failed(why),
         })
     }
@@ -223,12 +236,16 @@ impl Kind for Object {
     async fn clash(&self, reads: &Reads) -> Result<Option<String>, CloudError> {
         let id = self.id()?;
         let Some(way) = way::into_stack(reads).await? else { return Ok(homeless(&id, &self.needs)) };
+        if let Some(unknown) = unknown_kind(&id, &self.needs, &way).await? {
+            return Ok(Some(unknown));
+        }
         let live = live(reads, &way).await?;
         if live.iter().any(|object| is(&id, object)) {
             return Ok(None);
         }
         if let Some(standing) = objects::look(&way.connection, &id).await? {
-            return Ok(set::address_of(&standing, &reads.stack).is_none().then(|| stranger(&id, &standing)));
+            let ours = set::address_of(&standing, &reads.stack).is_some() || takeover::is_handed_on(&standing);
+            return Ok((!ours).then(|| stranger(&id, &standing)));
         }
         if let Some(namespace) = &id.namespace
             && let Some(nobody) = homeless(&id, &self.needs)
@@ -244,6 +261,20 @@ impl Kind for Object {
         let manifest = set::marked(&self.manifest, &reads.stack, "try/out");
         objects::objection(&way.connection, &manifest).await
     }
+}
+
+/// What is wrong with an object whose kind the cluster does not know and no manifest defines.
+async fn unknown_kind(id: &ObjectId, needs: &BTreeSet<String>, way: &Way) -> Result<Option<String>, CloudError> {
+    let is_defined = needs.iter().any(|need| need.starts_with("CustomResourceDefinition."));
+    if is_defined || way.connection.served(&id.kind).await?.is_some() {
+        return Ok(None);
+    }
+    Ok(Some(format!(
+        "the cluster knows no {} in `{}`, and no manifest defines it; check `apiVersion` and `kind`, or add its \
+         CustomResourceDefinition to the manifests",
+        id.kind.kind,
+        id.kind.api_version()
+    )))
 }
 
 /// What is wrong with an object whose namespace nobody makes.
@@ -314,7 +345,13 @@ async fn look(reads: &Reads) -> Result<Vec<Found<Object>>, CloudError> {
     let found = ours.into_iter().zip(manifests).zip(needs).map(|(((address, id, object), manifest), needs)| Found {
         address,
         outputs: outputs_of(&id, object, &way.connection.whom().cluster),
-        body: Object { cluster: way.home.clone(), set: Reference::known(set_id.as_str()), manifest, needs },
+        body: Object {
+            cluster: way.home.clone(),
+            set: Reference::known(set_id.as_str()),
+            manifest,
+            first_replicas: None,
+            needs,
+        },
         tags: Tags::new(),
         state: state(object),
     });

@@ -273,11 +273,21 @@ pub async fn delete(connection: &Connection, action: &str, path: &str, uid: &str
 /// # Errors
 /// The API server's refusal.
 pub async fn strip(connection: &Connection, action: &str, path: &str, keep: &[String]) -> Result<(), CloudError> {
+    match stripped(connection, path, keep).await {
+        Ok(()) => Ok(()),
+        Err(error) => Err(connection.explain(action, &error, connection.change_purpose()).await),
+    }
+}
+
+/// The same; a failure as kube tells it, for those who look into the answer themselves.
+///
+/// # Errors
+/// The API server's refusal; an object that is gone itself is a success.
+pub async fn stripped(connection: &Connection, path: &str, keep: &[String]) -> Result<(), kube::Error> {
     let change = json!({ "metadata": { "finalizers": keep } });
-    let patched = connection.change(action, Method::PATCH, path, Some(&change), "application/merge-patch+json").await;
-    match patched {
-        Err(error) if error.class != Class::Missing => Err(error),
-        _ => Ok(()),
+    match connection.send(Method::PATCH, path, Some(&change), "application/merge-patch+json").await {
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+        other => other.map(drop),
     }
 }
 

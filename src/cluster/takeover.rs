@@ -7,6 +7,7 @@ use kube::core::Status;
 use serde_json::Value;
 
 use super::refusal::{Conflict, conflict};
+use crate::plan::STACK;
 
 /// The field manager under which a stack applies its objects.
 pub const MANAGER: &str = "eksup";
@@ -16,6 +17,17 @@ const BY_HAND: &[&str] =
     &["kubectl", "k9s", "Lens", "OpenLens", "freelens", "headlamp", "node-fetch", "Mozilla", "curl"];
 /// What the API server calls whoever wrote an object before managers were recorded.
 const BEFORE: &str = "before-first-apply";
+
+/// Definitions that Karpenter brings too. They are taken over from it: deleted and made anew, they would take every
+/// NodePool and every node along.
+const HANDED_ON: &[&str] = &["nodepools.karpenter.sh", "nodeclaims.karpenter.sh", "ec2nodeclasses.karpenter.k8s.aws"];
+
+/// Whether `live` is somebody's whom the stack follows, and no other stack's.
+pub fn is_handed_on(live: &Value) -> bool {
+    let text = |pointer: &str| live.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+    let of_a_stack = live.pointer("/metadata/labels").is_some_and(|labels| labels.get(STACK).is_some());
+    text("/kind") == "CustomResourceDefinition" && HANDED_ON.contains(&text("/metadata/name")) && !of_a_stack
+}
 
 /// What to do about fields that others have set.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,7 +51,7 @@ pub fn verdict(status: &Status, live: &Value) -> Option<Verdict> {
     let mut refused = Conflict { fields: Default::default() };
     for (manager, fields) in all.fields {
         for field in fields {
-            if is_ours_to_take(&manager, live) {
+            if is_handed_on(live) || is_ours_to_take(&manager, live) {
                 take_from.insert(manager.clone());
             } else if field == "spec.replicas" && scales(&manager, live) {
                 leave.insert(field);
@@ -137,6 +149,21 @@ mod tests {
             without(&manifest, &BTreeSet::from(["spec.replicas".into()])),
             json!({ "spec": { "paused": true } })
         );
+    }
+
+    #[test]
+    fn the_definitions_of_karpenter_are_taken_over_unless_another_stack_has_them() {
+        let definition = |name: &str, labels: Value| {
+            json!({ "kind": "CustomResourceDefinition", "metadata": {
+            "name": name, "labels": labels,
+            "managedFields": [{ "manager": "helm", "operation": "Update" }] } })
+        };
+        let helm = json!({ "app.kubernetes.io/managed-by": "Helm" });
+        let conflict = conflict_with("helm", ".spec.versions");
+        assert_eq!(verdict(&conflict, &definition("nodepools.karpenter.sh", helm.clone())), go(&[], &["helm"]));
+        let theirs = definition("nodepools.karpenter.sh", json!({ (STACK): "other" }));
+        assert!(matches!(verdict(&conflict, &theirs), Some(Verdict::Refuse(_))));
+        assert!(!is_handed_on(&definition("ingresses.example.com", helm)));
     }
 
     #[test]

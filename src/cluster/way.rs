@@ -116,7 +116,7 @@ pub async fn mark(home: &Home, has_objects: bool, work: &Work) -> Result<(), Clo
 }
 
 /// What a look into a cluster found; nothing, and a note, where the cluster cannot be looked into and `reads` takes
-/// that.
+/// that. Every kind looks for itself; what keeps them all out is said once.
 ///
 /// # Errors
 /// The look failed, and that matters.
@@ -124,12 +124,18 @@ pub fn forgiven<T>(reads: &Reads, looked: Result<Vec<T>, CloudError>) -> Result<
     const PASSES: &[Class] = &[Class::Unreachable, Class::Denied, Class::Unanswered, Class::Refused];
     match looked {
         Err(error) if reads.forgiving && PASSES.contains(&error.class) => {
-            reads.note(format!(
-                "the cluster cannot be looked into, so what runs in it is not taken down one by one; what it left in AWS \
-                 is found by its tags: {error}"
-            ));
+            reads.note_first(
+                NOT_LOOKED_INTO,
+                format!(
+                    "{NOT_LOOKED_INTO}, so what runs in it is not taken down one by one; what it left in AWS is found \
+                     by its tags: {}",
+                    error.message
+                ),
+            );
             Ok(Vec::new())
         }
         other => other,
     }
 }
+
+const NOT_LOOKED_INTO: &str = "the cluster cannot be looked into";

@@ -7,9 +7,11 @@ use futures::future::try_join_all;
 
 use super::events::{Event, Events};
 use crate::aws::{AnyKind, Cloud, CloudError, Reads, call, filter, subnet};
+use crate::cluster::way;
 use crate::phases::Surroundings;
 use crate::plan::Observed;
-use crate::spec::{Stack, Zones};
+use crate::spec::objects::ObjectKind;
+use crate::spec::{AutoscalerEngine, Stack, Zones};
 
 /// Everything of the stack that `kinds` can find.
 ///
@@ -67,9 +69,22 @@ async fn zones_of_the_region(cloud: &Cloud) -> Result<Vec<String>, CloudError> {
     Ok(names)
 }
 
+/// Whether the cluster of `stack` knows ServiceMonitors. Asked only where the stack would have one.
+///
+/// # Errors
+/// The failure of a call or of a request.
+pub async fn knows_monitors(stack: &Stack, reads: &Reads) -> Result<bool, CloudError> {
+    if stack.autoscaler.as_ref().is_none_or(|autoscaler| autoscaler.engine != AutoscalerEngine::Eksup) {
+        return Ok(false);
+    }
+    let Some(way) = way::into_stack(reads).await? else { return Ok(false) };
+    let kind = ObjectKind::new("monitoring.coreos.com/v1", "ServiceMonitor");
+    Ok(way.connection.served(&kind).await?.is_some())
+}
+
 /// What the phases have to know of the account. Zones in which the stack stands already come first,
 /// so that a zone that AWS adds later moves nothing.
-pub fn surroundings(cloud: &Cloud, zones: Vec<String>, observed: &[Observed]) -> Surroundings {
+pub fn surroundings(cloud: &Cloud, zones: Vec<String>, monitors: bool, observed: &[Observed]) -> Surroundings {
     let taken: BTreeSet<&str> = observed
         .iter()
         .filter(|resource| resource.kind == "subnet")
@@ -81,5 +96,6 @@ pub fn surroundings(cloud: &Cloud, zones: Vec<String>, observed: &[Observed]) ->
         partition: cloud.partition.clone(),
         zones: first.into_iter().chain(rest).collect(),
         caller: cloud.caller.clone(),
+        monitors,
     }
 }

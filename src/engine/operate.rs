@@ -118,11 +118,16 @@ impl Operator {
             return Ok(left.outputs);
         }
         let pace = Pace::start();
+        let mut same = Unchanged::default();
         loop {
             let why = match kind.progress(&left.outputs, work).await {
                 Ok(Progress::Ready(outputs)) => return Ok(outputs),
                 Ok(Progress::Failed(why)) => return Err(failed(why)),
                 Ok(Progress::Waiting(why)) => why,
+                Ok(Progress::Hoping { what, at_most }) if same.lasted(&what) >= at_most => {
+                    return Err(given_up(&what, at_most));
+                }
+                Ok(Progress::Hoping { what, .. }) => what,
                 Err(error) if error.class.may_pass() && pace.lasted() < PATIENCE => error.to_string(),
                 Err(error) if error.class == Class::Missing && pace.lasted() < READ_LAG => "not visible yet".to_owned(),
                 Err(error) => return Err(error.into()),
@@ -256,6 +261,40 @@ impl Operator {
             () = self.stop.cancelled() => Err(Broken::Stopped),
             () = tokio::time::sleep(duration) => Ok(()),
         }
+    }
+}
+
+/// For how long something has been said without a change.
+#[derive(Default)]
+struct Unchanged(Option<(String, Pace)>);
+
+impl Unchanged {
+    fn lasted(&mut self, what: &str) -> Duration {
+        match &self.0 {
+            Some((said, since)) if said == what => since.lasted(),
+            _ => {
+                self.0 = Some((what.to_owned(), Pace::start()));
+                Duration::ZERO
+            }
+        }
+    }
+}
+
+fn given_up(what: &str, at_most: Duration) -> Broken {
+    Broken::Failed {
+        message: format!("{what}; nothing has changed for {}", spoken(at_most)),
+        help: Some(
+            "see what keeps it, then run the same command again: it goes on from there. One that needs longer says so \
+             with the annotation `eksup.dev/ready-within: 30m`"
+                .to_owned(),
+        ),
+    }
+}
+
+fn spoken(duration: Duration) -> String {
+    match duration.as_secs() {
+        seconds if seconds >= 120 => format!("{} minutes", seconds / 60),
+        seconds => format!("{seconds} s"),
     }
 }
 

@@ -8,14 +8,16 @@ use super::events::{Event, Events};
 use super::failure::Failure;
 use super::lock;
 use super::planning::{observe_everything, plan_destroy};
+use crate::aws::leftovers::volume::Volume;
 use crate::aws::{Cloud, Kinds};
-use crate::plan::{Disposal, Kept, Observed, State, is_the_stacks, set_aside};
+use crate::plan::{Describe, Disposal, Kept, Observed, State, is_the_stacks, set_aside};
 
 /// How often what comes back is taken away again: a control plane writes to its log group for a
 /// while after it has gone.
 const PASSES: usize = 3;
 
-/// Everything of the stack called `name` that is still there, after taking away what came back.
+/// Everything of the stack called `name` that is still there, after taking away what came back. `kept` is what the
+/// destroy has left in place: of some of it only the cluster knew.
 ///
 /// # Errors
 /// A call failed, so that nothing can be said of what is left.
@@ -23,6 +25,7 @@ pub async fn sweep(
     name: &str,
     cloud: &Cloud,
     disposal: Disposal,
+    kept: &[Kept],
     events: &Events,
     stop: &CancellationToken,
 ) -> Result<Swept, Failure> {
@@ -40,6 +43,9 @@ pub async fn sweep(
         swept = search(name, cloud, disposal).await?;
     }
     lock::clear(cloud, name).await?;
+    let unseen = kept.iter().filter(|one| one.kind == Volume::FACTS.name && !swept.kept.contains(one));
+    let unseen: Vec<Kept> = unseen.cloned().collect();
+    swept.kept.extend(unseen);
     let left = swept.left.iter().map(|resource| resource.address.clone()).collect();
     events.say(Event::Swept { left, kept: swept.kept.clone() });
     Ok(swept)

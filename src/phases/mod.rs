@@ -27,6 +27,7 @@ pub use addons::LOAD_BALANCER_CONTROLLER;
 pub use autoscaler::service_account as autoscaler_account;
 pub use objects::certificate_outline;
 pub use trust::Account;
+pub use workloads::place_of;
 
 use crate::aws::ids::{
     ClusterName, IssuerUrl, OidcProviderArn, RoleArn, RoleName, SecurityGroupId, SubnetId, Text, VpcId,
@@ -60,6 +61,8 @@ pub struct Surroundings {
     pub zones: Vec<String>,
     /// Who is calling, as the ARN of a user or role: the cluster's first administrator.
     pub caller: String,
+    /// Whether the cluster that stands knows ServiceMonitors, by which Prometheus finds what to ask.
+    pub monitors: bool,
 }
 
 impl Surroundings {
@@ -72,6 +75,7 @@ impl Surroundings {
             partition: "aws".to_owned(),
             zones: ('a'..='f').map(|letter| format!("{region}{letter}")).collect(),
             caller: "CALLER".to_owned(),
+            monitors: false,
         }
     }
 }
@@ -212,8 +216,7 @@ fn platform(draft: &mut Draft<'_>, network: &Network) -> Option<Cluster> {
     let interruption = interruption::declare(draft);
     addons::declare(draft, network, &cluster);
     if let Some(node_role) = node_role {
-        let queue = interruption.map(|interruption| interruption.queue_arn);
-        autoscaler::declare(draft, &cluster, &node_role, queue.as_ref());
+        autoscaler::declare(draft, &cluster, &node_role, interruption.as_ref());
     }
     workloads::declare(draft);
     objects::declare(draft, &cluster);

@@ -12,9 +12,11 @@ pub fn complaints(place: &str, document: &Value, resources: &[Desired]) -> Vec<S
 
 /// What is wrong with the references in policies and whatever else a resource got from a file.
 pub fn dangling(resources: &[Desired]) -> Option<String> {
-    let of_aws = resources.iter().filter(|resource| resource.kind != "object");
+    // Objects of the workloads are spoken of with the file and the line that they are from.
+    let others =
+        resources.iter().filter(|resource| resource.kind != "object" || resource.address.phase() == "autoscaler");
     let complaints: Vec<String> =
-        of_aws.flat_map(|resource| complaints(resource.address.as_str(), &resource.body, resources)).collect();
+        others.flat_map(|resource| complaints(resource.address.as_str(), &resource.body, resources)).collect();
     (!complaints.is_empty()).then(|| complaints.join("; "))
 }
 

@@ -18,6 +18,7 @@ fn surroundings() -> Surroundings {
         partition: "aws".into(),
         zones: ["a", "b", "c"].map(|letter| format!("eu-central-1{letter}")).into(),
         caller: "arn:aws:iam::111122223333:user/someone".into(),
+        monitors: false,
     }
 }
 

@@ -33,6 +33,13 @@ fn association(draft: &Draft<'_>, object: &Value) -> Option<Address> {
     (known && by_association).then(|| Address::new(format!("identity/pod-identity/{namespace}/{account}")))
 }
 
+/// Where the manifest stands of the object at `address`: `k8s/web.yaml:7`.
+pub fn place_of(stack: &Stack, address: &Address) -> Option<String> {
+    let manifests = stack.workloads.as_ref().map(Workloads::objects).unwrap_or_default();
+    let found = manifests.iter().find(|manifest| objects::address(PREFIX, &manifest.object) == address.as_str())?;
+    Some(format!("{}:{}", found.file, found.line))
+}
+
 /// Why the manifests cannot be applied, if one refers to what no resource of the stack has.
 pub fn impossible(stack: &Stack, resources: &[Desired]) -> Option<String> {
     let objects = stack.workloads.as_ref().map(Workloads::objects).unwrap_or_default();

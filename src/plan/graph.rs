@@ -77,13 +77,21 @@ struct Builder<'a> {
     operations: Vec<Operation>,
     makes: BTreeMap<usize, usize>,
     removes: BTreeMap<usize, usize>,
+    /// The changes that take something away before something else may go: they do not go along with anything.
+    clearing: BTreeSet<usize>,
 }
 
 impl<'a> Builder<'a> {
     fn new(changes: &'a [Change], registry: &dyn Registry) -> Self {
         let facts = changes.iter().map(|change| registry.facts(&change.kind)).collect();
-        let mut builder =
-            Self { changes, facts, operations: Vec::new(), makes: BTreeMap::new(), removes: BTreeMap::new() };
+        let mut builder = Self {
+            changes,
+            facts,
+            operations: Vec::new(),
+            makes: BTreeMap::new(),
+            removes: BTreeMap::new(),
+            clearing: BTreeSet::new(),
+        };
         for (at, change) in changes.iter().enumerate() {
             if change.action.deletes() {
                 let number = builder.push(at, OperationKind::Remove);
@@ -185,6 +193,12 @@ impl<'a> Builder<'a> {
     /// A resource is removed when nothing that stands refers to it any more.
     fn order_removals(&mut self) {
         let removed: Vec<(usize, usize)> = self.removes.iter().map(|(change, remove)| (*change, *remove)).collect();
+        self.clearing = self
+            .removes
+            .keys()
+            .copied()
+            .filter(|at| self.removes.keys().any(|later| self.clears(*at, *later)))
+            .collect();
         for (parent, remove_parent) in &removed {
             let Some(standing) = &self.changes[*parent].before else { continue };
             for child in 0..self.changes.len() {
@@ -199,11 +213,11 @@ impl<'a> Builder<'a> {
         let Some(facts) = self.facts[child] else { return };
         let change = &self.changes[child];
         let Some(before) = &change.before else { return };
-        let needed = (facts.goes_before)(&before.body);
-        if let Some(remove) = self.removes.get(&child).copied().filter(|_| needed.contains(&standing.kind.as_str())) {
+        let first = self.goes_before(child, &standing.kind) || self.clears(child, parent);
+        if let Some(remove) = self.removes.get(&child).copied().filter(|_| first) {
             return self.need(remove_parent, remove);
         }
-        if self.takes_its_takers_along(standing, parent, facts) {
+        if self.takes_its_takers_along(parent, facts) {
             return;
         }
         let field = referring_field(before, facts, standing);
@@ -223,13 +237,27 @@ impl<'a> Builder<'a> {
         }
     }
 
+    /// Whether both are taken away, and the one before the other.
+    fn clears(&self, earlier: usize, later: usize) -> bool {
+        let standing = |at: usize| self.changes[at].before.as_ref().filter(|_| self.removes.contains_key(&at));
+        let (Some(facts), Some(one), Some(other)) = (self.facts[earlier], standing(earlier), standing(later)) else {
+            return false;
+        };
+        earlier != later && (facts.clears)(&one.body, &other.body)
+    }
+
+    /// Whether everything of `kind` stays until what `change` takes away has gone.
+    fn goes_before(&self, change: usize, kind: &str) -> bool {
+        let (Some(facts), Some(standing)) = (self.facts[change], &self.changes[change].before) else { return false };
+        let along = self.clearing.contains(&change) && goes_along_with(facts, kind);
+        along || (facts.goes_before)(&standing.body).contains(&kind)
+    }
+
     /// Whether children with these facts go along with a kind that `parent` has to go before: then `parent` cannot
     /// wait for them.
-    fn takes_its_takers_along(&self, standing: &Observed, parent: usize, facts: &Facts) -> bool {
-        let Some(parent) = self.facts[parent] else { return false };
-        let before = (parent.goes_before)(&standing.body);
+    fn takes_its_takers_along(&self, parent: usize, facts: &Facts) -> bool {
         let with = facts.references.iter().filter(|(field, _)| Some(*field) == facts.dies_with);
-        with.flat_map(|(_, kinds)| kinds.iter()).any(|kind| before.contains(kind))
+        with.flat_map(|(_, kinds)| kinds.iter()).any(|kind| self.goes_before(parent, kind))
     }
 
     /// Whether `parent`, which goes for good, stays until `child` has gone.
@@ -237,6 +265,11 @@ impl<'a> Builder<'a> {
         self.changes[parent].action == Action::Delete
             && self.facts[parent].is_some_and(|facts| facts.outlives.contains(&self.changes[child].kind.as_str()))
     }
+}
+
+/// Whether what has these facts goes by itself when something of `kind` goes.
+fn goes_along_with(facts: &Facts, kind: &str) -> bool {
+    facts.references.iter().any(|(field, kinds)| Some(*field) == facts.dies_with && kinds.contains(&kind))
 }
 
 /// The field of `child` that refers to `parent`, if one does.
@@ -270,6 +303,7 @@ mod tests {
         references: &[("cluster", &["cluster"]), ("needs", &["object"])],
         dies_with: Some("cluster"),
         goes_before: |body| if body["holds"] == true { &["cluster", "node-group"] } else { &[] },
+        clears: |earlier, later| earlier["runs"] == true && later["holds"] == true,
         ..Facts::new("object")
     };
 
@@ -340,6 +374,21 @@ mod tests {
             removal("object", "user", json!({ "cluster": "c", "holds": false, "needs": ["service"] })),
         ];
         assert_eq!(said(&changes), ["c: service", "service: ", "user (along): c"]);
+    }
+
+    #[test]
+    fn what_has_to_be_cleared_first_does_not_go_along_and_waits_for_nothing_that_does() {
+        let object = |name: &str, holds: bool, runs: bool, needs: Value| {
+            removal("object", name, json!({ "cluster": "c", "holds": holds, "runs": runs, "needs": needs }))
+        };
+        let changes = [
+            removal("cluster", "c", json!({})),
+            object("pool", true, false, json!([])),
+            object("workload", false, true, json!([])),
+            object("scaler", false, false, json!(["workload"])),
+        ];
+        assert_eq!(said(&changes), ["c: pool workload", "pool: workload", "workload: ", "scaler (along): c"]);
+        assert_eq!(said(&[changes[0].clone(), changes[2].clone()]), ["c: ", "workload (along): c"]);
     }
 
     #[test]

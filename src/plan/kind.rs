@@ -68,6 +68,9 @@ pub struct Facts {
     pub shown: fn(field: &str, value: &Value) -> Value,
     /// The kinds that have to stay until a resource with this body has gone, because they are what takes it away.
     pub goes_before: fn(body: &Value) -> &'static [&'static str],
+    /// Whether a resource of this kind with the first body has to be gone before another one with the second, though
+    /// no value flows between them.
+    pub clears: fn(earlier: &Value, later: &Value) -> bool,
     /// The fields that refer to other resources, and the kinds they may refer to.
     pub references: &'static [(&'static str, &'static [&'static str])],
     /// The outputs that change when the resource is changed in place, and the fields whose change does that; none
@@ -108,6 +111,7 @@ impl Facts {
             foretold: None,
             shown: |_, value| value.clone(),
             goes_before: |_| &[],
+            clears: |_, _| false,
             references: &[],
             volatile: &[],
             dies_with: None,

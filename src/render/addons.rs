@@ -154,29 +154,31 @@ pub fn metrics_server(wanted: &MetricsServer) -> Vec<Value> {
     objects(include_str!("../../templates/addons/metrics-server.yaml"), &values)
 }
 
-fn objects(template: &str, values: &impl Serialize) -> Vec<Value> {
+/// The objects of a template of ours.
+pub(super) fn objects(template: &str, values: &impl Serialize) -> Vec<Value> {
     yaml::documents(&fill(template, values))
 }
 
 /// The labels of everything that belongs to an add-on.
-fn labels(name: &str, version: &str, component: &str) -> BTreeMap<String, String> {
+pub(super) fn labels(name: &str, version: &str, component: &str) -> BTreeMap<String, String> {
     let labels =
         [("name", name), ("instance", name), ("version", version), ("component", component), ("managed-by", "eksup")];
     labels.map(|(key, value)| (format!("app.kubernetes.io/{key}"), value.to_owned())).into()
 }
 
 /// The labels by which an add-on's pods are found: those that never change.
-fn selector(name: &str) -> BTreeMap<&'static str, &str> {
+pub(super) fn selector(name: &str) -> BTreeMap<&'static str, &str> {
     BTreeMap::from([("app.kubernetes.io/name", name), ("app.kubernetes.io/instance", name)])
 }
 
-fn image(name: &str, version: &str) -> String {
+/// An image with its tag.
+pub(super) fn image(name: &str, version: &str) -> String {
     format!("{name}:{version}")
 }
 
 /// What a container asks for and may use: as wanted, and where nothing is, the usual requests. Usual limits hold only
 /// where the file says nothing at all: they could be less than what it requests.
-fn resources(wanted: Option<&ContainerResources>, usual: (&str, &str), usual_limit: Option<&str>) -> Value {
+pub(super) fn resources(wanted: Option<&ContainerResources>, usual: (&str, &str), usual_limit: Option<&str>) -> Value {
     let (cpu, memory) = usual;
     let requests = wanted.map(|wanted| wanted.requests.clone()).unwrap_or_default();
     let limits = match wanted {

@@ -1,6 +1,7 @@
 //! Fills in the templates and policies that are embedded in the binary. Pure: a template and what goes into it.
 
 pub mod addons;
+pub mod autoscaler;
 pub mod autoscaling;
 pub mod certificate;
 pub mod policies;

@@ -1,5 +1,6 @@
 //! For tests: objects read and written by the types that Kubernetes publishes.
 
+use crate::autoscaler::api::{EC2NodeClass, NodePool};
 use k8s_openapi::api::admissionregistration::v1::{MutatingWebhookConfiguration, ValidatingWebhookConfiguration};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
@@ -27,7 +28,7 @@ fn round_trip<T: DeserializeOwned + Serialize>(object: &Value) -> Value {
     serde_json::to_value(read).expect("JSON")
 }
 
-/// Every kind that the templates have. `IngressClassParams` is a kind of the controller's own.
+/// Every kind that the templates have. `IngressClassParams` and `ServiceMonitor` are kinds of controllers.
 fn known(object: &Value) -> Value {
     match object["kind"].as_str().unwrap_or_default() {
         "APIService" => round_trip::<APIService>(object),
@@ -38,9 +39,11 @@ fn known(object: &Value) -> Value {
         "HorizontalPodAutoscaler" => round_trip::<HorizontalPodAutoscaler>(object),
         "Ingress" => round_trip::<Ingress>(object),
         "IngressClass" => round_trip::<IngressClass>(object),
-        "IngressClassParams" => object.clone(),
+        "IngressClassParams" | "ServiceMonitor" => object.clone(),
         "MutatingWebhookConfiguration" => round_trip::<MutatingWebhookConfiguration>(object),
+        "EC2NodeClass" => round_trip::<EC2NodeClass>(object),
         "Namespace" => round_trip::<Namespace>(object),
+        "NodePool" => round_trip::<NodePool>(object),
         "PodDisruptionBudget" => round_trip::<PodDisruptionBudget>(object),
         "Role" => round_trip::<Role>(object),
         "RoleBinding" => round_trip::<RoleBinding>(object),

@@ -4,22 +4,15 @@ use std::process::Output;
 
 use sandbox::{KubernetesWeather, Weather};
 
-use crate::stage::Stage;
-use crate::support::{connect, example};
+use crate::stage::{NAMESPACE, Stage, settings};
+use crate::support::{connect, example, text};
 
 const REGION: &str = "eu-central-1";
 const ACCOUNT: &str = "123456789012";
 
-const MANIFESTS: &str = r#"
-apiVersion: v1
-kind: Namespace
-metadata: { name: app }
----
-apiVersion: v1
-kind: ConfigMap
-metadata: { name: settings, namespace: app }
-data: { colour: blue }
-"#;
+fn manifests(colour: &str) -> String {
+    NAMESPACE.to_owned() + &settings(colour)
+}
 
 /// An access key of a new user.
 struct Key {
@@ -65,9 +58,12 @@ fn who_may_not_come_in_and_who_may_not_change_anything_is_told_so_with_the_way_o
         &format!("  version: \"1.35\"\n  access: [{{ principal: \"{viewer}\", policy: view }}]\n"),
     );
     let stage = Stage::set(&format!("{with_viewer}workloads:\n  manifests: [objects.yaml]\n"));
-    stage.write(MANIFESTS);
+    stage.write(&manifests("blue"));
     let (viewing, stranger) = (user(&stage, "viewer"), user(&stage, "stranger"));
+    let early = stage.rig.eksup(&["kubeconfig", stage.path()]).expect(1);
+    expect_words(&early.stderr, &["the stack `minimal` has no cluster that answers yet", "`eksup apply` makes it"]);
     stage.apply();
+    a_new_user_gets_in(&stage);
 
     let said = said_to(&stage, &stranger, &["plan", stage.path()]);
     expect_words(
@@ -79,10 +75,10 @@ fn who_may_not_come_in_and_who_may_not_change_anything_is_told_so_with_the_way_o
         ],
     );
 
-    stage.write(&MANIFESTS.replace("blue", "green"));
+    stage.write(&manifests("green"));
     let said = said_to(&stage, &viewing, &["plan", stage.path()]);
     expect_words(&said, &["is forbidden: User", "cannot", "resource", "AmazonEKSClusterAdminPolicy", &viewer]);
-    stage.write(MANIFESTS);
+    stage.write(&manifests("blue"));
 
     nobody_answers(&stage);
     stage.expect_empty_plan();
@@ -90,6 +86,43 @@ fn who_may_not_come_in_and_who_may_not_change_anything_is_told_so_with_the_way_o
     stage.rig.eksup(&["destroy", "--yes", stage.path()]).expect(0);
     let left = stage.rig.inventory();
     assert!(left.keys().all(|kind| kind.contains("iam")), "only the users stay of {before:#?}: {left:#?}");
+}
+
+/// By a kubeconfig that eksup has written beside what stood in it, and that makes its tokens by eksup.
+fn a_new_user_gets_in(stage: &Stage) {
+    let file = stage.rig.file("kubeconfig");
+    let mine = "# mine\napiVersion: v1\nkind: Config\nclusters:\n- name: home\n  cluster: { server: \"https://home\" }\n\
+                contexts: []\nusers: []\ncurrent-context: home\n";
+    std::fs::write(&file, mine).expect("a file");
+    let path = text(&file);
+    let written = stage.rig.eksup(&["kubeconfig", "--file", path, "--alias", "work", stage.path()]).expect(0);
+    expect_words(&written.stderr, &["leads to cluster `minimal` as context `work`"]);
+    let now = std::fs::read_to_string(&file).expect("a file");
+    assert!(
+        now.starts_with("# mine\n") && now.contains("https://home") && now.contains("current-context: home"),
+        "{now}"
+    );
+
+    let token = stage.rig.eksup(&["token", "--cluster", "minimal", "--region", REGION]).expect(0);
+    let token: serde_json::Value = serde_json::from_str(&token.stdout).expect("JSON");
+    assert!(token["status"]["token"].as_str().is_some_and(|token| token.starts_with("k8s-aws-v1.")), "{token}");
+    assert!(token["status"]["expirationTimestamp"].as_str().is_some_and(|time| time.ends_with('Z')), "{token}");
+    let homeless = stage.rig.eksup(&["token", "--cluster", "minimal"]).expect(3);
+    expect_words(&homeless.stderr, &["the region of the cluster is not known", "`--region`"]);
+
+    let eksup = std::path::Path::new(env!("CARGO_BIN_EXE_eksup")).parent().expect("a folder");
+    let rest = std::env::var_os("PATH").unwrap_or_default();
+    let paths = std::env::join_paths(std::iter::once(eksup.to_owned()).chain(std::env::split_paths(&rest)));
+    let paths = paths.expect("a path");
+    let through = |context: &str| {
+        let way = ["--kubeconfig", path, "--context", context];
+        let mut command = stage.rig.command(&["plan", "--detailed-exitcode", stage.path()]);
+        command.args(way).env("PATH", &paths).output().expect("eksup runs")
+    };
+    let planned = through("work");
+    let said = String::from_utf8_lossy(&planned.stderr).into_owned();
+    assert_eq!(planned.status.code(), Some(0), "{}\n{said}", String::from_utf8_lossy(&planned.stdout));
+    expect_words(&failed(&through("nowhere")), &["the kubeconfig cannot be used", "nowhere"]);
 }
 
 fn nobody_answers(stage: &Stage) {

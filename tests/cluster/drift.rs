@@ -2,37 +2,33 @@
 
 use serde_json::json;
 
-use crate::stage::Stage;
+use crate::stage::{NAMESPACE, Stage, settings};
 
 const WEB: &str = "/apis/apps/v1/namespaces/app/deployments/web";
 const SETTINGS: &str = "/api/v1/namespaces/app/configmaps/settings";
 
-/// A namespace, a few settings, and pods.
-const MANIFESTS: &str = r#"
-apiVersion: v1
-kind: Namespace
-metadata: { name: app }
----
-apiVersion: v1
-kind: ConfigMap
-metadata: { name: settings, namespace: app }
-data: { colour: blue }
----
+/// A namespace, settings of this colour, and pods that `app` tells.
+fn manifests(colour: &str, app: &str) -> String {
+    let pods = format!(
+        r#"---
 apiVersion: apps/v1
 kind: Deployment
-metadata: { name: web, namespace: app }
+metadata: {{ name: web, namespace: app }}
 spec:
   replicas: 2
-  selector: { matchLabels: { app: web } }
+  selector: {{ matchLabels: {{ app: {app} }} }}
   template:
-    metadata: { labels: { app: web } }
+    metadata: {{ labels: {{ app: {app} }} }}
     spec:
-      containers: [{ name: web, image: "registry.example/web:1" }]
-"#;
+      containers: [{{ name: web, image: "registry.example/web:1" }}]
+"#
+    );
+    NAMESPACE.to_owned() + &settings(colour) + &pods
+}
 
 #[test]
 fn what_others_change_is_drift_where_it_is_ours_and_left_alone_where_it_is_not() {
-    let stage = Stage::small(MANIFESTS);
+    let stage = Stage::small(&manifests("blue", "web"));
     stage.apply();
     stage.expect_empty_plan();
     an_edit_of_our_field_is_shown_with_its_path_and_repaired(&stage);
@@ -70,7 +66,7 @@ fn an_edit_of_another_field_stays(stage: &Stage) {
     somebody.changes(WEB, "kubectl-edit", &json!({ "spec": { "revisionHistoryLimit": 3 } }));
     stage.expect_empty_plan();
     // A change of ours beside theirs leaves theirs as it is.
-    stage.write(&MANIFESTS.replace("colour: blue", "colour: green"));
+    stage.write(&manifests("green", "web"));
     stage.apply();
     let settings = somebody.gets(SETTINGS);
     assert_eq!(settings["data"], json!({ "colour": "green", "size": "large" }));
@@ -94,7 +90,7 @@ fn a_controller_that_wants_our_field_is_named_and_not_overruled(stage: &Stage) {
 fn a_selector_that_changes_is_a_marked_replacement(stage: &Stage) {
     let somebody = stage.somebody_in("minimal");
     let uid = somebody.gets(WEB)["metadata"]["uid"].clone();
-    stage.write(&MANIFESTS.replace("colour: blue", "colour: green").replace("{ app: web }", "{ app: site }"));
+    stage.write(&manifests("green", "site"));
     let plan = stage.plan();
     for shown in [
         "-/+ deployment/app/web",

@@ -2,14 +2,13 @@
 
 use serde_json::json;
 
-use crate::stage::Stage;
-
-const NAMESPACE: &str = "apiVersion: v1\nkind: Namespace\nmetadata: { name: app }\n";
+use crate::stage::{NAMESPACE, Stage, settings};
 
 #[test]
 fn what_does_not_work_in_a_cluster_is_said_in_words() {
     let stage = Stage::small(NAMESPACE);
     stage.apply();
+    manifests_that_cannot_be_applied_are_refused_all_at_once(&stage);
     an_image_that_cannot_be_pulled(&stage);
     a_webhook_of_the_stack_with_nobody_behind_it(&stage);
     a_strangers_webhook_that_does_not_answer(&stage);
@@ -18,6 +17,43 @@ fn what_does_not_work_in_a_cluster_is_said_in_words() {
     stage.write(NAMESPACE);
     stage.apply();
     stage.destroy();
+}
+
+/// What only the cluster can tell: each with its file and line, and before anything is made.
+fn manifests_that_cannot_be_applied_are_refused_all_at_once(stage: &Stage) {
+    let wrong = r#"---
+apiVersion: v1
+kind: Service
+metadata: { name: web, namespace: nowhere }
+spec: { ports: [{ port: 80 }] }
+---
+apiVersion: example.com/v1
+kind: Gadget
+metadata: { name: gadget, namespace: app }
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: { name: web, namespace: app }
+spec:
+  replcas: 2
+  selector: { matchLabels: { app: web } }
+  template:
+    metadata: { labels: { app: web } }
+    spec: { containers: [{ name: web, image: "web:1" }] }
+"#;
+    stage.write(&(NAMESPACE.to_owned() + &settings("blue") + wrong));
+    let said = stage.fails_to_apply();
+    for words in [
+        "3 things in the way",
+        "objects.yaml:10: there is no namespace `nowhere`; add a Namespace object",
+        "objects.yaml:15: the cluster knows no Gadget in `example.com/v1`, and no manifest defines it",
+        "objects.yaml:19: the API server does not take it: spec.replcas: field not declared in schema",
+    ] {
+        assert!(said.contains(words), "`{words}` is not in\n{said}");
+    }
+    let somebody = stage.somebody_in("minimal");
+    assert_eq!(somebody.sees("/api/v1/namespaces/app/configmaps/settings"), None, "nothing is made");
+    stage.write(NAMESPACE);
 }
 
 /// It says so while it waits, and fails with the same words once Kubernetes has given up.
@@ -46,6 +82,20 @@ spec:
     stage.tell("pods", &json!([]));
 }
 
+/// Applies, and expects it to give up because `word` does not come to be.
+fn gives_up(stage: &Stage, words: &[&str]) {
+    let said = stage.fails_to_apply();
+    for word in words.iter().chain(&["nothing has changed for 3 s", "eksup.dev/ready-within"]) {
+        assert!(said.contains(word), "`{word}` is not in\n{said}");
+    }
+}
+
+/// An object that asks for little patience.
+fn impatient(mut object: serde_json::Value) -> serde_json::Value {
+    object["metadata"]["annotations"] = json!({ "eksup.dev/ready-within": "3s" });
+    object
+}
+
 /// A webhook that is to agree to every ConfigMap in the namespace of the stack.
 fn webhook(bundle: &str) -> serde_json::Value {
     json!({
@@ -70,16 +120,13 @@ fn service() -> serde_json::Value {
         "spec": { "selector": { "app": "nobody" }, "ports": [{ "port": 443 }] } })
 }
 
-fn settings() -> String {
-    document(&json!({ "apiVersion": "v1", "kind": "ConfigMap",
-        "metadata": { "name": "settings", "namespace": "app" }, "data": { "colour": "blue" } }))
-}
-
 fn a_webhook_of_the_stack_with_nobody_behind_it(stage: &Stage) {
     stage.write(&(NAMESPACE.to_owned() + &document(&service()) + &document(&webhook(""))));
     let waits =
         ["\"event\":\"waiting\"", "webhook `guard.example.org` asks Service app/guard", "no pod behind it is ready"];
     stage.apply_until_said(&waits);
+    stage.write(&(NAMESPACE.to_owned() + &document(&service()) + &document(&impatient(webhook("")))));
+    gives_up(stage, &waits[1..]);
     stage.write(NAMESPACE);
     stage.apply();
     stage.expect_empty_plan();
@@ -91,7 +138,7 @@ fn a_strangers_webhook_that_does_not_answer(stage: &Stage) {
     let somebody = stage.somebody_in("minimal");
     somebody.makes("/api/v1/namespaces/app/services", &service());
     somebody.makes(HOOKS, &webhook(""));
-    stage.write(&(NAMESPACE.to_owned() + &settings()));
+    stage.write(&(NAMESPACE.to_owned() + &settings("blue")));
     let said = stage.apply_until_said(&["the webhook `guard.example.org` has to agree and does not answer"]);
     assert!(said.contains("\"event\":\"retrying\"") && said.contains("guard"), "{said}");
     somebody.deletes(&format!("{HOOKS}/guard"));
@@ -125,8 +172,7 @@ fn a_definition_whose_names_are_taken(stage: &Stage) {
         conditions.as_array()?.iter().any(|one| one["type"] == "Established" && one["status"] == "True").then_some(())
     });
     stage.write(&(NAMESPACE.to_owned() + &document(&definition("objects", "Thing"))));
-    let failed = stage.rig.eksup(&["apply", "--yes", stage.path()]).expect(1);
-    let said = format!("{}{}", failed.stdout, failed.stderr);
+    let said = stage.fails_to_apply();
     for word in ["objects.example.org", "its names are taken by another definition", "is already in use"] {
         assert!(said.contains(word), "`{word}` is not in\n{said}");
     }
@@ -144,6 +190,8 @@ fn an_api_with_nobody_behind_it(stage: &Stage) {
     });
     stage.write(&(NAMESPACE.to_owned() + &document(&service()) + &document(&api)));
     stage.apply_until_said(&["\"event\":\"waiting\"", "the API does not answer", "guard"]);
+    stage.write(&(NAMESPACE.to_owned() + &document(&service()) + &document(&impatient(api))));
+    gives_up(stage, &["the API does not answer", "guard"]);
     stage.write(NAMESPACE);
     stage.apply();
     stage.expect_empty_plan();

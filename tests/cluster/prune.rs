@@ -2,13 +2,9 @@
 
 use serde_json::json;
 
-use crate::stage::Stage;
+use crate::stage::{NAMESPACE, Stage};
 
 const MAPS: &str = "/api/v1/namespaces/app/configmaps";
-
-fn namespace() -> String {
-    "apiVersion: v1\nkind: Namespace\nmetadata: { name: app }\n".to_owned()
-}
 
 fn map(name: &str) -> String {
     format!(
@@ -23,7 +19,7 @@ const SERVICE: &str = "---\napiVersion: v1\nkind: Service\nmetadata: { name: web
 
 #[test]
 fn what_is_taken_out_of_the_manifests_goes_and_what_was_never_ours_stays() {
-    let stage = Stage::small(&(namespace() + &map("first") + &map("second") + SERVICE));
+    let stage = Stage::small(&(NAMESPACE.to_owned() + &map("first") + &map("second") + SERVICE));
     stage.apply();
     let somebody = stage.somebody_in("minimal");
     let labels = somebody.gets(&format!("{MAPS}/first"))["metadata"]["labels"].clone();
@@ -36,7 +32,7 @@ fn what_is_taken_out_of_the_manifests_goes_and_what_was_never_ours_stays() {
     stage.expect_empty_plan();
 
     // One goes, one gets another name, and the last of its kind goes.
-    stage.write(&(namespace() + &map("renamed")));
+    stage.write(&(NAMESPACE.to_owned() + &map("renamed")));
     let plan = stage.plan();
     for shown in ["- configmap/app/first", "- configmap/app/second", "+ configmap/app/renamed", "- service/app/web"] {
         assert!(plan.contains(shown), "`{shown}` is not in\n{plan}");
@@ -53,7 +49,7 @@ fn what_is_taken_out_of_the_manifests_goes_and_what_was_never_ours_stays() {
     assert_eq!(somebody.gets(&format!("{MAPS}/theirs"))["metadata"]["labels"], theirs["metadata"]["labels"]);
 
     // A name that is somebody's already is refused before anything is done.
-    stage.write(&(namespace() + &map("renamed") + &map("theirs") + &map("third")));
+    stage.write(&(NAMESPACE.to_owned() + &map("renamed") + &map("theirs") + &map("third")));
     let refused = stage.rig.eksup(&["apply", "--yes", stage.path()]).expect(1);
     assert!(refused.stderr.contains("it is not this stack's"), "{}", refused.stderr);
     assert_eq!(somebody.sees(&format!("{MAPS}/third")), None, "nothing is made");

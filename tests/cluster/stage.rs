@@ -19,6 +19,16 @@ const AT_ONCE: usize = 2;
 /// The longest that anything is waited for; no test needs a tenth of it.
 const PATIENCE: Duration = Duration::from_secs(180);
 
+/// The namespace of the small stack.
+pub const NAMESPACE: &str = "apiVersion: v1\nkind: Namespace\nmetadata: { name: app }\n";
+
+/// A document with a ConfigMap in it.
+pub fn settings(colour: &str) -> String {
+    format!(
+        "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{ name: settings, namespace: app }}\ndata: {{ colour: {colour} }}\n"
+    )
+}
+
 static UP: (Mutex<usize>, Condvar) = (Mutex::new(0), Condvar::new());
 
 /// One of the places for clouds; free again when it is dropped.
@@ -102,6 +112,14 @@ impl Stage {
     #[track_caller]
     pub fn destroy(&self) -> String {
         self.rig.destroy(&self.stack).stdout
+    }
+
+    /// Applies the stack, expects that to fail, and gives all that was said: in one line, as a sentence may be broken into
+    /// several.
+    #[track_caller]
+    pub fn fails_to_apply(&self) -> String {
+        let failed = self.rig.eksup(&["apply", "--yes", self.path()]).expect(1);
+        format!("{} {}", failed.stdout, failed.stderr).split_whitespace().collect::<Vec<_>>().join(" ")
     }
 
     /// Applies the stack until the run says something with every one of `words` in a line, and then stops it as a
@@ -195,6 +213,13 @@ impl Somebody {
     pub fn changes(&self, path: &str, manager: &str, change: &Value) {
         let path = format!("{path}?fieldManager={manager}");
         self.sends(Method::PATCH, &path, Some(change), "application/merge-patch+json");
+    }
+
+    /// What the API server has against a change of what stands at `path`; nothing is changed.
+    pub fn tries(&self, path: &str, change: &Value) -> Option<String> {
+        let path = format!("{path}?dryRun=All");
+        let sending = self.connection.send(Method::PATCH, &path, Some(change), "application/merge-patch+json");
+        self.runtime.block_on(sending).err().map(|error| error.to_string())
     }
 
     /// Makes `object` in the list at `path`.

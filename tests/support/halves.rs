@@ -3,8 +3,10 @@
 /// The sections that are made of objects in the cluster.
 const IN_THE_CLUSTER: &[&str] = &["addons:", "workloads:"];
 
-/// `stack` without what runs in its cluster.
+/// `stack` without what runs in its cluster. Of an autoscaler stays what it needs in AWS: that of eksup's own is that of
+/// one that somebody else installs.
 pub fn aws_half(stack: &str) -> String {
+    let stack = stack.replace("  engine: eksup\n", "  engine: karpenter\n");
     let mut inside = false;
     let kept = stack.lines().filter(|line| {
         let begins_a_section = line.starts_with(|first: char| first.is_ascii_alphabetic());

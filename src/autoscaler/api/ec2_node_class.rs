@@ -2,6 +2,7 @@
 
 #![allow(clippy::duplicated_attributes, reason = "the derives of schema and resource repeat attributes of serde")]
 
+use super::quantities;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::CustomResource;
@@ -190,10 +191,10 @@ pub struct KubeletConfiguration {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pods_per_core: Option<i32>,
     /// Kept for the system.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "quantities::read_map")]
     pub system_reserved: BTreeMap<String, Quantity>,
     /// Kept for the kubelet.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "quantities::read_map")]
     pub kube_reserved: BTreeMap<String, Quantity>,
     /// Where pods are evicted at once.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -259,7 +260,7 @@ pub struct BlockDevice {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub volume_initialization_rate: Option<i32>,
     /// Its size.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "quantities::read_one")]
     pub volume_size: Option<Quantity>,
     /// `gp3`, …
     #[serde(skip_serializing_if = "Option::is_none")]

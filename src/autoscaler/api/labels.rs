@@ -10,7 +10,7 @@ pub const CAPACITY_TYPES: [&str; 3] = ["on-demand", "spot", "reserved"];
 pub const TENANCY: &str = "karpenter.k8s.aws/instance-tenancy";
 
 /// Keys under `karpenter.k8s.aws` that requirements may use.
-const AWS_KEYS: [&str; 31] = [
+pub(super) const AWS_KEYS: [&str; 31] = [
     "ec2nodeclass",
     "instance-category",
     "instance-family",

@@ -3,10 +3,10 @@
 //! | file | holds |
 //! |---|---|
 //! | `node_pool`, `node_claim`, `ec2_node_class` | the types with all fields and defaults |
-//! | `requirement`, `duration` | what they share |
+//! | `requirement`, `duration`, `quantities` | what they share |
 //! | `labels` | keys with a meaning, and those that users may not set |
 //! | `validate`, `validate_class` | the rules of the custom resource definitions, with the field named |
-//! | `definitions` | the custom resource definitions |
+//! | `definitions`, `rules` | the custom resource definitions, and what they check beside the shape |
 //! | `pool_reading` | a NodePool as the scheduler sees it |
 
 #![allow(
@@ -21,7 +21,9 @@ pub mod labels;
 pub mod node_claim;
 pub mod node_pool;
 pub mod pool_reading;
+pub mod quantities;
 pub mod requirement;
+mod rules;
 pub mod validate;
 pub mod validate_class;
 

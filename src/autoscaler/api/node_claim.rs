@@ -71,7 +71,7 @@ pub struct NodeClaimSpec {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ClaimResources {
     /// Requests of the pods that it was asked for.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "super::quantities::read_map")]
     pub requests: BTreeMap<String, Quantity>,
 }
 

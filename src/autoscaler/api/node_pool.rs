@@ -2,6 +2,7 @@
 
 #![allow(clippy::duplicated_attributes, reason = "the derives of schema and resource repeat attributes of serde")]
 
+use super::quantities;
 use super::requirement::Requirement;
 use k8s_openapi::api::core::v1::Taint;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
@@ -38,7 +39,7 @@ pub struct NodePoolSpec {
     #[serde(default)]
     pub disruption: Disruption,
     /// The most of each resource that the nodes may have together; `nodes` counts them.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "quantities::read_map")]
     pub limits: BTreeMap<String, Quantity>,
     /// Pools with more weight are used first.
     #[serde(default, skip_serializing_if = "Option::is_none")]

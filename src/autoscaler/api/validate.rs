@@ -218,8 +218,13 @@ fn check_budget(budget: &DisruptionBudget, faults: &mut Faults) {
             ),
         );
     }
-    if let Some(Err(error)) = budget.duration.as_deref().map(seconds) {
-        faults.add("duration", error.to_string());
+    if let Some(duration) = &budget.duration {
+        let whole = duration.strip_suffix("0s").filter(|rest| rest.ends_with(['h', 'm'])).unwrap_or(duration);
+        if let Err(error) = seconds(duration) {
+            faults.add("duration", error.to_string());
+        } else if whole.contains('s') {
+            faults.add("duration", format!("`{duration}` has seconds: write hours and minutes, such as `8h` or `10m`"));
+        }
     }
 }
 

@@ -9,6 +9,9 @@ const FAMILIES: [&str; 7] = ["AL2", "AL2023", "Bottlerocket", "Windows2019", "Wi
 const RESERVED_TAGS: [&str; 4] =
     ["eks:eks-cluster-name", "karpenter.sh/nodepool", "karpenter.sh/nodeclaim", "karpenter.k8s.aws/ec2nodeclass"];
 
+/// The kinds of EBS volumes.
+pub(super) const VOLUME_TYPES: [&str; 7] = ["standard", "io1", "io2", "gp2", "sc1", "st1", "gp3"];
+
 /// All faults of an EC2NodeClass.
 pub fn ec2_node_class(spec: &EC2NodeClassSpec) -> Vec<Fault> {
     let mut faults = Faults::at("spec");
@@ -260,6 +263,7 @@ fn check_volumes(mappings: &[BlockDeviceMapping], faults: &mut Faults) {
             if ebs.snapshot_id.is_none() && ebs.volume_size.is_none() {
                 faults.add("", "needs `volumeSize` or `snapshotID`".to_owned());
             }
+            one_of("volumeType", ebs.volume_type.as_deref(), &VOLUME_TYPES, faults);
             within("volumeInitializationRate", ebs.volume_initialization_rate.map(i64::from), 100, 300, faults);
             if ebs.volume_initialization_rate.is_some() && ebs.snapshot_id.is_none() {
                 faults.add("volumeInitializationRate", "needs a `snapshotID`".to_owned());

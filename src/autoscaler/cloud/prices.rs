@@ -9,15 +9,6 @@ use serde_json::Value;
 use crate::autoscaler::state::instance_types::Price;
 use crate::aws::{Cloud, CloudError, call};
 
-/// Prices per hour.
-#[derive(Debug, Default)]
-pub struct Prices {
-    /// By instance type.
-    pub on_demand: BTreeMap<String, Price>,
-    /// By instance type and zone.
-    pub spot: BTreeMap<(String, String), Price>,
-}
-
 /// What the price list has to say of an entry for it to be a Linux instance on demand that one can start.
 const WANTED: [(&str, &str); 6] = [
     ("serviceCode", "AmazonEC2"),

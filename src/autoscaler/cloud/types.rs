@@ -9,20 +9,39 @@ const PREFIX: &str = "karpenter.k8s.aws/instance-";
 /// The root volume of the EKS image.
 const ROOT_VOLUME_BYTES: i64 = 20 << 30;
 
+/// A type, and what else of it matters.
+#[derive(Debug)]
+pub struct Described {
+    /// The facts for scheduling.
+    pub facts: InstanceFacts,
+    /// Bytes of its own disks.
+    pub instance_store: i64,
+    /// Elastic fabric adapters.
+    pub fabric: i64,
+}
+
 /// All types that run Linux on today's virtual machines, or on the bare machine.
 ///
 /// # Errors
 /// The call's.
-pub async fn read(cloud: &Cloud) -> Result<Vec<InstanceTypeInfo>, CloudError> {
+pub async fn read(cloud: &Cloud) -> Result<Vec<Described>, CloudError> {
     let request = cloud.read.ec2.describe_instance_types().filters(filter("supported-virtualization-type", "hvm"));
     let mut pages = request.into_paginator().send();
     let mut types = Vec::new();
     while let Some(page) = pages.next().await {
         let page = call("ec2:DescribeInstanceTypes", async { page }).await?;
-        types.extend(page.instance_types.unwrap_or_default());
+        types.extend(page.instance_types().iter().filter_map(described));
     }
-    types.sort_by(|a, b| a.instance_type().map(|name| name.as_str()).cmp(&b.instance_type().map(|name| name.as_str())));
+    types.sort_by(|a: &Described, b| a.facts.name.cmp(&b.facts.name));
     Ok(types)
+}
+
+fn described(info: &InstanceTypeInfo) -> Option<Described> {
+    let gigabytes = info.instance_storage_info().and_then(|storage| storage.total_size_in_gb()).unwrap_or(0);
+    let fabric =
+        info.network_info().and_then(|network| network.efa_info()).and_then(|efa| efa.maximum_efa_interfaces());
+    let fabric = fabric.map_or(0, i64::from);
+    Some(Described { facts: facts(info)?, instance_store: gigabytes * 1_000_000_000, fabric })
 }
 
 /// The facts of a type; `None` for one that the EKS image does not run on.
@@ -94,6 +113,17 @@ fn labels(described: &InstanceTypeInfo) -> Vec<(String, String)> {
     if let Some(manufacturer) = described.processor_info().and_then(|info| info.manufacturer()) {
         add("cpu-manufacturer", manufacturer.to_ascii_lowercase());
     }
+    if let Some(clock) = described.processor_info().and_then(|info| info.sustained_clock_speed_in_ghz()) {
+        add("cpu-sustained-clock-speed-mhz", format!("{:.0}", clock * 1000.0));
+    }
+    add("tenancy", "default".to_owned());
+    let family = described.instance_type().and_then(|name| name.as_str().split_once('.')).map_or("", |(name, _)| name);
+    add("capability-flex", family.ends_with("-flex").to_string());
+    let cards = described.network_info().map(|info| info.network_cards()).unwrap_or_default();
+    let bandwidth: f64 = cards.iter().filter_map(|card| card.baseline_bandwidth_in_gbps()).sum();
+    if bandwidth > 0.0 {
+        add("network-bandwidth", format!("{:.0}", bandwidth * 1000.0));
+    }
     if let Some(bandwidth) = described
         .ebs_info()
         .and_then(|info| info.ebs_optimized_info())
@@ -113,8 +143,31 @@ fn labels(described: &InstanceTypeInfo) -> Vec<(String, String)> {
         add("gpu-count", gpu.count().unwrap_or(0).to_string());
         add("gpu-memory", gpu.memory_info().and_then(|memory| memory.size_in_mib()).unwrap_or(0).to_string());
     }
+    accelerators(described, &mut add);
     all.retain(|(_, value)| !value.is_empty());
     all
+}
+
+/// Inferentia and Trainium, or Gaudi.
+fn accelerators(described: &InstanceTypeInfo, add: &mut impl FnMut(&str, String)) {
+    let mut found: Vec<(&str, &str, i32)> = Vec::new();
+    for device in described.neuron_info().into_iter().flat_map(|info| info.neuron_devices()) {
+        found.push((device.name().unwrap_or_default(), "aws", device.count().unwrap_or(0)));
+    }
+    if found.is_empty() {
+        for device in described.inference_accelerator_info().into_iter().flat_map(|info| info.accelerators()) {
+            found.push((
+                device.name().unwrap_or_default(),
+                device.manufacturer().unwrap_or_default(),
+                device.count().unwrap_or(0),
+            ));
+        }
+    }
+    if let [(name, manufacturer, count)] = found[..] {
+        add("accelerator-name", name.to_ascii_lowercase().replace(' ', "-"));
+        add("accelerator-manufacturer", manufacturer.to_ascii_lowercase());
+        add("accelerator-count", count.to_string());
+    }
 }
 
 #[cfg(test)]

@@ -1,1 +1,42 @@
-//! `eksup autoscaler run`: settings, watches, leadership, metrics, and the list of controllers.
+//! `eksup autoscaler run`: one process that watches, and one of them that acts.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `run` | a page of named steps, from settings to controllers |
+//! | `settings` | what the environment and flags say |
+//! | `context` | what every controller is given |
+//! | `shared` | the state that the watches fill, and who is told of changes |
+//! | `watches` | from the API server into the state |
+//! | `leader` | who acts |
+//! | `quarantine` | which objects are left out, and why |
+//! | `explain` | why a node is still there |
+//! | `pace` | requests within the rate that is asked for |
+//! | `writes` | changes of objects, conditions, finalizers |
+//! | `events` | what is said about objects |
+//! | `metrics`, `series`, `gauges` | what is counted, and what can be read off the state, under Karpenter's names |
+//! | `server` | metrics, health and readiness over HTTP |
+//! | `logging` | log lines as JSON |
+
+pub mod context;
+pub mod events;
+pub mod explain;
+mod gauges;
+mod leader;
+pub mod logging;
+pub mod metrics;
+mod pace;
+mod quarantine;
+mod run;
+mod series;
+mod server;
+pub mod settings;
+pub mod shared;
+pub mod watches;
+pub mod writes;
+
+pub use context::{Context, ServerVersion};
+pub use events::Events;
+pub use metrics::Metrics;
+pub use run::run;
+pub use settings::{Flags, Settings};
+pub use shared::{Changes, Shared};

@@ -13,6 +13,28 @@ use super::together::Part;
 use super::vector::{Vector, add, vector};
 use crate::autoscaler::state::intern::FastMap;
 
+/// How the replicas of a workload are kept apart.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Apart {
+    /// Not at all.
+    Free,
+    /// Not all of them on one node.
+    Halved,
+    /// This share of them on nodes of their own, few on each; the rest elsewhere, many on each.
+    Layered(f64),
+}
+
+/// A part that is kept apart from others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Layer {
+    /// Goes with everything.
+    Any,
+    /// Replicas that stay longest.
+    Core,
+    /// Replicas that go first.
+    Rest,
+}
+
 /// A problem in the form that the search works on.
 pub struct Compiled<'a> {
     /// What was asked.
@@ -144,19 +166,24 @@ impl<'a> Compiled<'a> {
     }
 
     /// A packing model for a demand. Pods that no pool can take are left in, for running nodes.
-    pub fn model(&self, demand: &Demand, balanced: bool) -> Model {
+    pub fn model(&self, demand: &Demand, apart: Apart) -> Model {
         let mut sets = Sets::default();
-        let mut refined: FastMap<(u32, Option<i32>), u32> = FastMap::default();
+        let mut refined: FastMap<(u32, Option<i32>, Layer), u32> = FastMap::default();
         let mut items: Vec<Item> = Vec::new();
         let mut base_class = Vec::new();
-        for part in self.with_companions(demand) {
-            let key = (self.shapes.class_of_group[part.group], self.tier[part.group]);
+        let parts = self.with_companions(demand).into_iter().map(|part| (part, Layer::Any));
+        let parts: Vec<(Part, Layer)> = match apart {
+            Apart::Layered(share) => parts.flat_map(|(part, _)| layers(part, share)).collect(),
+            Apart::Free | Apart::Halved => parts.collect(),
+        };
+        for (part, layer) in parts {
+            let key = (self.shapes.class_of_group[part.group], self.tier[part.group], layer);
             let next = u32::try_from(refined.len()).unwrap_or(u32::MAX);
             let class = *refined.entry(key).or_insert(next);
             if class == next {
                 base_class.push(key.0);
             }
-            items.push(self.item(&part, class, balanced));
+            items.push(self.item(&part, class, apart, layer));
         }
         let mut model = Model {
             dimensions: self.shapes.dimensions.len(),
@@ -168,14 +195,19 @@ impl<'a> Compiled<'a> {
             pool_of_variant: self.shapes.variants.iter().map(|variant| variant.pool).collect(),
             ..Model::default()
         };
-        let mut translated: FastMap<(u32, i32), (u32, bool)> = FastMap::default();
-        for shape in &self.shapes.shapes {
+        let layers: &[Layer] = match apart {
+            Apart::Layered(_) => &[Layer::Core, Layer::Rest],
+            Apart::Free | Apart::Halved => &[Layer::Any],
+        };
+        let mut translated: FastMap<(u32, i32, Layer), (u32, bool)> = FastMap::default();
+        for (shape, of) in self.shapes.shapes.iter().flat_map(|shape| layers.iter().map(move |of| (shape, *of))) {
             let weight = self.pool_weight(shape);
-            let (accepts, useful) = *translated.entry((shape.accepts, weight)).or_insert_with(|| {
+            let (accepts, useful) = *translated.entry((shape.accepts, weight, of)).or_insert_with(|| {
                 let old = &self.shapes.accept_sets[shape.accepts as usize];
                 let mut set = BitSet::default();
-                for ((class, tier), new) in &refined {
-                    if *tier == Some(weight) && old.contains(*class as usize) {
+                for ((class, tier, layer), new) in &refined {
+                    let together = *layer == of || *layer == Layer::Any;
+                    if *tier == Some(weight) && together && old.contains(*class as usize) {
                         set.insert(*new as usize);
                     }
                 }
@@ -200,7 +232,7 @@ impl<'a> Compiled<'a> {
         model
     }
 
-    fn item(&self, part: &Part, class: u32, balanced: bool) -> Item {
+    fn item(&self, part: &Part, class: u32, apart: Apart, layer: Layer) -> Item {
         let dims = self.shapes.dimensions.len();
         let mut size = [0; super::vector::MAX_DIMENSIONS];
         add(&mut size, &self.sizes[part.group], part.pods_each, dims);
@@ -222,7 +254,12 @@ impl<'a> Compiled<'a> {
             add(&mut size, &self.sizes[*group as usize], *pods, dims);
         }
         let replicas = self.groups.groups[part.group].pods.len();
-        let alone = balanced && part.pods_each == 1 && part.companions.is_empty() && replicas > 1;
+        let alone = part.pods_each == 1 && part.companions.is_empty() && replicas > 1;
+        let per_node = match (apart, layer) {
+            (Apart::Halved, _) if alone => replicas.div_ceil(2),
+            (Apart::Layered(_), Layer::Core) if alone => (part.count as usize).div_ceil(LEAST_CORE_NODES),
+            _ => usize::MAX,
+        };
         Item {
             group: u32::try_from(part.group).unwrap_or(u32::MAX),
             pods_each: part.pods_each,
@@ -232,7 +269,7 @@ impl<'a> Compiled<'a> {
             class,
             cell: part.cell,
             count: part.count,
-            per_node: if alone { u32::try_from(replicas.div_ceil(2)).unwrap_or(u32::MAX) } else { u32::MAX },
+            per_node: u32::try_from(per_node).unwrap_or(u32::MAX),
             rules: rules.into(),
             value: 0.0,
             bucket: 0,
@@ -276,4 +313,18 @@ impl<'a> Compiled<'a> {
         }
         next.is_some()
     }
+}
+
+/// Replicas that stay longest go onto so many nodes at least, if there are as many.
+const LEAST_CORE_NODES: usize = 3;
+
+/// Splits a part into replicas that stay longest and the rest.
+fn layers(part: Part, share: f64) -> Vec<(Part, Layer)> {
+    if part.pods_each != 1 || !part.companions.is_empty() || !part.beside.is_empty() {
+        return vec![(part, Layer::Any)];
+    }
+    let core = ((f64::from(part.count) * share).ceil() as u32).clamp(1, part.count);
+    let rest = Part { count: part.count - core, ..part.clone() };
+    let core = (Part { count: core, ..part }, Layer::Core);
+    if rest.count == 0 { vec![core] } else { vec![core, (rest, Layer::Rest)] }
 }

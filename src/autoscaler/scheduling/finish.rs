@@ -110,13 +110,14 @@ pub fn add_nodes(
 
 /// Spreads nodes over zones where that costs nothing, to where their pods like it best.
 #[derive(Default)]
-struct ZoneChoice {
+pub struct ZoneChoice {
     nodes: FastMap<Symbol, u32>,
     pods: FastMap<(u32, Symbol), u32>,
 }
 
 impl ZoneChoice {
-    fn choose(&mut self, compiled: &Compiled<'_>, model: &Model, bin: &Bin) -> u32 {
+    /// The offering that a node is bought by.
+    pub fn choose(&mut self, compiled: &Compiled<'_>, model: &Model, bin: &Bin) -> u32 {
         let cluster = compiled.problem.cluster;
         let names = &cluster.names;
         let shape = &model.shapes[bin.shape as usize];

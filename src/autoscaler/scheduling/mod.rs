@@ -7,13 +7,14 @@
 //! Pure: no cloud, no Kubernetes client, no clock. The same input and the same number of rounds give
 //! the same solution.
 
+pub mod alternatives;
 pub mod compile;
+pub mod daemons;
 pub mod dealer;
 pub mod domains;
 pub mod existing;
 pub mod explain;
 pub mod export;
-pub mod fallbacks;
 pub mod fill;
 pub mod finish;
 pub mod groups;
@@ -36,11 +37,12 @@ mod together;
 pub mod variants;
 pub mod vector;
 
+pub use alternatives::{Alternative, alternatives};
 pub use improve::Budget;
 pub use problem::{Problem, Settings};
 pub use solution::{PlannedNode, Solution, Unplaced};
 
-use compile::{Compiled, Deal, Demand};
+use compile::{Apart, Compiled, Deal, Demand};
 use existing::{Placed, fill_existing};
 use explain::explain;
 use fill::Filler;
@@ -167,7 +169,7 @@ fn opens_a_domain(compiled: &Compiled<'_>, node: &PlannedNode, uncounted: &[(u16
 
 /// Fills running nodes; what is left to be bought for is returned.
 fn use_running_nodes(compiled: &mut Compiled<'_>, demand: &Demand) -> (Model, Placed, Demand) {
-    let mut model = compiled.model(demand, false);
+    let mut model = compiled.model(demand, Apart::Free);
     model.index();
     let mut supply = Supply::full(&model);
     let mut filler = Filler::new(&model);
@@ -214,39 +216,47 @@ fn left_over(model: &Model, packing: &Packing) -> Demand {
     demand_of(model, (0_u32..).zip(missing).filter(|(_, count)| *count > 0).collect())
 }
 
-/// Buys nodes for a demand and improves on them. When the settings ask for balance, two solutions are
-/// worked on in turn, one with the replicas of each workload kept apart and one without; the first is
-/// taken if it costs no more than the share allows.
+/// Buys nodes for a demand and improves on them. When the settings ask for balance, several solutions are
+/// worked on in turn, with the replicas of each workload kept apart in one way or another. The first of
+/// them that costs no more than the settings allow is taken.
 fn pack(compiled: &Compiled<'_>, demand: &Demand, budget: &mut Budget<'_>) -> (Model, Packing, u64) {
     let settings = compiled.problem.settings;
-    let (free_model, mut free_packing) = first_answer(compiled, demand, false);
-    if settings.balance_share <= 0.0 {
-        let rounds = Search::new(&free_model, &mut free_packing, settings.seed).run(budget);
-        return (free_model, free_packing, rounds);
+    let mut ways = Vec::new();
+    if settings.balance_share > 0.0 {
+        if settings.core_share > 0.0 {
+            ways.push(Apart::Layered(settings.core_share));
+        }
+        ways.push(Apart::Halved);
     }
-    let (model, mut packing) = first_answer(compiled, demand, true);
-    let rounds = improve_in_turn(
-        [Search::new(&model, &mut packing, settings.seed), Search::new(&free_model, &mut free_packing, settings.seed)],
-        budget,
-    );
-    let allowed = packing.cost as f64 <= free_packing.cost as f64 * (1.0 + settings.balance_share);
-    let missing = |model: &Model, packing: &Packing| {
+    ways.push(Apart::Free);
+    let mut answers: Vec<(Model, Packing)> = ways.iter().map(|way| first_answer(compiled, demand, *way)).collect();
+    let mut searches: Vec<Search<'_>> =
+        answers.iter_mut().map(|(model, packing)| Search::new(model, packing, settings.seed)).collect();
+    let rounds = match searches.as_mut_slice() {
+        [only] => only.run(budget),
+        several => improve_in_turn(several, budget),
+    };
+    let missing = |(model, packing): &(Model, Packing)| {
         left_over(model, packing).iter().map(|(_, _, count)| u64::from(*count)).sum::<u64>()
     };
-    if allowed && missing(&model, &packing) <= missing(&free_model, &free_packing) {
-        (model, packing, rounds)
-    } else {
-        (free_model, free_packing, rounds)
-    }
+    let (least, most_missing) = answers.last().map_or((0, 0), |free| (free.1.cost, missing(free)));
+    let most = |way: &Apart| match way {
+        Apart::Layered(_) => least as f64 * (1.0 + settings.core_premium),
+        Apart::Halved | Apart::Free => least as f64 * (1.0 + settings.balance_share),
+    };
+    let mut all = ways.iter().zip(&answers);
+    let chosen = all.position(|(way, answer)| answer.1.cost as f64 <= most(way) && missing(answer) <= most_missing);
+    let (model, packing) = answers.swap_remove(chosen.unwrap_or(answers.len() - 1));
+    (model, packing, rounds)
 }
 
-/// Gives two searches the same number of rounds, some at a time.
-fn improve_in_turn(mut searches: [Search<'_>; 2], budget: &mut Budget<'_>) -> u64 {
+/// Gives searches the same number of rounds, some at a time.
+fn improve_in_turn(searches: &mut [Search<'_>], budget: &mut Budget<'_>) -> u64 {
     const AT_A_TIME: u64 = 64;
     let mut rounds = 0;
     while rounds < budget.iterations {
         let before = rounds;
-        for search in &mut searches {
+        for search in searches.iter_mut() {
             if budget.stop.as_mut().is_some_and(|stop| stop()) {
                 return rounds;
             }
@@ -260,9 +270,9 @@ fn improve_in_turn(mut searches: [Search<'_>; 2], budget: &mut Budget<'_>) -> u6
 }
 
 /// Nodes for a demand, bought greedily, with what is plainly too much taken away again.
-fn first_answer(compiled: &Compiled<'_>, demand: &Demand, balanced: bool) -> (Model, Packing) {
+fn first_answer(compiled: &Compiled<'_>, demand: &Demand, apart: Apart) -> (Model, Packing) {
     let seed = compiled.problem.settings.seed;
-    let mut model = compiled.model(demand, balanced);
+    let mut model = compiled.model(demand, apart);
     set_prices(&mut model);
     model.index();
     let (needed, term) = Supply::full(&model).nodes_needed(&model);

@@ -4,11 +4,11 @@
 //! leave pods out that would fit by themselves. Here the nodes of the solution are taken as running, so that
 //! nothing has to be assumed of anybody.
 
+use super::daemons::daemon_runs;
 use super::export::node_label;
 use super::improve::Budget;
 use super::problem::Problem;
 use super::settle;
-use super::shapes::daemon_runs;
 use super::solution::{PlannedNode, Solution};
 use super::variants::tolerates;
 use crate::autoscaler::state::cluster::{Cluster, NodeEntry};

@@ -4,6 +4,7 @@
 //! accepts a set of classes. Of shapes that accept the same pods only those stay that no other
 //! offers as much for as little.
 
+use super::daemons::{daemons_of, overhead};
 use super::groups::Groups;
 use super::model::{BitSet, PoolLimit, Shape};
 use super::problem::Problem;
@@ -11,7 +12,7 @@ use super::variants::{Variant, Wanted, tolerates, variants};
 use super::vector::{MAX_DIMENSIONS, Vector, fits, vector};
 use crate::autoscaler::state::instance_types::{InstanceType, Offering};
 use crate::autoscaler::state::intern::{FastMap, Symbol};
-use crate::autoscaler::state::pod_spec::{HostPort, PodSpec, label};
+use crate::autoscaler::state::pod_spec::{PodSpec, label};
 use crate::autoscaler::state::resources::{Amounts, ResourceId};
 
 /// The values of the topology keys that required terms use, by cell.
@@ -227,7 +228,7 @@ impl<'a> Builder<'a> {
         let variant = &shapes.variants[index];
         let pool = &cluster.pools[variant.pool as usize];
         let variant_label = |key: Symbol| label(&variant.labels, key);
-        let daemons = self.daemons(pool);
+        let daemons = daemons_of(self.problem, pool);
         let open: Vec<bool> = self.classes.iter().map(|spec| tolerates(names, spec, &pool.taints)).collect();
         let at_pool: Vec<bool> = self
             .classes
@@ -240,8 +241,9 @@ impl<'a> Builder<'a> {
                 continue;
             }
             let type_label = |key: Symbol| variant_label(key).or_else(|| label(&instance_type.labels, key));
-            let (overhead, ports) = self.overhead(&daemons, &type_label);
+            let (overhead, ports) = overhead(names, &daemons, &type_label);
             let mut capacity = room_of(self.problem, &shapes.dimensions, &instance_type.allocatable);
+            self.leave_room(&mut capacity);
             for (slot, taken) in capacity.iter_mut().zip(vector(&shapes.dimensions, &overhead)) {
                 *slot -= taken;
             }
@@ -294,6 +296,14 @@ impl<'a> Builder<'a> {
         }
     }
 
+    /// Takes off what is planned to stay free.
+    fn leave_room(&self, capacity: &mut Vector) {
+        let headroom = self.problem.settings.headroom.clamp(0.0, 0.9);
+        if headroom > 0.0 {
+            capacity.iter_mut().for_each(|slot| *slot -= (*slot as f64 * headroom) as i64);
+        }
+    }
+
     /// In pools that ask for a minimum of values, only shapes stay that enough others of the pool could
     /// stand in for: whatever is put onto such a node, a launch has that many to choose from.
     fn keep_choice(&mut self, shapes: &Shapes) {
@@ -339,54 +349,10 @@ impl<'a> Builder<'a> {
         }
         set
     }
-
-    /// Daemons that tolerate the taints of a pool, start-up taints included.
-    fn daemons(&self, pool: &crate::autoscaler::state::pools::Pool) -> Vec<&'a PodSpec> {
-        let cluster = self.problem.cluster;
-        cluster
-            .daemons
-            .iter()
-            .map(|daemon| cluster.spec(daemon.spec))
-            .filter(|spec| tolerates(&cluster.names, spec, &pool.taints))
-            .collect()
-    }
-
-    /// What the daemons of a type ask for, and the host ports that they take.
-    fn overhead(
-        &self,
-        daemons: &[&PodSpec],
-        type_label: &impl Fn(Symbol) -> Option<Symbol>,
-    ) -> (Amounts, Vec<HostPort>) {
-        let names = &self.problem.cluster.names;
-        let mut sum = Amounts::default();
-        let mut ports = Vec::new();
-        for daemon in daemons {
-            let runs = daemon_runs(names, daemon, type_label);
-            if runs {
-                sum.add_all(&daemon.requests);
-                ports.extend_from_slice(&daemon.host_ports);
-            }
-        }
-        (sum, ports)
-    }
-}
-
-/// Whether a daemon runs on nodes with these labels. Zones and capacity types do not change what a
-/// node of a type has to carry at most, so they are passed over.
-pub fn daemon_runs(
-    names: &crate::autoscaler::state::names::Names,
-    daemon: &PodSpec,
-    label_of: &impl Fn(Symbol) -> Option<Symbol>,
-) -> bool {
-    let undecided = |key: Symbol| key == names.known.zone || key == names.known.capacity_type;
-    daemon
-        .node_terms
-        .iter()
-        .any(|term| term.iter().all(|(key, set)| undecided(key) || set.allows(&names.strings, label_of(key))))
 }
 
 /// The labels that a pool's own requirements see: its name among them.
-fn pool_view<'a>(
+pub(super) fn pool_view<'a>(
     node_pool: Symbol,
     name: Symbol,
     label_of: &'a impl Fn(Symbol) -> Option<Symbol>,
@@ -397,7 +363,7 @@ fn pool_view<'a>(
 }
 
 /// Whether a type passes those requirements of a pool that do not hang on the offering.
-fn type_allowed(
+pub(super) fn type_allowed(
     problem: &Problem<'_>,
     pool: &crate::autoscaler::state::pools::Pool,
     instance_type: &InstanceType,

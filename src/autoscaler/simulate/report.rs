@@ -1,7 +1,6 @@
 //! The answer as data.
 
-use crate::autoscaler::scheduling::fallbacks::fallbacks;
-use crate::autoscaler::scheduling::{PlannedNode, Problem, Solution};
+use crate::autoscaler::scheduling::{Alternative, PlannedNode, Problem, Solution, alternatives};
 use crate::autoscaler::state::names::Names;
 use crate::autoscaler::state::resources::{CPU, MEMORY};
 use serde::Serialize;
@@ -160,8 +159,9 @@ fn reasons(problem: &Problem<'_>, node: &PlannedNode) -> (String, Option<ReportO
     let cluster = problem.cluster;
     let names = &cluster.names;
     let pool = names.text(cluster.pools[node.pool as usize].name);
-    let others = fallbacks(problem, node, usize::MAX);
-    let Some((instance_type, offering)) = others.first() else {
+    let mut others = alternatives(problem, node);
+    others.retain(|other| (other.instance_type, other.offering) != (node.instance_type, node.offering));
+    let Some(Alternative { instance_type, offering, .. }) = others.first() else {
         return (format!("nothing else that pool `{pool}` may buy holds these pods"), None);
     };
     let instance_type = &cluster.catalogue.types[*instance_type as usize];

@@ -3,20 +3,23 @@
 //! Pods are held as two small numbers: what they ask for ([`PodSpec`]) and which labels they have,
 //! each kept once however many pods share it.
 
+use super::alike::Alike;
 use super::instance_types::Catalogue;
 use super::intern::{FastMap, Symbol};
 use super::names::Names;
-use super::pod_reading::{NamespaceLabels, Surroundings, read_amounts, read_labels, read_pod, read_taints};
+use super::pod_reading::{
+    NamespaceLabels, Surroundings, read_amounts, read_daemon, read_labels, read_pod, read_taints,
+};
 use super::pod_spec::{Labels, PodSpec, Taint, label};
 use super::pools::Pool;
 use super::resources::Amounts;
 use super::volumes::Volumes;
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::{Node, Pod};
-use std::hash::{BuildHasher, Hash};
+use std::sync::Arc;
 
 /// Taints that a starting node carries for a while; nodes that are not initialised are judged without them.
-const TRANSIENT_TAINTS: [&str; 4] = [
+pub const TRANSIENT_TAINTS: [&str; 4] = [
     "node.kubernetes.io/not-ready",
     "node.kubernetes.io/unreachable",
     "node.cloudprovider.kubernetes.io/uninitialized",
@@ -27,7 +30,7 @@ const TRANSIENT_TAINTS: [&str; 4] = [
 #[derive(Clone, Debug)]
 pub struct PodEntry {
     /// `namespace/name`.
-    pub name: Box<str>,
+    pub name: Arc<str>,
     /// Index into the specs.
     pub spec: u32,
     /// Index into the label sets.
@@ -42,7 +45,7 @@ pub struct PodEntry {
 #[derive(Clone, Debug)]
 pub struct NodeEntry {
     /// Its name.
-    pub name: Box<str>,
+    pub name: Arc<str>,
     /// Its labels.
     pub labels: Labels,
     /// Its taints, without those that go when it has started.
@@ -61,7 +64,7 @@ pub struct NodeEntry {
 #[derive(Clone, Debug)]
 pub struct DaemonEntry {
     /// `namespace/name`.
-    pub name: Box<str>,
+    pub name: Arc<str>,
     /// Index into the specs.
     pub spec: u32,
 }
@@ -96,17 +99,17 @@ pub struct Cluster {
     pub namespaces: NamespaceLabels,
     /// Volumes by claim; set before pods are added.
     pub volumes: Volumes,
-    specs: Vec<PodSpec>,
-    spec_ids: FastMap<u64, Vec<u32>>,
-    label_sets: Vec<Labels>,
-    label_ids: FastMap<Labels, u32>,
-    node_ids: FastMap<Box<str>, u32>,
+    /// What pods ask for.
+    pub(super) specs: Alike<PodSpec>,
+    /// The labels of pods.
+    pub(super) label_sets: Alike<Labels>,
+    node_ids: FastMap<Arc<str>, u32>,
 }
 
 impl Cluster {
     /// The spec of a number.
     pub fn spec(&self, id: u32) -> &PodSpec {
-        &self.specs[id as usize]
+        self.specs.get(id)
     }
 
     /// How many different specs there are.
@@ -116,7 +119,7 @@ impl Cluster {
 
     /// The label set of a number.
     pub fn label_set(&self, id: u32) -> &Labels {
-        &self.label_sets[id as usize]
+        self.label_sets.get(id)
     }
 
     /// How many different label sets there are.
@@ -131,26 +134,7 @@ impl Cluster {
 
     /// The number of a spec, made when it is new.
     pub fn intern_spec(&mut self, spec: PodSpec) -> u32 {
-        let hash = self.spec_ids.hasher().hash_one(HashOf(&spec));
-        let specs = &self.specs;
-        let known = self.spec_ids.entry(hash).or_default();
-        if let Some(&id) = known.iter().find(|id| specs[**id as usize] == spec) {
-            return id;
-        }
-        let id = u32::try_from(self.specs.len()).unwrap_or(u32::MAX);
-        known.push(id);
-        self.specs.push(spec);
-        id
-    }
-
-    fn intern_labels(&mut self, labels: Labels) -> u32 {
-        if let Some(&id) = self.label_ids.get(&labels) {
-            return id;
-        }
-        let id = u32::try_from(self.label_sets.len()).unwrap_or(u32::MAX);
-        self.label_sets.push(labels.clone());
-        self.label_ids.insert(labels, id);
-        id
+        self.specs.take(spec)
     }
 
     /// Adds a pod. Finished pods are left out; a pod that cannot be read is kept with its reason.
@@ -178,7 +162,7 @@ impl Cluster {
                 };
                 let spec = self.intern_spec(read);
                 let labels = read_labels(&mut self.names, pod.metadata.labels.as_ref());
-                let labels = self.intern_labels(labels);
+                let labels = self.label_sets.take(labels);
                 let leaving = pod.metadata.deletion_timestamp.is_some();
                 self.pods.push(PodEntry { name: name.into(), spec, labels, node, leaving });
             }
@@ -188,51 +172,36 @@ impl Cluster {
 
     /// Adds a node that is planned, and daemons (by spec) on it, as if it ran already.
     pub fn add_planned_node(&mut self, node: NodeEntry, daemons: &[u32]) -> u32 {
-        let id = u32::try_from(self.nodes.len()).unwrap_or(u32::MAX);
-        let labels = self.intern_labels(Labels::default());
+        let labels = self.label_sets.take(Labels::default());
+        let id = self.push_node(node);
         let daemon = |spec: &u32| PodEntry { name: "".into(), spec: *spec, labels, node: Some(id), leaving: false };
         self.pods.extend(daemons.iter().map(daemon));
-        self.node_ids.insert(node.name.clone(), id);
+        id
+    }
+
+    /// Adds a node that has been read.
+    pub fn push_node(&mut self, node: NodeEntry) -> u32 {
+        let id = u32::try_from(self.nodes.len()).unwrap_or(u32::MAX);
+        self.node_ids.insert(Arc::clone(&node.name), id);
         self.nodes.push(node);
         id
     }
 
     /// Adds a daemon; one that cannot be read is left out with its reason.
     pub fn add_daemon(&mut self, daemon: &DaemonSet) {
-        let spec = &daemon.spec;
-        let mut metadata = spec.template.metadata.clone().unwrap_or_default();
-        metadata.namespace.clone_from(&daemon.metadata.namespace);
         let name = format!(
             "{}/{}",
-            metadata.namespace.as_deref().unwrap_or("default"),
+            daemon.metadata.namespace.as_deref().unwrap_or("default"),
             daemon.metadata.name.as_deref().unwrap_or_default()
         );
-        let Some(pod) = &spec.template.spec else {
-            return;
-        };
         let around = Surroundings { namespaces: &self.namespaces, volumes: &self.volumes };
-        match read_pod(&mut self.names, &around, &metadata, pod, None) {
-            Ok(mut read) => {
-                self.tolerate_as_daemons_do(&mut read);
+        match read_daemon(&mut self.names, &around, daemon) {
+            Some(Ok(read)) => {
                 let spec = self.intern_spec(read);
                 self.daemons.push(DaemonEntry { name: name.into(), spec });
             }
-            Err(reason) => self.unreadable.push(Unreadable { pod: name, reason }),
-        }
-    }
-
-    /// The tolerations that the daemon set controller adds.
-    fn tolerate_as_daemons_do(&mut self, spec: &mut PodSpec) {
-        use super::pod_spec::{Toleration, TolerationOperator};
-        let empty = self.names.strings.intern("");
-        for key in ["not-ready", "unreachable", "disk-pressure", "memory-pressure", "pid-pressure", "unschedulable"] {
-            let key = self.names.strings.intern(&format!("node.kubernetes.io/{key}"));
-            spec.tolerations.push(Toleration {
-                key: Some(key),
-                operator: TolerationOperator::Exists,
-                value: empty,
-                effect: None,
-            });
+            Some(Err(reason)) => self.unreadable.push(Unreadable { pod: name, reason }),
+            None => {}
         }
     }
 
@@ -242,10 +211,7 @@ impl Cluster {
     /// When one of its quantities or taints cannot be read.
     pub fn add_node(&mut self, node: &Node) -> Result<(), String> {
         let name = node.metadata.name.as_deref().unwrap_or_default();
-        let mut labels = node.metadata.labels.clone().unwrap_or_default();
-        labels.entry(super::names::keys::HOSTNAME.to_owned()).or_insert_with(|| name.to_owned());
-        labels.insert(super::names::keys::NODE_NAME_FIELD.to_owned(), name.to_owned());
-        let labels = read_labels(&mut self.names, Some(&labels));
+        let labels = node_labels(&mut self.names, node);
         let status = node.status.as_ref();
         let fault = |reason: String| format!("node `{name}`: {reason}");
         let capacity = read_amounts(&mut self.names, status.and_then(|s| s.capacity.as_ref())).map_err(fault)?;
@@ -259,9 +225,7 @@ impl Cluster {
         let kept: Vec<_> =
             taints.iter().filter(|taint| initialized || !self.is_transient(&labels, taint)).cloned().collect();
         let taints = read_taints(&mut self.names, &kept).map_err(fault)?;
-        let id = u32::try_from(self.nodes.len()).unwrap_or(u32::MAX);
-        self.node_ids.insert(name.into(), id);
-        self.nodes.push(NodeEntry {
+        self.push_node(NodeEntry {
             name: name.into(),
             labels,
             taints,
@@ -287,11 +251,11 @@ impl Cluster {
     }
 }
 
-/// Hashes a spec by value.
-struct HashOf<'a>(&'a PodSpec);
-
-impl Hash for HashOf<'_> {
-    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
-        self.0.hash(state);
-    }
+/// The labels of a node; its name stands as host name and as `metadata.name` among them.
+pub fn node_labels(names: &mut Names, node: &Node) -> Labels {
+    let name = node.metadata.name.as_deref().unwrap_or_default();
+    let mut labels = node.metadata.labels.clone().unwrap_or_default();
+    labels.entry(super::names::keys::HOSTNAME.to_owned()).or_insert_with(|| name.to_owned());
+    labels.insert(super::names::keys::NODE_NAME_FIELD.to_owned(), name.to_owned());
+    read_labels(names, Some(&labels))
 }

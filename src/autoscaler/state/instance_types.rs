@@ -66,6 +66,30 @@ impl InstanceType {
     }
 }
 
+impl InstanceType {
+    fn translated(&self, from: &Names, to: &mut Names) -> Self {
+        let mut word = |symbol: Symbol| to.strings.intern(from.text(symbol));
+        let labels = |labels: &Labels, word: &mut dyn FnMut(Symbol) -> Symbol| -> Labels {
+            let mut labels: Vec<_> = labels.iter().map(|(key, value)| (word(*key), word(*value))).collect();
+            labels.sort_unstable();
+            labels.into()
+        };
+        let offering = |offering: &Offering, word: &mut dyn FnMut(Symbol) -> Symbol| Offering {
+            zone: word(offering.zone),
+            capacity_type: word(offering.capacity_type),
+            labels: labels(&offering.labels, word),
+            ..offering.clone()
+        };
+        let (name, own) = (word(self.name), labels(&self.labels, &mut word));
+        let offerings = self.offerings.iter().map(|each| offering(each, &mut word)).collect();
+        let mut amounts = |list: &Amounts| {
+            list.iter().map(|(id, amount)| (to.resources.id(from.resources.name(id)), amount)).collect()
+        };
+        let (capacity, allocatable) = (amounts(&self.capacity), amounts(&self.allocatable));
+        Self { name, labels: own, capacity, allocatable, offerings }
+    }
+}
+
 /// All instance types.
 #[derive(Clone, Debug, Default)]
 pub struct Catalogue {
@@ -84,6 +108,15 @@ impl Catalogue {
             }
         }
         self.types.push(instance_type);
+    }
+
+    /// The same in the words of another table of names.
+    pub fn translated(&self, from: &Names, to: &mut Names) -> Self {
+        let mut catalogue = Self::default();
+        for instance_type in &self.types {
+            catalogue.add(instance_type.translated(from, to));
+        }
+        catalogue
     }
 
     /// Whether a label key is decided by the type or offering, not by the pool.

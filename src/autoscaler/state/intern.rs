@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::Arc;
 
 /// An interned string. Two symbols of one [`Interner`] are equal exactly when their texts are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -63,39 +64,126 @@ impl Hasher for FastHasher {
 pub type FastMap<K, V> = HashMap<K, V, BuildHasherDefault<FastHasher>>;
 
 /// The table of all strings in use, each with its integer reading where it has one.
+///
+/// A copy shares the table until one of the two learns a new string.
 #[derive(Clone, Debug, Default)]
-pub struct Interner {
-    ids: FastMap<std::sync::Arc<str>, u32>,
-    texts: Vec<std::sync::Arc<str>>,
+pub struct Interner(Arc<Table>);
+
+#[derive(Clone, Debug, Default)]
+struct Table {
+    ids: FastMap<Arc<str>, u32>,
+    texts: Vec<Arc<str>>,
     numbers: Vec<Option<i64>>,
+    /// Those that are never dropped.
+    pinned: Vec<bool>,
+    /// Places that were given up, to be used again.
+    free: Vec<u32>,
+    pinning: bool,
 }
 
 impl Interner {
     /// The symbol of `text`, made when it is new.
     pub fn intern(&mut self, text: &str) -> Symbol {
-        if let Some(&id) = self.ids.get(text) {
+        if let Some(&id) = self.0.ids.get(text) {
+            if self.0.pinning && !self.0.pinned[id as usize] {
+                Arc::make_mut(&mut self.0).pinned[id as usize] = true;
+            }
             return Symbol(id);
         }
-        let id = u32::try_from(self.texts.len()).unwrap_or(u32::MAX);
-        let shared: std::sync::Arc<str> = text.into();
-        self.ids.insert(shared.clone(), id);
-        self.numbers.push(text.parse().ok());
-        self.texts.push(shared);
-        Symbol(id)
+        Symbol(Arc::make_mut(&mut self.0).add(text))
     }
 
     /// The symbol of `text`, if it was ever interned.
     pub fn find(&self, text: &str) -> Option<Symbol> {
-        self.ids.get(text).copied().map(Symbol)
+        self.0.ids.get(text).copied().map(Symbol)
     }
 
     /// The text of a symbol; empty for a symbol of another interner.
     pub fn text(&self, symbol: Symbol) -> &str {
-        self.texts.get(symbol.index()).map_or("", |text| text)
+        self.0.texts.get(symbol.index()).map_or("", |text| text)
     }
 
     /// The text read as an integer, for the comparison operators.
     pub fn number(&self, symbol: Symbol) -> Option<i64> {
-        self.numbers.get(symbol.index()).copied().flatten()
+        self.0.numbers.get(symbol.index()).copied().flatten()
+    }
+
+    /// How many strings there are.
+    pub fn len(&self) -> usize {
+        self.0.ids.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.ids.is_empty()
+    }
+
+    /// Whether strings that are asked for from now on stay for good.
+    pub fn pin(&mut self, pinning: bool) {
+        if self.0.pinning != pinning {
+            Arc::make_mut(&mut self.0).pinning = pinning;
+        }
+    }
+
+    /// Drops every string that is neither pinned nor kept. Symbols of what stays do not change; those of what
+    /// goes may mean something else later.
+    pub fn sweep(&mut self, keep: impl Fn(Symbol) -> bool) {
+        let table = Arc::make_mut(&mut self.0);
+        let gone: Vec<Arc<str>> = table
+            .ids
+            .iter()
+            .filter(|(_, id)| !table.pinned[**id as usize] && !keep(Symbol(**id)))
+            .map(|(text, _)| Arc::clone(text))
+            .collect();
+        let nothing: Arc<str> = "".into();
+        for text in gone {
+            if let Some(id) = table.ids.remove(&text) {
+                table.texts[id as usize] = Arc::clone(&nothing);
+                table.numbers[id as usize] = None;
+                table.free.push(id);
+            }
+        }
+        // In one order, whatever the order of the map.
+        table.free.sort_unstable_by(|a, b| b.cmp(a));
+    }
+}
+
+impl Table {
+    fn add(&mut self, text: &str) -> u32 {
+        let shared: Arc<str> = text.into();
+        let number = text.parse().ok();
+        let id = if let Some(id) = self.free.pop() {
+            let at = id as usize;
+            (self.texts[at], self.numbers[at], self.pinned[at]) = (Arc::clone(&shared), number, self.pinning);
+            id
+        } else {
+            self.texts.push(Arc::clone(&shared));
+            self.numbers.push(number);
+            self.pinned.push(self.pinning);
+            u32::try_from(self.texts.len() - 1).unwrap_or(u32::MAX)
+        };
+        self.ids.insert(shared, id);
+        id
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_swept_makes_room_and_what_stays_keeps_its_symbol() {
+        let mut strings = Interner::default();
+        strings.pin(true);
+        let pinned = strings.intern("m5.large");
+        strings.pin(false);
+        let (kept, gone) = (strings.intern("web"), strings.intern("batch-1"));
+        let before = strings.clone();
+        strings.sweep(|symbol| symbol == kept);
+        assert_eq!((strings.text(pinned), strings.text(kept)), ("m5.large", "web"));
+        assert_eq!((strings.find("batch-1"), strings.text(gone)), (None, ""));
+        assert_eq!(strings.intern("42"), gone, "the place is used again");
+        assert_eq!(strings.number(gone), Some(42));
+        assert_eq!(before.text(gone), "batch-1", "a copy is not touched");
     }
 }

@@ -11,12 +11,16 @@
 //! | `volumes` | where the volumes of a pod can be used |
 //! | `instance_types`, `catalogue_file`, `overhead` | what machines there are, and what they leave for pods |
 //! | `pools` | NodePools as the scheduler sees them |
+//! | `alike` | values that many share, kept once |
 //! | `cluster` | pods, nodes and pools together |
+//! | `live` | what the watches of a running cluster have told |
 
+pub mod alike;
 pub mod catalogue_file;
 pub mod cluster;
 pub mod instance_types;
 pub mod intern;
+pub mod live;
 pub mod names;
 pub mod overhead;
 pub mod pod_reading;

@@ -78,6 +78,7 @@ pub struct Names {
 impl Default for Names {
     fn default() -> Self {
         let mut strings = Interner::default();
+        strings.pin(true);
         let known = WellKnown {
             hostname: strings.intern(keys::HOSTNAME),
             zone: strings.intern(keys::ZONE),
@@ -91,6 +92,7 @@ impl Default for Names {
             on_demand: strings.intern("on-demand"),
             spot: strings.intern("spot"),
         };
+        strings.pin(false);
         Self { strings, resources: ResourceTable::default(), known }
     }
 }

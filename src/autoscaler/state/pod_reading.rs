@@ -99,6 +99,29 @@ pub fn read_pod(
     })
 }
 
+/// Reads the pods of a daemon set, with the tolerations that its controller adds; `None` without a template.
+///
+/// # Errors
+/// A sentence that names what in the template cannot be used and why.
+pub fn read_daemon(
+    names: &mut Names,
+    around: &Surroundings<'_>,
+    daemon: &k8s_openapi::api::apps::v1::DaemonSet,
+) -> Option<Result<PodSpec, String>> {
+    let template = &daemon.spec.template;
+    let mut metadata = template.metadata.clone().unwrap_or_default();
+    metadata.namespace.clone_from(&daemon.metadata.namespace);
+    let read = read_pod(names, around, &metadata, template.spec.as_ref()?, None);
+    Some(read.map(|mut spec| {
+        let empty = names.strings.intern("");
+        for key in ["not-ready", "unreachable", "disk-pressure", "memory-pressure", "pid-pressure", "unschedulable"] {
+            let key = Some(names.strings.intern(&format!("node.kubernetes.io/{key}")));
+            spec.tolerations.push(Toleration { key, operator: TolerationOperator::Exists, value: empty, effect: None });
+        }
+        spec
+    }))
+}
+
 /// Of several required affinity terms each is satisfied only by pods that all of them speak of, so each
 /// gets the selector that is common to all.
 fn together(mut terms: Vec<PodTerm>) -> Vec<PodTerm> {
@@ -451,7 +474,10 @@ impl TermReader<'_> {
 }
 
 /// Reads a label selector; `None` matches nothing, an empty one everything.
-fn read_selector(names: &mut Names, selector: Option<&LabelSelector>) -> Result<Option<Requirements>, String> {
+///
+/// # Errors
+/// When an operator or its values are wrong.
+pub fn read_selector(names: &mut Names, selector: Option<&LabelSelector>) -> Result<Option<Requirements>, String> {
     let Some(selector) = selector else {
         return Ok(None);
     };

@@ -49,6 +49,42 @@ impl PodSpec {
     }
 }
 
+impl PodSpec {
+    /// Every symbol in use.
+    pub fn symbols(&self, visit: &mut dyn FnMut(Symbol)) {
+        visit(Symbol(self.namespace));
+        self.workload.into_iter().for_each(&mut *visit);
+        for terms in [Some(&self.node_terms), self.selection.as_ref()].into_iter().flatten() {
+            terms.iter().for_each(|term| term.symbols(visit));
+        }
+        self.preferred_nodes.iter().for_each(|(_, term)| term.symbols(visit));
+        for toleration in &self.tolerations {
+            toleration.key.into_iter().for_each(&mut *visit);
+            visit(toleration.value);
+        }
+        for spread in &self.spreads {
+            visit(spread.topology_key);
+            spread.selector.symbols(visit);
+        }
+        let preferred = self.preferred_pods.iter().map(|(_, term)| term);
+        for term in self.affinity.iter().chain(&self.anti_affinity).chain(preferred) {
+            visit(term.topology_key);
+            term.selector.symbols(visit);
+        }
+        for port in &self.host_ports {
+            visit(port.protocol);
+            port.address.into_iter().for_each(&mut *visit);
+        }
+    }
+}
+
+impl PodSelector {
+    fn symbols(&self, visit: &mut dyn FnMut(Symbol)) {
+        self.namespaces.iter().flatten().copied().for_each(&mut *visit);
+        self.labels.iter().for_each(|labels| labels.symbols(visit));
+    }
+}
+
 /// The effect of a taint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Effect {

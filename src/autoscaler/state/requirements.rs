@@ -191,6 +191,14 @@ impl Requirements {
         self.0.iter().map(|(key, set)| (*key, set))
     }
 
+    /// Every symbol in use, keys and values.
+    pub fn symbols(&self, visit: &mut dyn FnMut(Symbol)) {
+        for (key, set) in &self.0 {
+            visit(*key);
+            set.values.iter().copied().for_each(&mut *visit);
+        }
+    }
+
     /// Whether there is no requirement at all.
     pub fn is_unrestricted(&self) -> bool {
         self.0.is_empty()

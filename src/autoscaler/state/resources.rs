@@ -138,6 +138,19 @@ pub fn read_amount(table: &mut ResourceTable, name: &str, text: &str) -> Result<
     Ok((id, if id == CPU { quantity.milli() } else { quantity.units() }))
 }
 
+/// An amount as Kubernetes writes it, exactly: `1500m`, `15831128Ki`, `2`.
+pub fn write_amount(id: ResourceId, amount: i64) -> String {
+    const UNITS: [(&str, i64); 3] = [("Gi", 1 << 30), ("Mi", 1 << 20), ("Ki", 1 << 10)];
+    if id == CPU {
+        return if amount % 1000 == 0 { format!("{}", amount / 1000) } else { format!("{amount}m") };
+    }
+    if id != MEMORY && id != EPHEMERAL_STORAGE {
+        return amount.to_string();
+    }
+    let unit = UNITS.iter().find(|(_, size)| amount != 0 && amount % size == 0);
+    unit.map_or_else(|| amount.to_string(), |(suffix, size)| format!("{}{suffix}", amount / size))
+}
+
 /// An amount in the notation that people read: `1500m`, `3.5Gi`, `2`.
 pub fn show_amount(id: ResourceId, amount: i64) -> String {
     const UNITS: [(&str, i64); 4] = [("Ti", 1 << 40), ("Gi", 1 << 30), ("Mi", 1 << 20), ("Ki", 1 << 10)];

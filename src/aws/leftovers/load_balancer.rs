@@ -49,6 +49,8 @@ impl Describe for LoadBalancer {
             ("securityGroups", &["security-group", "foreign-security-group"]),
         ],
         protected,
+        // While the cluster's nodes run, so may the controller that would make it anew.
+        outlives: &["node-group", "autoscaled-instance"],
         ..Facts::new("load-balancer")
     };
 }

@@ -1,6 +1,8 @@
 //! Volumes of PersistentVolumes that stayed when their cluster went. They hold data.
 
-use aws_sdk_ec2::types::{Volume as Shown, VolumeState};
+use std::collections::BTreeSet;
+
+use aws_sdk_ec2::types::{Filter, Volume as Shown, VolumeState};
 use serde::{Deserialize, Serialize};
 
 use super::{Leftover, Territory, found};
@@ -8,6 +10,7 @@ use crate::aws::error::{CloudError, call, existing};
 use crate::aws::kind::{Found, Work};
 use crate::aws::reads::{Reads, filter};
 use crate::aws::tagging;
+use crate::cluster::claim;
 use crate::plan::{Describe, Effect, Facts, Keeping, Loss, State, Tags};
 
 /// A volume that a claim in the cluster asked for.
@@ -42,10 +45,21 @@ impl Leftover for Volume {
     async fn look_for(reads: &Reads) -> Result<Vec<Found<Self>>, CloudError> {
         let territory = Territory::of(reads).await?;
         let Some(key) = territory.ownership_key() else { return Ok(Vec::new()) };
-        let by_tag = filter(&format!("tag:{key}"), "owned");
-        let pages = reads.cloud.read.ec2.describe_volumes().filters(by_tag).into_paginator().items().send();
-        let all = call("ec2:DescribeVolumes", pages.collect::<Result<Vec<_>, _>>()).await?;
-        Ok(all.iter().filter_map(|volume| ours(volume, &territory)).collect())
+        let by_tag = matching(filter(&format!("tag:{key}"), "owned"), reads).await?;
+        let mut all: Vec<Found<Self>> = by_tag
+            .iter()
+            .filter(|volume| is_ours(&tagging::from_ec2(volume.tags()), &territory))
+            .filter_map(shown)
+            .collect();
+        // A driver that was not told the cluster's name does not write it down: then the cluster itself knows.
+        let known: BTreeSet<&str> = all.iter().map(|found| found.outputs.id.as_str()).collect();
+        let disks = claim::disks(reads).await?.into_iter().filter(|disk| !known.contains(disk.as_str()));
+        let disks: Vec<String> = disks.collect();
+        if !disks.is_empty() {
+            let by_id = Filter::builder().name("volume-id").set_values(Some(disks)).build();
+            all.extend(matching(by_id, reads).await?.iter().filter_map(shown));
+        }
+        Ok(all)
     }
 
     async fn take_away(found: &Found<Self>, work: &Work) -> Result<(), CloudError> {
@@ -54,7 +68,12 @@ impl Leftover for Volume {
     }
 }
 
-fn ours(volume: &Shown, territory: &Territory) -> Option<Found<Volume>> {
+async fn matching(filter: Filter, reads: &Reads) -> Result<Vec<Shown>, CloudError> {
+    let pages = reads.cloud.read.ec2.describe_volumes().filters(filter).into_paginator().items().send();
+    call("ec2:DescribeVolumes", pages.collect::<Result<Vec<_>, _>>()).await
+}
+
+fn shown(volume: &Shown) -> Option<Found<Volume>> {
     let tags = tagging::from_ec2(volume.tags());
     let state = match volume.state() {
         Some(VolumeState::Deleted) => return None,
@@ -65,9 +84,9 @@ fn ours(volume: &Shown, territory: &Territory) -> Option<Found<Volume>> {
     let body = Volume {
         size: volume.size().unwrap_or_default(),
         zone: volume.availability_zone().unwrap_or_default().to_owned(),
-        claim: claim(&tags),
+        claim: claim_in(&tags),
     };
-    is_ours(&tags, territory).then(|| found(id, id, body, tags, state))
+    Some(found(id, id, body, tags, state))
 }
 
 /// The cluster's, and made by a driver for a claim: the root volumes of nodes go with their nodes.
@@ -77,7 +96,7 @@ pub fn is_ours(tags: &Tags, territory: &Territory) -> bool {
     territory.owns(tags) && MARKS.iter().any(|mark| tags.contains_key(*mark))
 }
 
-fn claim(tags: &Tags) -> Option<String> {
+fn claim_in(tags: &Tags) -> Option<String> {
     let part = |what: &str| tags.get(&format!("kubernetes.io/created-for/pvc/{what}"));
     Some(format!("{}/{}", part("namespace")?, part("name")?))
 }
@@ -101,7 +120,7 @@ mod tests {
     fn the_claim_is_named_where_the_driver_says_it() {
         let pairs =
             [("kubernetes.io/created-for/pvc/namespace", "shop"), ("kubernetes.io/created-for/pvc/name", "data")];
-        assert_eq!(claim(&tags(&pairs)).as_deref(), Some("shop/data"));
-        assert_eq!(claim(&tags(&pairs[..1])), None);
+        assert_eq!(claim_in(&tags(&pairs)).as_deref(), Some("shop/data"));
+        assert_eq!(claim_in(&tags(&pairs[..1])), None);
     }
 }

@@ -146,7 +146,11 @@ impl Needs<'_> {
             "NodePool" => {
                 let class = |key| text(manifest, &format!("/spec/template/spec/nodeClassRef/{key}"));
                 self.custom(class("group"), class("kind"), "", class("name"));
+                self.one("CustomResourceDefinition.apiextensions.k8s.io", "", "nodeclaims.karpenter.sh");
+                self.autoscalers();
             }
+            "EC2NodeClass" => self.autoscalers(),
+            "Deployment" if is_autoscaler(manifest) => self.kinds_of_autoscalers(),
             "ValidatingAdmissionPolicyBinding" => self.one(
                 "ValidatingAdmissionPolicy.admissionregistration.k8s.io",
                 "",
@@ -194,6 +198,20 @@ impl Needs<'_> {
         }
     }
 
+    /// What says how NodePools and their classes stand, and takes their nodes away.
+    fn autoscalers(&mut self) {
+        let autoscalers = self.index.all("Deployment").filter(|(_, deployment)| is_autoscaler(deployment));
+        let autoscalers: Vec<usize> = autoscalers.map(|(at, _)| at).collect();
+        self.found.extend(autoscalers);
+    }
+
+    /// The definitions of what an autoscaler watches.
+    fn kinds_of_autoscalers(&mut self) {
+        for name in ["nodepools.karpenter.sh", "nodeclaims.karpenter.sh", "ec2nodeclasses.karpenter.k8s.aws"] {
+            self.one("CustomResourceDefinition.apiextensions.k8s.io", "", name);
+        }
+    }
+
     fn storage(&mut self, claim: &Value) {
         self.one("StorageClass.storage.k8s.io", "", text(claim, "/spec/storageClassName"));
     }
@@ -202,4 +220,10 @@ impl Needs<'_> {
         let group_kind = if group.is_empty() { kind.to_owned() } else { format!("{kind}.{group}") };
         self.one(&group_kind, namespace, name);
     }
+}
+
+/// Whether a Deployment is a node autoscaler: eksup's, or Karpenter.
+fn is_autoscaler(deployment: &Value) -> bool {
+    let label = deployment.pointer("/metadata/labels").and_then(|labels| labels.get("app.kubernetes.io/name"));
+    label.and_then(Value::as_str).is_some_and(|name| ["eksup-autoscaler", "karpenter"].contains(&name))
 }

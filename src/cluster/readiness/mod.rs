@@ -3,10 +3,15 @@
 
 mod apis;
 mod network;
+mod nodes;
 mod pods;
 mod workloads;
 
+use std::time::Duration;
+
 use serde_json::Value;
+
+use crate::spec::objects::patience::{READY_WITHIN, patience_in};
 
 pub use apis::asked_services;
 pub use pods::Signs;
@@ -45,7 +50,9 @@ pub enum Beside {
 pub fn beside(object: &Value) -> Beside {
     match kind(object) {
         "Deployment" | "DaemonSet" | "StatefulSet" | "Job" | "ReplicaSet" => Beside::Pods,
-        "Ingress" | "Service" | "PersistentVolumeClaim" | "HorizontalPodAutoscaler" => Beside::Events,
+        "Ingress" | "Service" | "PersistentVolumeClaim" | "HorizontalPodAutoscaler" | "TargetGroupBinding" => {
+            Beside::Events
+        }
         "MutatingWebhookConfiguration" | "ValidatingWebhookConfiguration" => Beside::Endpoints,
         _ => Beside::Nothing,
     }
@@ -68,7 +75,21 @@ pub fn takes_time(object: &Value) -> bool {
         "StatefulSet",
         "ValidatingWebhookConfiguration",
     ];
-    SLOW.contains(&kind(object)) || (kind(object) == "Service" && text(object, "/spec/type") == "LoadBalancer")
+    SLOW.contains(&kind(object))
+        || (kind(object) == "Service" && text(object, "/spec/type") == "LoadBalancer")
+        || nodes::is_looked_after(object)
+}
+
+/// How long an object may stand still on its way.
+const USUAL_PATIENCE: Duration = Duration::from_secs(10 * 60);
+
+/// How long nothing may change while `object` is waited for; of a Job nobody knows how long it works.
+pub fn patience(object: &Value) -> Option<Duration> {
+    let notes = object.pointer("/metadata/annotations");
+    let asked = notes.and_then(|notes| patience_in(notes.get(READY_WITHIN)?.as_str()?));
+    let of_pods = number(object, "/spec/progressDeadlineSeconds").unsigned_abs();
+    let usual = USUAL_PATIENCE.max(Duration::from_secs(of_pods));
+    asked.or_else(|| (kind(object) != "Job").then_some(usual))
 }
 
 /// How far `object` has come; `signs` are what [`beside`] asked for.
@@ -90,6 +111,7 @@ pub fn judge(object: &Value, signs: &Signs) -> Readiness {
         "Service" => network::service(object),
         "HorizontalPodAutoscaler" => workloads::autoscaler(object),
         "Namespace" => network::namespace(object),
+        "NodePool" | "EC2NodeClass" => nodes::supply(object),
         _ => Readiness::Ready,
     };
     match (judged, signs.reason()) {

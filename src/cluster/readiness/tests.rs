@@ -205,3 +205,36 @@ fn a_deployment_that_is_stuck_for_a_known_reason_has_failed() {
     assert!(matches!(judged, Readiness::Failed(why) if why.contains("no such image")));
     assert!(matches!(alone(deployment(status)), Readiness::Waiting(_)), "without a reason it may still come");
 }
+
+#[test]
+fn patience_is_as_long_as_an_object_asks_for_and_without_end_for_a_job() {
+    let object =
+        |kind: &str, asked: &str| json!({ "kind": kind, "metadata": { "annotations": { READY_WITHIN: asked } } });
+    assert_eq!(patience(&object("APIService", "30m")), Some(Duration::from_secs(1800)));
+    assert_eq!(patience(&object("Job", "90s")), Some(Duration::from_secs(90)));
+    assert_eq!(patience(&object("Ingress", "for ever")), Some(USUAL_PATIENCE));
+    assert_eq!(patience(&json!({ "kind": "Job" })), None);
+    let slow = json!({ "kind": "Deployment", "spec": { "progressDeadlineSeconds": 3600 } });
+    assert_eq!(patience(&slow), Some(Duration::from_secs(3600)), "Kubernetes itself gives it up only then");
+}
+
+fn pool(manager: &str, conditions: Value) -> Value {
+    json!({ "kind": "NodePool", "metadata": { "generation": 2, "labels": { "app.kubernetes.io/managed-by": manager } },
+            "status": { "conditions": conditions } })
+}
+
+#[test]
+fn a_node_pool_is_ready_when_the_autoscaler_can_launch_with_it_and_says_why_it_cannot() {
+    let condition = |name: &str, status: &str, message: &str, generation: u32| json!({ "type": name, "status": status, "reason": "Because", "message": message, "observedGeneration": generation });
+    assert_eq!(alone(pool("eksup", json!([condition("Ready", "True", "", 2)]))), Readiness::Ready);
+    assert_eq!(
+        waits(pool("eksup", json!([condition("Ready", "True", "", 1)]))),
+        "the autoscaler has not looked at the change yet"
+    );
+    assert_eq!(waits(pool("eksup", json!([]))), "the autoscaler has not looked at it yet");
+    assert_eq!(alone(pool("me", json!([]))), Readiness::Ready, "nobody may look after it");
+    let broken = json!([condition("Ready", "False", "", 2), condition("SubnetsReady", "False", "none found", 2)]);
+    assert_eq!(waits(pool("eksup", broken)), "SubnetsReady: none found (Because)");
+    let refused = json!([condition("Ready", "False", "", 2), condition("ValidationSucceeded", "False", "no role", 2)]);
+    assert!(matches!(alone(pool("eksup", refused)), Readiness::Failed(_)));
+}

@@ -173,3 +173,130 @@ fn the_shop_carries_its_app_whole() {
         "{text}"
     );
 }
+
+fn scaled(mode: &str, engine: &str) -> Stack {
+    stack(json!({
+        "network": {},
+        "cluster": {
+            "version": "1.35",
+            "nodeGroups": [{ "name": "system", "instanceTypes": ["t3.medium"], "max": 3 }],
+        },
+        "identity": { "mode": mode },
+        "interruption": {},
+        "autoscaler": {
+            "engine": engine,
+            "nodePools": [{ "name": "web", "spec": { "limits": { "cpu": 10 }, "template": { "spec": {
+                "requirements": [], "nodeClassRef": { "group": "karpenter.k8s.aws", "kind": "EC2NodeClass", "name": "default" },
+            } } } }],
+            "nodeClasses": [
+                { "name": "default", "spec": { "amiSelectorTerms": [{ "alias": "al2023@latest" }] } },
+                { "name": "other", "spec": { "role": "mine" } },
+            ],
+        },
+    }))
+}
+
+const AUTOSCALER: &str = "autoscaler/deployment/kube-system/eksup-autoscaler";
+
+#[test]
+fn the_autoscaler_comes_after_its_kinds_and_before_the_pools_that_it_looks_after() {
+    let declared = all(&scaled("podIdentity", "eksup"));
+    let after = |address: &str| declared[address].after.iter().map(ToString::to_string).collect::<BTreeSet<_>>();
+    for needed in [
+        "autoscaler/customresourcedefinition/nodepools.karpenter.sh",
+        "autoscaler/customresourcedefinition/nodeclaims.karpenter.sh",
+        "autoscaler/customresourcedefinition/ec2nodeclasses.karpenter.k8s.aws",
+        "autoscaler/pod-identity/autoscaler",
+        "autoscaler/clusterrolebinding/eksup-autoscaler",
+        "autoscaler/serviceaccount/kube-system/eksup-autoscaler",
+    ] {
+        assert!(after(AUTOSCALER).contains(needed), "{needed} is not among {:?}", after(AUTOSCALER));
+    }
+    let class = "autoscaler/ec2nodeclass.karpenter.k8s.aws/default";
+    let pool = after("autoscaler/nodepool.karpenter.sh/web");
+    assert!(pool.contains(AUTOSCALER) && pool.contains(class), "{pool:?}");
+    let class = after(class);
+    assert!(class.contains(AUTOSCALER) && class.contains("autoscaler/discovery/security-group"), "{class:?}");
+    assert!(after("autoscaler/ec2nodeclass.karpenter.k8s.aws/other").contains("autoscaler/access-entry/mine"));
+}
+
+#[test]
+fn the_autoscaler_is_told_what_the_rest_of_the_stack_says() {
+    let declared = all(&scaled("irsa", "eksup"));
+    let manifest = |address: &str| declared[address].body["manifest"].clone();
+    let variables = manifest(AUTOSCALER)["spec"]["template"]["spec"]["containers"][0]["env"].clone();
+    let value = |name: &str| {
+        variables.as_array().and_then(|all| all.iter().find(|one| one["name"] == name)).map(|one| one["value"].clone())
+    };
+    assert_eq!(value("CLUSTER_NAME"), Some(json!("shop")));
+    assert_eq!(value("CLUSTER_ENDPOINT"), Some(json!("${output:cluster/cluster#endpoint}")));
+    assert_eq!(value("INTERRUPTION_QUEUE"), Some(json!("${output:interruption/queue#name}")));
+    let account = manifest("autoscaler/serviceaccount/kube-system/eksup-autoscaler");
+    assert_eq!(
+        account["metadata"]["annotations"]["eks.amazonaws.com/role-arn"],
+        "${output:autoscaler/role/autoscaler#arn}"
+    );
+    let class = manifest("autoscaler/ec2nodeclass.karpenter.k8s.aws/default");
+    assert_eq!(class["spec"]["role"], "${output:nodes/role/nodes#name}");
+    assert_eq!(class["spec"]["tags"], json!({ "team": "web" }));
+    assert_eq!(manifest("autoscaler/ec2nodeclass.karpenter.k8s.aws/other")["spec"]["role"], "mine");
+    assert_eq!(impossible(&scaled("irsa", "eksup"), &surroundings()), None);
+}
+
+#[test]
+fn another_engine_gets_its_side_of_aws_and_no_object() {
+    let declared = all(&scaled("irsa", "karpenter"));
+    assert!(declared.contains_key("autoscaler/role/autoscaler"));
+    assert!(!declared.values().any(|one| one.kind == "object"), "{:?}", declared.keys());
+}
+
+#[test]
+fn a_monitor_is_declared_where_the_cluster_or_the_stack_itself_knows_the_kind() {
+    let monitor = "autoscaler/servicemonitor.monitoring.coreos.com/kube-system/eksup-autoscaler";
+    let mut stack = scaled("irsa", "eksup");
+    let declares = |stack: &Stack, monitors: bool| {
+        let around = Surroundings { monitors, ..surroundings() };
+        resources(stack, &around).iter().any(|one| one.address.as_str() == monitor)
+    };
+    assert!(!declares(&stack, false) && declares(&stack, true));
+    let definition = json!({ "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+                             "metadata": { "name": "servicemonitors.monitoring.coreos.com" } });
+    let manifest = Manifest { item: 0, file: "crds.yaml".into(), line: 1, object: definition };
+    stack.workloads = Some(crate::spec::Workloads { objects: Some(vec![manifest]), ..Default::default() });
+    assert!(declares(&stack, false));
+}
+
+#[test]
+fn a_destroy_takes_workloads_then_pools_while_the_autoscaler_runs() {
+    let mut stack = scaled("irsa", "eksup");
+    stack.workloads = Some(crate::spec::Workloads {
+        objects: Some(vec![deployment("backend", ""), deployment("batch", "")]),
+        ..Default::default()
+    });
+    let declared = all(&stack);
+    let changes = tear_down(&standing(&declared), &Kinds).expect("nothing is protected");
+    let graph = Graph::of(&changes, &Kinds).expect("no circle");
+    let at = |address: &str| {
+        let is = |operation: &crate::plan::Operation| changes[operation.change].address.as_str() == address;
+        graph.operations.iter().position(is).unwrap_or_else(|| panic!("no operation for {address}"))
+    };
+    let before = |earlier: &str, later: &str| {
+        let (mut open, mut seen) = (vec![at(later)], BTreeSet::new());
+        while let Some(next) = open.pop() {
+            if seen.insert(next) {
+                open.extend(&graph.operations[next].needs);
+            }
+        }
+        seen.contains(&at(earlier))
+    };
+    let pool = "autoscaler/nodepool.karpenter.sh/web";
+    assert!(before("workloads/deployment/shop/backend", pool));
+    assert!(before(pool, "autoscaler/ec2nodeclass.karpenter.k8s.aws/default"));
+    for later in
+        ["nodes/group/system", "cluster/cluster", "autoscaler/role/autoscaler", "interruption/queue", AUTOSCALER]
+    {
+        assert!(before(pool, later), "{later} has to stay until the pool is gone");
+    }
+    assert_eq!(graph.operations[at(AUTOSCALER)].kind, OperationKind::GoesAlong);
+    assert_eq!(graph.operations[at("workloads/deployment/shop/backend")].kind, OperationKind::Remove);
+}

@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use serde_json::Value;
 
+use super::patience::{READY_WITHIN, patience_in};
 use super::served::{self, Served};
 use super::{ObjectId, ObjectKind};
 use crate::spec::document::{self, Entry, Node, Path};
@@ -45,6 +46,7 @@ pub(super) fn understand(node: &Node, definitions: &BTreeMap<ObjectKind, Served>
     let (Some(kind), Some(name)) = (kind, name) else { return Err(problems) };
     let known = served::built_in(&kind).or_else(|| definitions.get(&kind).cloned());
     let namespace = namespace(node, &kind, known.as_ref(), &mut problems);
+    problems.extend(wrong_patience(node));
     if !problems.is_empty() {
         return Err(problems);
     }
@@ -217,6 +219,18 @@ fn namespace(node: &Node, kind: &ObjectKind, known: Option<&Served>, problems: &
     };
     problems.push(problem.at("metadata.namespace"));
     None
+}
+
+/// What is wrong with the time that the object asks for.
+fn wrong_patience(node: &Node) -> Option<Problem> {
+    let annotations = metadata(node)?.node.entry("annotations")?;
+    let entry = annotations.node.entry(READY_WITHIN)?;
+    let written = entry.node.as_written().unwrap_or_default();
+    entry.node.text().and_then(patience_in).is_none().then(|| {
+        let message = format!("{} is no time in which an object can become ready", quoted(written));
+        let help = format!("write a time as `{READY_WITHIN}: 30m`");
+        Problem::error(entry.node.span.clone(), message, help).at("metadata.annotations")
+    })
 }
 
 /// `${output:…}` where it cannot stand.

@@ -5,6 +5,7 @@
 mod files;
 mod identity;
 mod manifest;
+pub mod patience;
 pub mod served;
 
 use std::collections::{BTreeMap, HashMap};

@@ -25,13 +25,13 @@ pub(super) fn check(stack: &Stack, report: &mut Report<'_>) {
     let server = addons.metrics_server.as_ref().and_then(|one| one.resources.as_ref());
     for (name, resources) in [("loadBalancerController", controller), ("metricsServer", server)] {
         if let Some(resources) = resources {
-            limits_cover_requests(name, resources, report);
+            limits_cover_requests(&Path::of("addons").key(name).key("resources"), resources, report);
         }
     }
 }
 
-fn limits_cover_requests(name: &str, resources: &ContainerResources, report: &mut Report<'_>) {
-    let path = Path::of("addons").key(name).key("resources");
+/// What a container may use, at `path`, is no less than what it asks for.
+pub(super) fn limits_cover_requests(path: &Path, resources: &ContainerResources, report: &mut Report<'_>) {
     let ContainerResources { requests, limits } = resources;
     for (key, request, limit) in [("cpu", &requests.cpu, &limits.cpu), ("memory", &requests.memory, &limits.memory)] {
         let (Some(request), Some(limit)) = (request, limit) else { continue };

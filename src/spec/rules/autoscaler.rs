@@ -1,6 +1,6 @@
 //! Rules for `interruption` and `autoscaler` as a whole.
 
-use super::{Finding, Report};
+use super::{Finding, Report, addons, autoscaler_settings};
 use crate::spec::document::Path;
 use crate::spec::model::{Autoscaler, AutoscalerEngine, Stack};
 use crate::spec::problem::{any_of, nearest, quoted};
@@ -11,6 +11,11 @@ pub(super) fn check(stack: &Stack, report: &mut Report<'_>) {
         return;
     };
     engine_has_pools(autoscaler, report);
+    fields_are_of_the_engine(autoscaler, report);
+    if let Some(resources) = &autoscaler.resources {
+        addons::limits_cover_requests(&place("resources"), resources, report);
+    }
+    autoscaler_settings::check(autoscaler, report);
     names_differ(autoscaler, report);
     pools_have_their_class(autoscaler, report);
 }
@@ -62,6 +67,31 @@ fn engine_has_pools(autoscaler: &Autoscaler, report: &mut Report<'_>) {
                 .see(place("engine"), "no autoscaler"),
             );
         }
+    }
+}
+
+/// Only eksup's own autoscaler is installed, so only that one has an image.
+fn fields_are_of_the_engine(autoscaler: &Autoscaler, report: &mut Report<'_>) {
+    if autoscaler.engine == AutoscalerEngine::Eksup {
+        return;
+    }
+    let given = [
+        ("version", autoscaler.version.is_some()),
+        ("image", autoscaler.image.is_some()),
+        ("replicas", autoscaler.replicas.is_some()),
+        ("resources", autoscaler.resources.is_some()),
+        ("settings", !autoscaler.settings.is_empty()),
+    ];
+    for (key, _) in given.into_iter().filter(|(_, given)| *given) {
+        report.add(
+            Finding::of_key(
+                place(key),
+                format!("`{key}` is for eksup's own autoscaler"),
+                format!("remove `{key}`, or write `engine: eksup`"),
+            )
+            .because("another one is not installed by eksup")
+            .see(place("engine"), "another engine"),
+        );
     }
 }
 

@@ -6,6 +6,7 @@
 mod addons;
 mod addresses;
 mod autoscaler;
+mod autoscaler_settings;
 mod autoscaling;
 mod bastion;
 mod cluster;
@@ -17,10 +18,12 @@ mod manifests;
 mod metadata;
 mod network;
 mod network_acls;
+mod node_classes;
 mod node_groups;
 mod node_pools;
 mod reach;
 mod reserved;
+mod structural;
 
 use super::document::{Node, Path};
 use super::model::Stack;

@@ -1,45 +1,21 @@
-//! Light checks of NodePool and EC2NodeClass specs: what nobody writes on purpose. The rest is for the API server,
-//! which has the whole schema.
+//! NodePool and EC2NodeClass specs: everything that the API server or the autoscaler would refuse, each mistake at its
+//! place in the file.
+
+use std::sync::OnceLock;
 
 use serde_json::{Map, Value as Json};
 
-use super::{Finding, Report};
+use super::structural::{self, Mismatch};
+use super::{Finding, Report, node_classes};
+use crate::autoscaler::api::definitions::definitions;
+use crate::autoscaler::api::pool_reading::read_pool;
+use crate::autoscaler::api::{EC2NodeClassSpec, Fault, NodePoolSpec, validate_class};
+use crate::autoscaler::state::names::Names;
 use crate::spec::document::Path;
-use crate::spec::model::Stack;
-use crate::spec::problem::{any_of, nearest, quoted};
+use crate::spec::model::{NodeClass, NodePool, Stack};
+use crate::spec::problem::quoted;
 
 type Spec = Map<String, Json>;
-
-const POOL_KEYS: &[&str] = &["template", "disruption", "limits", "weight", "replicas"];
-const TEMPLATE_SPEC_KEYS: &[&str] =
-    &["taints", "startupTaints", "requirements", "nodeClassRef", "expireAfter", "terminationGracePeriod"];
-const OPERATORS: &[&str] = &["In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt", "Gte", "Lte"];
-const CONSOLIDATION_POLICIES: &[&str] = &["WhenEmptyOrUnderutilized", "WhenEmpty", "Balanced"];
-/// More unknown keys than this are not those of a spec.
-const MOST_KEYS: usize = 100;
-const CLASS_KEYS: &[&str] = &[
-    "subnetSelectorTerms",
-    "securityGroupSelectorTerms",
-    "amiSelectorTerms",
-    "amiFamily",
-    "capacityReservationSelectorTerms",
-    "placementGroupSelector",
-    "role",
-    "instanceProfile",
-    "userData",
-    "context",
-    "detailedMonitoring",
-    "associatePublicIPAddress",
-    "ipPrefixCount",
-    "tags",
-    "kubelet",
-    "blockDeviceMappings",
-    "instanceStorePolicy",
-    "metadataOptions",
-    "networkInterfaces",
-    "connectionTracking",
-    "cpuOptions",
-];
 
 pub(super) fn check(stack: &Stack, report: &mut Report<'_>) {
     let Some(autoscaler) = &stack.autoscaler else {
@@ -48,13 +24,14 @@ pub(super) fn check(stack: &Stack, report: &mut Report<'_>) {
     for (index, pool) in autoscaler.node_pools.iter().enumerate() {
         let path = Path::of("autoscaler.nodePools").index(index).key("spec");
         if is_a_spec(&pool.spec, &path, report) {
-            pool_is_usable(&pool.spec, &path, report);
+            pool_is_usable(pool, &path, report);
         }
     }
     for (index, class) in autoscaler.node_classes.iter().enumerate() {
         let path = Path::of("autoscaler.nodeClasses").index(index).key("spec");
         if is_a_spec(&class.spec, &path, report) {
-            class_is_usable(&class.spec, &path, &stack.metadata.name, report);
+            class_is_usable(class, &path, &stack.metadata.name, report);
+            node_classes::check(stack, class, &path, report);
         }
     }
 }
@@ -72,28 +49,8 @@ fn is_a_spec(spec: &Spec, path: &Path, report: &mut Report<'_>) -> bool {
     manifest.is_none()
 }
 
-fn keys_are_known(spec: &Spec, known: &[&str], what: &str, path: &Path, report: &mut Report<'_>) {
-    let unknown = spec.keys().filter(|key| !known.contains(&key.as_str()));
-    for key in unknown.take(MOST_KEYS) {
-        let help = match (key.as_str(), nearest(key, known.iter().copied())) {
-            ("provider" | "providerRef" | "requirements" | "ttlSecondsAfterEmpty" | "ttlSecondsUntilExpired", _)
-                if what == "a NodePool" =>
-            {
-                "write the `karpenter.sh/v1` form: `template.spec` holds `requirements` and `nodeClassRef`".to_owned()
-            }
-            ("subnetSelector" | "securityGroupSelector", _) => {
-                format!("write `{key}Terms: [{{ tags: {{ … }} }}]`")
-            }
-            (_, Some(likely)) => format!("write `{likely}`"),
-            (_, None) => format!("remove it, or write {}", any_of(known)),
-        };
-        report.add(Finding::of_key(path.key(key), format!("{} is not a key of {what}", quoted(key)), help));
-    }
-}
-
-fn pool_is_usable(spec: &Spec, path: &Path, report: &mut Report<'_>) {
-    keys_are_known(spec, POOL_KEYS, "a NodePool", path, report);
-    if !spec.contains_key("limits") {
+fn pool_is_usable(pool: &NodePool, path: &Path, report: &mut Report<'_>) {
+    if !pool.spec.contains_key("limits") && !pool.spec.contains_key("replicas") {
         report.add(
             Finding::of_key(
                 path.clone(),
@@ -104,153 +61,19 @@ fn pool_is_usable(spec: &Spec, path: &Path, report: &mut Report<'_>) {
             .warning(),
         );
     }
-    disruption_is_of_this_version(spec, path, report);
-    let template = spec.get("template").and_then(|template| template.get("spec"));
-    let Some(Json::Object(template)) = template else {
-        report.add(Finding::of_key(
-            path.clone(),
-            "the NodePool lacks `template.spec`",
-            "add `template: { spec: { nodeClassRef: …, requirements: … } }`",
-        ));
-        return;
+    let mut spec = Json::Object(pool.spec.clone());
+    let mut said = fits(&schemas().pool, &mut spec, path, "a NodePool", report);
+    let faults = match serde_json::from_value::<NodePoolSpec>(spec) {
+        Ok(spec) => read_pool(&mut Names::default(), &pool.name, &spec).err().unwrap_or_default(),
+        Err(error) => undecoded(&error.to_string(), &said),
     };
-    let path = path.key("template").key("spec");
-    template_spec_is_usable(template, &path, report);
+    tell(&faults, path, &mut said, report);
 }
 
-fn disruption_is_of_this_version(spec: &Spec, path: &Path, report: &mut Report<'_>) {
-    let Some(disruption) = spec.get("disruption") else {
-        return;
-    };
-    let path = path.key("disruption");
-    if disruption.get("expireAfter").is_some() {
-        report.add(
-            Finding::of_key(
-                path.key("expireAfter"),
-                "`expireAfter` does not belong to `disruption`",
-                "move it to `template.spec`",
-            )
-            .because("it moved there in `karpenter.sh/v1`"),
-        );
-    }
-    let policy = disruption.get("consolidationPolicy").and_then(Json::as_str);
-    if let Some(policy) = policy.filter(|policy| !CONSOLIDATION_POLICIES.contains(policy)) {
-        let help = match policy {
-            "WhenUnderutilized" => "write `WhenEmptyOrUnderutilized`, its name since `karpenter.sh/v1`".to_owned(),
-            _ => format!("write {}", any_of(CONSOLIDATION_POLICIES)),
-        };
-        report.add(Finding::new(
-            path.key("consolidationPolicy"),
-            format!("`consolidationPolicy` cannot be {}", quoted(policy)),
-            help,
-        ));
-    }
-}
-
-fn template_spec_is_usable(spec: &Spec, path: &Path, report: &mut Report<'_>) {
-    keys_are_known(spec, TEMPLATE_SPEC_KEYS, "a NodePool's template", path, report);
-    class_reference_is_whole(spec.get("nodeClassRef"), path, report);
-    match spec.get("requirements") {
-        Some(Json::Array(requirements)) => {
-            for (index, requirement) in requirements.iter().enumerate() {
-                requirement_is_whole(requirement, &path.key("requirements").index(index), report);
-            }
-        }
-        Some(_) => report.add(Finding::of_key(
-            path.key("requirements"),
-            "`requirements` is not a list",
-            "write `requirements: [{ key: karpenter.sh/capacity-type, operator: In, values: [on-demand] }]`",
-        )),
-        None => report.add(Finding::of_key(
-            path.clone(),
-            "the NodePool's template lacks `requirements`",
-            "add `requirements: []` for any instance type, or name what the nodes must be",
-        )),
-    }
-}
-
-fn class_reference_is_whole(reference: Option<&Json>, path: &Path, report: &mut Report<'_>) {
-    let whole = "write `nodeClassRef: { group: karpenter.k8s.aws, kind: EC2NodeClass, name: default }`";
-    let Some(reference) = reference else {
-        report.add(Finding::of_key(path.clone(), "the NodePool's template lacks `nodeClassRef`", whole));
-        return;
-    };
-    let path = path.key("nodeClassRef");
-    if reference.get("apiVersion").is_some() {
-        report.add(
-            Finding::of_key(path.key("apiVersion"), "`nodeClassRef` has no `apiVersion`", whole)
-                .because("since `karpenter.sh/v1` it names the `group` alone"),
-        );
-        return;
-    }
-    let missing: Vec<&str> = ["group", "kind", "name"]
-        .into_iter()
-        .filter(|key| reference.get(key).and_then(Json::as_str).is_none_or(str::is_empty))
-        .collect();
-    if !missing.is_empty() {
-        let message = format!("`nodeClassRef` lacks {}", crate::spec::problem::list(&missing));
-        report.add(Finding::of_key(path, message, whole));
-    }
-}
-
-fn requirement_is_whole(requirement: &Json, path: &Path, report: &mut Report<'_>) {
-    let example = "write `{ key: kubernetes.io/arch, operator: In, values: [amd64] }`";
-    let Some(operator) = requirement.get("operator").and_then(Json::as_str) else {
-        report.add(Finding::new(path.clone(), "this requirement has no `operator`", example));
-        return;
-    };
-    if requirement.get("key").and_then(Json::as_str).is_none_or(str::is_empty) {
-        report.add(Finding::new(path.clone(), "this requirement has no `key`", example));
-    }
-    if !OPERATORS.contains(&operator) {
-        let help = match nearest(operator, OPERATORS.iter().copied()) {
-            Some(likely) => format!("write `{likely}`"),
-            None => format!("write {}", any_of(OPERATORS)),
-        };
-        report.add(Finding::new(path.key("operator"), format!("`operator` cannot be {}", quoted(operator)), help));
-        return;
-    }
-    let Some(Json::Array(values)) = requirement.get("values") else {
-        if operator == "In" {
-            report.add(Finding::new(path.clone(), "this requirement has no list of `values`", example));
-        }
-        return;
-    };
-    if let Some(index) = values.iter().position(|value| !value.is_string()) {
-        let written = values[index].to_string();
-        report.add(
-            Finding::new(
-                path.key("values").index(index),
-                format!("{} is not text", quoted(&written)),
-                format!("write `\"{written}\"`"),
-            )
-            .because("values of requirements are label values, which are text"),
-        );
-    }
-}
-
-fn class_is_usable(spec: &Spec, path: &Path, stack: &str, report: &mut Report<'_>) {
-    keys_are_known(spec, CLASS_KEYS, "an EC2NodeClass", path, report);
-    let discovery = format!("[{{ tags: {{ karpenter.sh/discovery: {stack} }} }}]");
-    let needed = [
-        ("amiSelectorTerms", "[{ alias: al2023@latest }]".to_owned()),
-        ("subnetSelectorTerms", discovery.clone()),
-        ("securityGroupSelectorTerms", discovery),
-    ];
-    for (key, example) in needed {
-        let old = spec.contains_key(key.trim_end_matches("Terms"));
-        let terms = spec.get(key).and_then(Json::as_array);
-        if !old && terms.is_none_or(Vec::is_empty) {
-            let place = if spec.contains_key(key) { path.key(key) } else { path.clone() };
-            report.add(Finding::of_key(
-                place,
-                format!("the EC2NodeClass lacks `{key}`"),
-                format!("add `{key}: {example}`"),
-            ));
-        }
-    }
-    let (role, profile) = (spec.contains_key("role"), spec.contains_key("instanceProfile"));
-    if role && profile {
+fn class_is_usable(class: &NodeClass, path: &Path, stack: &str, report: &mut Report<'_>) {
+    let mut spec = class.spec.clone();
+    let mut said = terms_are_there(&spec, path, stack, report);
+    if spec.contains_key("role") && spec.contains_key("instanceProfile") {
         report.add(
             Finding::of_key(
                 path.key("instanceProfile"),
@@ -259,14 +82,214 @@ fn class_is_usable(spec: &Spec, path: &Path, stack: &str, report: &mut Report<'_
             )
             .see(path.key("role"), "the role"),
         );
-    } else if !role && !profile {
-        report.add(
-            Finding::of_key(
-                path.clone(),
-                "the EC2NodeClass lacks `role`",
-                format!("add `role: KarpenterNodeRole-{stack}`, which eksup makes for these nodes"),
-            )
-            .given(Path::of("metadata.name")),
+        said.push(path.key("role"));
+    } else if !spec.contains_key("instanceProfile") {
+        // The stack's own role stands in for one that is left out.
+        spec.entry("role").or_insert_with(|| "nodes".into());
+    }
+    let mut spec = Json::Object(spec);
+    said.extend(fits(&schemas().class, &mut spec, path, "an EC2NodeClass", report));
+    let faults = match serde_json::from_value::<EC2NodeClassSpec>(spec) {
+        Ok(spec) => validate_class::ec2_node_class(&spec),
+        Err(error) => undecoded(&error.to_string(), &said),
+    };
+    tell(&faults, path, &mut said, report);
+}
+
+/// Says which selectors are missing, with what to write; and gives the places that have been spoken of.
+fn terms_are_there(spec: &Spec, path: &Path, stack: &str, report: &mut Report<'_>) -> Vec<Path> {
+    let discovery = format!("[{{ tags: {{ karpenter.sh/discovery: {stack} }} }}]");
+    let needed = [
+        ("amiSelectorTerms", "[{ alias: al2023@latest }]".to_owned()),
+        ("subnetSelectorTerms", discovery.clone()),
+        ("securityGroupSelectorTerms", discovery),
+    ];
+    let mut said = Vec::new();
+    for (key, example) in needed {
+        let old = spec.contains_key(key.trim_end_matches("Terms"));
+        let given = spec.get(key).is_some_and(|terms| !terms.as_array().is_some_and(Vec::is_empty));
+        if given {
+            continue;
+        }
+        said.push(path.key(key));
+        if key == "amiSelectorTerms" {
+            said.push(path.key("amiFamily"));
+        }
+        if !old {
+            let place = if spec.contains_key(key) { path.key(key) } else { path.clone() };
+            report.add(Finding::of_key(
+                place,
+                format!("the EC2NodeClass lacks `{key}`"),
+                format!("add `{key}: {example}`"),
+            ));
+        }
+    }
+    said
+}
+
+/// The schemas of the two specs.
+struct Schemas {
+    pool: Json,
+    class: Json,
+}
+
+fn schemas() -> &'static Schemas {
+    static SCHEMAS: OnceLock<Schemas> = OnceLock::new();
+    SCHEMAS.get_or_init(|| {
+        let [pool, _, class] = definitions();
+        let spec = |definition| {
+            let definition = serde_json::to_value(definition).unwrap_or_default();
+            let place = "/spec/versions/0/schema/openAPIV3Schema/properties/spec";
+            definition.pointer(place).cloned().unwrap_or_default()
+        };
+        Schemas { pool: spec(pool), class: spec(class) }
+    })
+}
+
+/// Says what in `spec` has not the shape of its kind, and takes it out; gives the places that have been spoken of.
+fn fits(schema: &Json, spec: &mut Json, path: &Path, what: &str, report: &mut Report<'_>) -> Vec<Path> {
+    let mismatches = structural::mend(schema, spec, path, what);
+    let said: Vec<Path> = mismatches.iter().map(|one| one.path.clone()).collect();
+    // A version instead of a group is one mistake.
+    let reference = path.key("template").key("spec").key("nodeClassRef");
+    let by_version = said.contains(&reference.key("apiVersion"));
+    for mismatch in mismatches.into_iter().filter(|one| !(by_version && one.path == reference)) {
+        report.add(explained(mismatch, path));
+    }
+    said
+}
+
+/// A mismatch in the words of those who know where it comes from.
+fn explained(mismatch: Mismatch, spec: &Path) -> Finding {
+    let Mismatch { path, at_key, message, help } = mismatch;
+    let below = path.to_string();
+    let below = below.strip_prefix(&spec.to_string()).unwrap_or(&below).trim_start_matches('.').to_owned();
+    let finding = |message: String, help: &str| match at_key {
+        true => Finding::of_key(path.clone(), message, help),
+        false => Finding::new(path.clone(), message, help),
+    };
+    match below.as_str() {
+        "" | "template" if message.contains("lacks") => finding(
+            "the NodePool lacks `template.spec`".to_owned(),
+            "add `template: { spec: { nodeClassRef: …, requirements: … } }`",
+        ),
+        "template.spec" if message.contains("`requirements`") => {
+            finding(message, "add `requirements: []` for any instance type, or name what the nodes must be")
+        }
+        "disruption.expireAfter" => {
+            finding("`expireAfter` does not belong to `disruption`".to_owned(), "move it to `template.spec`")
+                .because("it moved there in `karpenter.sh/v1`")
+        }
+        "disruption.consolidationPolicy" if message.contains("`WhenUnderutilized`") => {
+            finding(message, "write `WhenEmptyOrUnderutilized`, its name since `karpenter.sh/v1`")
+        }
+        "template.spec.nodeClassRef.apiVersion" => {
+            finding("`nodeClassRef` has no `apiVersion`".to_owned(), CLASS_REFERENCE)
+                .because("since `karpenter.sh/v1` it names the `group` alone")
+        }
+        "template.spec.nodeClassRef" | "template.spec.nodeClassRef.group" => finding(message, CLASS_REFERENCE),
+        "provider" | "providerRef" | "requirements" | "ttlSecondsAfterEmpty" | "ttlSecondsUntilExpired" => finding(
+            message,
+            "write the `karpenter.sh/v1` form: `template.spec` holds `requirements` and `nodeClassRef`",
+        ),
+        "subnetSelector" | "securityGroupSelector" => {
+            finding(message, &format!("write `{below}Terms: [{{ tags: {{ … }} }}]`"))
+        }
+        "template.spec.requirements" => {
+            finding(message, "write `requirements: [{ key: kubernetes.io/arch, operator: In, values: [amd64] }]`")
+        }
+        _ if below.starts_with("template.spec.requirements[") && message.contains("lacks") => {
+            finding(message, "write `{ key: kubernetes.io/arch, operator: In, values: [amd64] }`")
+        }
+        _ if below.contains("requirements[") && below.contains(".values[") => {
+            finding(message, &help).because("values of requirements are label values, which are text")
+        }
+        _ => finding(message, &help),
+    }
+}
+
+const CLASS_REFERENCE: &str = "write `nodeClassRef: { group: karpenter.k8s.aws, kind: EC2NodeClass, name: default }`";
+
+/// A spec that fits its schema can be decoded; where something was taken out that it needs, that has been said.
+fn undecoded(error: &str, said: &[Path]) -> Vec<Fault> {
+    let fault = || Fault { field: "spec".to_owned(), message: format!("it cannot be understood: {error}") };
+    if said.is_empty() { vec![fault()] } else { Vec::new() }
+}
+
+/// Says every fault at its place, unless something has been said of that place.
+fn tell(faults: &[Fault], spec: &Path, said: &mut Vec<Path>, report: &mut Report<'_>) {
+    for fault in faults {
+        let path = place(&fault.field, spec);
+        if !said.iter().any(|said| said.touches(&path)) {
+            let (message, help) = worded(&fault.message, &path);
+            report.add(Finding::new(path, message, help));
+        }
+    }
+}
+
+/// The place in the file of a field such as `spec.template.spec.requirements[0].key` or `spec.limits[cpu]`.
+fn place(field: &str, spec: &Path) -> Path {
+    let mut path = spec.clone();
+    let mut rest = field.strip_prefix("spec").unwrap_or(field);
+    while !rest.is_empty() {
+        if let Some(inside) = rest.strip_prefix('[') {
+            let (name, after) = inside.split_once(']').unwrap_or((inside, ""));
+            path = name.parse().map_or_else(|_| path.key(name), |index| path.index(index));
+            rest = after;
+        } else {
+            let inside = rest.trim_start_matches('.');
+            let end = inside.find(['.', '[']).unwrap_or(inside.len());
+            if end > 0 {
+                path = path.key(&inside[..end]);
+            }
+            rest = &inside[end..];
+        }
+    }
+    path
+}
+
+/// A fault's words as a message and what to do. `is 0; it must be from 1 to 100` becomes two sentences.
+fn worded(fault: &str, path: &Path) -> (String, String) {
+    const ADVICE: &[&str] = &["give ", "it begins ", "make ", "use ", "write "];
+    let advised = |what: &str, rest: &str| (what.to_owned(), rest.to_owned());
+    let (what, instead) = fault
+        .split_once("; ")
+        .or_else(|| fault.split_once(": ").filter(|(_, rest)| ADVICE.iter().any(|word| rest.starts_with(word))))
+        .map_or_else(|| advised(fault, "correct it; the cluster would refuse it"), |(what, rest)| advised(what, rest));
+    // What goes on after the name of the field; anything else is a sentence of its own.
+    let goes_on = ["cannot ", "excludes ", "has ", "is ", "must ", "needs "].iter().any(|verb| what.starts_with(verb));
+    let message = match path.last_key() {
+        Some(key) if goes_on => format!("{} {what}", quoted(key)),
+        _ => what,
+    };
+    (message, instead)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_of_a_fault_is_a_place_in_the_file() {
+        let spec = Path::of("autoscaler.nodePools").index(1).key("spec");
+        let at = |field: &str| place(field, &spec);
+        assert_eq!(
+            at("spec.template.spec.requirements[0].key").to_string(),
+            "autoscaler.nodePools[1].spec.template.spec.requirements[0].key"
         );
+        assert_eq!(at("spec.limits[example.com/gpu]"), spec.key("limits").key("example.com/gpu"));
+        assert_eq!(at("spec"), spec);
+    }
+
+    #[test]
+    fn faults_become_a_message_and_what_to_do() {
+        let at = Path::of("spec.weight");
+        let said = |fault: &str| worded(fault, &at);
+        assert_eq!(
+            said("is 0; it must be from 1 to 100, or left out"),
+            ("`weight` is 0".to_owned(), "it must be from 1 to 100, or left out".to_owned())
+        );
+        assert_eq!(said("`x` is unknown: use A or B"), ("`x` is unknown".to_owned(), "use A or B".to_owned()));
+        assert_eq!(said("must not be empty").0, "`weight` must not be empty");
     }
 }

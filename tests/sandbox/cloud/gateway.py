@@ -1,23 +1,26 @@
 """The way of a call: identified, weathered, done, logged."""
 
+import fnmatch
 import json
 import sys
 import threading
 import time
 import traceback
 
-from . import control, kubernetes, refusals, services, wire
+from . import control, identity, kubernetes, refusals, services, wire
 from .caller import kill_caller
 from .calls import CALLS, is_mutating
 from .clock import CLOCK
 from .identify import identify
+from .identity import caller_arn
 from .server import Hangup
-from .weather import WEATHER
+from .weather import WEATHER, Weather
 
 from moto.core.exceptions import ServiceException
 
 # moto was not made for threads: one call at a time touches its state.
 STATE = threading.RLock()
+_FINE = Weather()
 
 
 class Gateway:
@@ -53,8 +56,11 @@ class Gateway:
             "region": call.region,
             "mutating": mutating,
             "connection": incoming.client_port,
+            "agent": incoming.headers.get("user-agent", ""),
+            "caller": identity.principal_arn(call.access_key, call.region) if call.signed else "",
+            "needs": refusals.needed(call, request),
         }
-        weather = WEATHER.now
+        weather = _weather_for(call, entry["agent"])
         if weather.latency_ms:
             time.sleep(weather.latency_ms / 1000)
         doomed = mutating and self._reaches_its_doom(weather)
@@ -126,8 +132,11 @@ class Gateway:
 
     def _kill(self, entry, incoming, clock, what, status=0):
         # Inside the namespace of a cluster, the cloud has a port of its own.
-        port = self.port if incoming.tables == "/proc/net" else 80
-        entry["killed"] = kill_caller(incoming.client_port, port, incoming.tables)
+        if incoming.tables == "/proc/net":
+            entry["killed"] = kill_caller(incoming.client_port, self.port)
+        else:
+            pod = incoming.client_address
+            entry["killed"] = kill_caller(incoming.client_port, 80, incoming.tables, pod)
         self._log(entry, clock, status, what)
         raise Hangup
 
@@ -137,6 +146,23 @@ class Gateway:
         entry["ms"] = round((time.perf_counter() - clock) * 1000, 3)
         entry["error"] = error
         CALLS.add(entry)
+
+
+def _weather_for(call, agent):
+    """The weather for a call: fine when it is meant for other callers, or other calls."""
+    weather = WEATHER.now
+    if weather.calls and not _any(weather.calls, [f"{call.service}:{call.action}"]):
+        return _FINE
+    if weather.callers:
+        with STATE:
+            arn = caller_arn(call.access_key, call.region) if call.access_key else ""
+        if not _any(weather.callers, [agent, arn]):
+            return _FINE
+    return weather
+
+
+def _any(patterns, texts):
+    return any(fnmatch.fnmatchcase(text, pattern) for pattern in patterns for text in texts)
 
 
 def _with_sqs_header(call, error):

@@ -7,10 +7,16 @@ from . import identity, wire
 
 # What a call also needs permission for, besides its own action.
 _IMPLIED = {
+    ("ec2", "CreateFleet"): ["ec2:RunInstances", "iam:PassRole"],
     ("eks", "CreateCluster"): ["iam:PassRole"],
     ("eks", "CreateNodegroup"): ["iam:PassRole"],
     ("eks", "CreatePodIdentityAssociation"): ["iam:PassRole"],
     ("iam", "AddRoleToInstanceProfile"): ["iam:PassRole"],
+}
+# Calls that need the permission of another one.
+_ANOTHER_NAME = {
+    ("sqs", "DeleteMessageBatch"): "sqs:DeleteMessage",
+    ("sqs", "SendMessageBatch"): "sqs:SendMessage",
 }
 # The kind of thing that an action of EC2 is about, where its name does not say it.
 _EC2_RESOURCES = {
@@ -54,14 +60,19 @@ def _check_credentials(call, weather):
         raise wire.ServiceError("InvalidClientTokenId", message, 403)
 
 
-def _check_permissions(call, request, weather):
-    if not weather.deny:
-        return
+def needed(call, request):
+    """The actions, as IAM writes them, that a call needs permission for: its own first."""
     prefix = {"elb": "elasticloadbalancing", "elbv2": "elasticloadbalancing"}.get(
         call.service, call.service
     )
-    needed = [f"{prefix}:{call.action}"] + _implied(call, request)
-    for action in needed:
+    own = _ANOTHER_NAME.get((call.service, call.action), f"{prefix}:{call.action}")
+    return [own] + _implied(call, request)
+
+
+def _check_permissions(call, request, weather):
+    if not weather.deny:
+        return
+    for action in needed(call, request):
         if any(fnmatch.fnmatchcase(action.lower(), pattern.lower()) for pattern in weather.deny):
             raise _denied(call, request, action)
 

@@ -14,13 +14,13 @@ _REASONS = {200: "OK", 204: "No Content", 400: "Bad Request", 404: "Not Found"}
 class Incoming:
     """One request as it came over the wire; header names are in lower case."""
 
-    def __init__(self, method, target, headers, body, client_port, tables):
+    def __init__(self, method, target, headers, body, client, tables):
         self.method = method
         self.raw_path, _, self.query = target.partition("?")
         self.path = urllib.parse.unquote(self.raw_path)
         self.headers = headers
         self.body = body
-        self.client_port = client_port
+        self.client_address, self.client_port = client
         # The folder of `/proc` that lists the socket at the other end.
         self.tables = tables
 
@@ -83,15 +83,15 @@ class Server:
             connection, address = listener.accept()
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             thread = threading.Thread(
-                target=self._serve, args=(connection, address[1], tables), daemon=True
+                target=self._serve, args=(connection, address, tables), daemon=True
             )
             thread.start()
 
-    def _serve(self, connection, client_port, tables):
+    def _serve(self, connection, client, tables):
         reader = connection.makefile("rb")
         try:
             while True:
-                incoming = _read_request(reader, connection, client_port, tables)
+                incoming = _read_request(reader, connection, client, tables)
                 if incoming is None:
                     return
                 status, headers, body = self._answer(incoming)
@@ -106,7 +106,7 @@ class Server:
             connection.close()
 
 
-def _read_request(reader, connection, client_port, tables):
+def _read_request(reader, connection, client, tables):
     """The next request of a connection, or None at its end."""
     line = reader.readline(_MAX_HEAD)
     while line in (b"\r\n", b"\n"):
@@ -129,7 +129,7 @@ def _read_request(reader, connection, client_port, tables):
         body = reader.read(int(headers.get("content-length") or 0))
     if target.startswith("http://"):
         target = "/" + target.split("/", 3)[3] if target.count("/") >= 3 else "/"
-    return Incoming(method, target, headers, body, client_port, tables)
+    return Incoming(method, target, headers, body, client, tables)
 
 
 def _read_chunks(reader):

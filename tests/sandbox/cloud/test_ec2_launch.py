@@ -256,7 +256,8 @@ class Launches(CloudTest):
         answer = self.fleet(self.overrides("m5.large"), total=5)
         got = [name for entry in answer["Instances"] for name in entry["InstanceIds"]]
         self.assertEqual(len(got), 2)
-        self.assertTrue(answer["Errors"])
+        # The pool that gave what it had is empty; of the others nothing is known.
+        self.assertEqual(len(answer["Errors"]), 1)
 
     def test_spot_needs_its_role_and_is_paid_by_the_history(self):
         self.template()

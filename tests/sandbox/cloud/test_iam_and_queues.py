@@ -34,6 +34,13 @@ class Iam(CloudTest):
             PolicyArn="arn:aws:iam::aws:policy/NoSuchPolicy",
         )
 
+    def test_the_log_says_who_called_and_what_permissions_that_takes(self):
+        self.role("r", "ec2.amazonaws.com", "AmazonEKSWorkerNodePolicy")
+        self.profile("p", "r")
+        adding = next(call for call in self.calls() if call["action"] == "AddRoleToInstanceProfile")
+        self.assertTrue(adding["caller"].endswith(":user/sandbox"))
+        self.assertEqual(adding["needs"], ["iam:AddRoleToInstanceProfile", "iam:PassRole"])
+
     def test_a_role_goes_when_nothing_hangs_on_it(self):
         self.role("r", "ec2.amazonaws.com", "AmazonEKSWorkerNodePolicy")
         self.profile("p", "r")

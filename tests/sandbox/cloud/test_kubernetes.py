@@ -313,6 +313,33 @@ class TheDoor(KubernetesTest):
         self.weather()
         self.assertEqual(self.status(token(), "GET", f"{path}/unheard"), 200)
 
+    def test_mischief_can_be_for_some_callers_alone(self):
+        shy = {"User-Agent": "shy/1"}
+        self.weather(kubernetes={"server_error": 1.0, "callers": ["agent:shy"]})
+        self.assertEqual(self.status(token(), "GET", NAMESPACES), 200)
+        self.assertEqual(self.ask(token(), "GET", NAMESPACES, more_headers=shy)[0], 500)
+        self.weather(kubernetes={"server_error": 1.0, "callers": ["inside"]})
+        self.assertEqual(self.status(token(), "GET", NAMESPACES), 200)
+
+    def test_who_cannot_reach_the_server_any_more_loses_its_watches_too(self):
+        host = self.shop["endpoint"].removeprefix("https://")
+        context = ssl._create_unverified_context()
+        connection = http.client.HTTPSConnection(host, timeout=1, context=context)
+        headers = {"User-Agent": "shy/1", "Authorization": f"Bearer {token()}"}
+        connection.request("GET", f"{NAMESPACES}?watch=true", headers=headers)
+        watch = connection.getresponse()
+        self.assertIn(b"ADDED", watch.readline())
+        self.weather(kubernetes={"unreachable": True, "callers": ["agent:shy"]})
+        with self.assertRaises((http.client.IncompleteRead, ConnectionError)):
+            watch.read()
+        again = http.client.HTTPSConnection(host, timeout=0.3, context=context)
+        with self.assertRaises(TimeoutError):
+            again.request("GET", NAMESPACES, headers=headers)
+            again.getresponse()
+        self.assertEqual(self.status(token(), "GET", NAMESPACES), 200)
+        self.weather()
+        self.assertEqual(self.ask(token(), "GET", NAMESPACES, more_headers=headers)[0], 200)
+
     def test_a_caller_dies_at_its_second_change_before_or_after_it_is_done(self):
         host = self.shop["endpoint"].removeprefix("https://")
         for when, survives in (("before", 404), ("after", 200)):

@@ -40,6 +40,26 @@ class Weather(CloudTest):
                 found = error.response["ResponseMetadata"]["HTTPStatusCode"]
                 self.assertEqual(found, status)
 
+    def test_mishaps_can_be_for_some_callers_and_some_calls_alone(self):
+        arn = self.role("autoscaler", "ec2.amazonaws.com")
+        given = client("sts").assume_role(RoleArn=arn, RoleSessionName="s")["Credentials"]
+        session = boto3.client(
+            "ec2",
+            region_name=REGION,
+            endpoint_url=cloud().endpoint,
+            aws_access_key_id=given["AccessKeyId"],
+            aws_secret_access_key=given["SecretAccessKey"],
+            aws_session_token=given["SessionToken"],
+            config=Config(retries={"max_attempts": 0}),
+        )
+        self.weather(throttled=1, callers=["*:assumed-role/autoscaler/*"], calls=["ec2:*Vpcs"])
+        self.ec2.describe_vpcs()
+        self.refused("RequestLimitExceeded", "", session.describe_vpcs)
+        session.describe_subnets()
+        self.weather(throttled=1, callers=["*Boto3/*"])
+        self.refused("RequestLimitExceeded", "", self.ec2.describe_vpcs)
+        self.assertIn("Boto3/", self.calls()[-1]["agent"])
+
     def test_server_errors_are_500(self):
         self.weather(server_error=1)
         for service, method, asked, _, _ in READS:

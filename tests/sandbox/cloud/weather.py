@@ -49,6 +49,11 @@ class Weather:
     lost_answer_reads: bool = False
     # What the dice are thrown with.
     seed: int = 0
+    # Whom mishaps, delays and refusals of calls are for: patterns of ARNs and of user agents
+    # (`*assumed-role/shop-autoscaler*`, `*karpenter.sh*`); everybody when empty.
+    callers: list = dataclasses.field(default_factory=list)
+    # Which calls they are for: patterns of `service:Action`; all when empty.
+    calls: list = dataclasses.field(default_factory=list)
     # Seconds until EC2, EKS and RDS believe that a new role or instance profile exists.
     role_delay_seconds: float = 0.0
     # The n-th mutating call from now on (from 1) at which the calling process is killed.
@@ -71,8 +76,8 @@ class Weather:
     late_log_writes: bool = False
     # Seconds until the name of a deleted queue is free again (60 in AWS).
     queue_name_seconds: float = 0.0
-    # At the doors of the clusters' API servers, for callers from outside: `latency_ms`, `throttled`,
-    # `server_error`, `lost_answer`, `seed`, `kill_at`, `kill_when`, `unreachable`.
+    # At the doors of the clusters' API servers: `latency_ms`, `throttled`, `server_error`, `lost_answer`,
+    # `seed`, `kill_at`, `kill_when`, `unreachable`, for `callers`: those from outside when left out.
     kubernetes: dict = dataclasses.field(default_factory=dict)
     # Calls that are to fail, once each: [{"call": "eks:CreateAddon", "code": "…", "message": "…"}].
     fail: list = dataclasses.field(default_factory=list)
@@ -112,7 +117,7 @@ def parse(wanted):
         _check_number(name, wanted.get(name, 0), most=1)
     for name in ("latency_ms", "role_delay_seconds", "queue_name_seconds"):
         _check_number(name, wanted.get(name, 0))
-    for name in ("deny", "insufficient_capacity", "fail"):
+    for name in ("deny", "insufficient_capacity", "fail", "callers", "calls"):
         if not isinstance(wanted.get(name, []), list):
             raise BadWeather(f"`{name}` is a list")
     if wanted.get("kill_when", "after") not in ("before", "after"):
@@ -132,6 +137,7 @@ _AT_THE_DOOR = (
     "kill_at",
     "kill_when",
     "unreachable",
+    "callers",
 )
 
 
@@ -153,6 +159,8 @@ def _check_kubernetes(wanted):
             raise BadWeather("`kubernetes.kill_when` is `before` or `after`")
         elif name == "unreachable" and not isinstance(value, bool):
             raise BadWeather("`kubernetes.unreachable` is true or false")
+        elif name == "callers" and not isinstance(value, list):
+            raise BadWeather("`kubernetes.callers` is a list")
 
 
 def _check_seconds(name, value):

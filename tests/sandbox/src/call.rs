@@ -23,8 +23,16 @@ pub struct Call {
     pub ms: f64,
     /// The port of the client's end of the connection: calls of one connection share it.
     pub connection: u16,
+    /// The program that called, as its user agent.
+    pub agent: String,
     /// The service's error code, or what the weather did (`lost answer`, `killed after`).
     pub error: Option<String>,
+    /// The ARN of the principal that signed it; empty for one that nobody signed.
+    #[serde(default)]
+    pub caller: String,
+    /// The actions that it needs permission for, as IAM writes them: its own first.
+    #[serde(default)]
+    pub needs: Vec<String>,
     /// The process that was killed at this call.
     #[serde(default)]
     pub killed: Option<u32>,

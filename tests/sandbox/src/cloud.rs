@@ -173,6 +173,16 @@ impl Access {
         client::request(self.port, "GET", &format!("/sandbox/kubernetes/logs?cluster={cluster}"), "")
     }
 
+    /// Asks one of the paths under `/sandbox/` that have no method of their own here: `ask("PUT", "pods", rules)`.
+    ///
+    /// # Errors
+    ///
+    /// When the cloud is gone, or refuses what it is asked.
+    pub fn ask(&self, method: &str, path: &str, body: &serde_json::Value) -> Result<serde_json::Value> {
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        client::request(self.port, method, &format!("/sandbox/{path}"), &body)
+    }
+
     /// Ends the cloud.
     ///
     /// # Errors
@@ -244,6 +254,7 @@ impl Sandbox {
             .args(["-m", "cloud", "--with-parent", &format!("{MARKER}={marker}"), "--weather"])
             .arg(serde_json::to_string(weather)?)
             .args(kubernetes_arguments(kubernetes)?)
+            .envs(own_image())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(errors)
@@ -310,6 +321,22 @@ impl Drop for Sandbox {
             let _ = fs::remove_file(&self.log);
         }
     }
+}
+
+/// The variable that says what runs in a pod whose image is eksup's own.
+const OWN_IMAGE: &str = "EKSUP_SANDBOX_IMAGE_eksup";
+
+/// Pods of eksup's own image run the eksup that was built beside this program, or else the one of the checkout; unless
+/// the caller says something else.
+pub(crate) fn own_image() -> Option<(&'static str, PathBuf)> {
+    if std::env::var_os(OWN_IMAGE).is_some() {
+        return None;
+    }
+    let here = std::env::current_exe().unwrap_or_default();
+    let beside = here.ancestors().skip(1).take(2).map(|folder| folder.join("eksup"));
+    let checkout = install::source_folder().join("../../target/debug/eksup");
+    let found = beside.chain([checkout]).find(|path| path.is_file())?;
+    Some((OWN_IMAGE, found.canonicalize().unwrap_or(found)))
 }
 
 /// What tells the cloud where the programs of its Kubernetes half are; nothing when it is to have none.

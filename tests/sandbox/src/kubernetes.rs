@@ -53,10 +53,13 @@ pub struct Kill {
     pub killed: Option<u32>,
 }
 
-/// What happens at the doors of the API servers, to callers from outside of the clusters.
+/// What happens at the doors of the API servers, to callers from outside of the clusters unless others are named.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct KubernetesWeather {
+    /// Whom it is for: `outside`, `inside`, a user (`system:serviceaccount:kube-system:metrics-server`), or `agent:`
+    /// and how the name of a program begins. Those from outside when empty.
+    pub callers: Vec<String>,
     /// Milliseconds added to every request.
     pub latency_ms: f64,
     /// Share of requests refused as too many (429), undone, 0 to 1.
@@ -72,6 +75,6 @@ pub struct KubernetesWeather {
     pub kill_at: Option<u64>,
     /// Whether that request is done first.
     pub kill_when: WhenToKill,
-    /// Nobody gets through, and who tries hears nothing, as when an endpoint is private.
+    /// None of them gets through, and who tries hears nothing; what goes on is cut.
     pub unreachable: bool,
 }

@@ -35,7 +35,11 @@ enum Verb {
         weather: WeatherArguments,
     },
     /// Install and build everything now that a cloud installs and builds on first use.
-    Build,
+    Build {
+        /// Programs beyond that, by name: `karpenter` is upstream Karpenter, to be measured and to hand fleets to.
+        #[arg(value_name = "PROGRAM")]
+        besides: Vec<String>,
+    },
     /// End a cloud that is up.
     Down {
         /// Which one.
@@ -85,7 +89,7 @@ fn main() -> ExitCode {
 fn perform(verb: Verb) -> Result<ExitCode> {
     match verb {
         Verb::Up { name, kubernetes, weather } => up(&name, &weather, kubernetes.kubernetes)?,
-        Verb::Build => build()?,
+        Verb::Build { besides } => build(&besides)?,
         Verb::Down { name } => registry::down(&name)?,
         Verb::List => list()?,
         Verb::Weather { name, weather } => change(&name, &weather)?,
@@ -97,10 +101,14 @@ fn perform(verb: Verb) -> Result<ExitCode> {
 }
 
 /// Everything that takes time the first time, done now.
-fn build() -> Result<()> {
+fn build(besides: &[String]) -> Result<()> {
     sandbox::install::python()?;
+    let mut built: Vec<_> = sandbox::go::build_all()?.into_values().collect();
+    for name in besides {
+        built.push(sandbox::go::program(name)?);
+    }
     let mut out = std::io::stdout().lock();
-    for path in sandbox::go::build_all()?.values() {
+    for path in built {
         writeln!(out, "{}", path.display())?;
     }
     Ok(())

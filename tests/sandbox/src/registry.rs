@@ -8,7 +8,7 @@ use std::process::Stdio;
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
-use crate::cloud::{Access, kubernetes_arguments, log_file, read_port};
+use crate::cloud::{Access, kubernetes_arguments, log_file, own_image, read_port};
 use crate::{Weather, client, install};
 
 /// A cloud that was started with `up`.
@@ -61,6 +61,7 @@ pub fn up(name: &str, weather: &Weather, kubernetes: bool) -> Result<Registered>
         .args(["-m", "cloud", "--detached", "--name", name, "--weather"])
         .arg(serde_json::to_string(weather)?)
         .args(kubernetes_arguments(kubernetes)?)
+        .envs(own_image())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(errors)

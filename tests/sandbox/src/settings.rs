@@ -54,7 +54,9 @@ fn put(weather: &mut Map<String, Value>, key: &str, value: &str) -> Result<()> {
 fn parsed(key: &str, value: &str) -> Value {
     match serde_json::from_str(value) {
         Ok(value) => value,
-        Err(_) if matches!(key, "deny" | "insufficient_capacity") => value.split(',').map(Value::from).collect(),
+        Err(_) if matches!(key, "deny" | "insufficient_capacity" | "callers" | "calls") => {
+            value.split(',').map(Value::from).collect()
+        }
         Err(_) => Value::from(value),
     }
 }

@@ -90,6 +90,10 @@ pub struct Weather {
     pub lost_answer_reads: bool,
     /// What the dice are thrown with.
     pub seed: u64,
+    /// Whom mishaps, delays and refusals of calls are for: patterns of ARNs and of user agents; everybody when empty.
+    pub callers: Vec<String>,
+    /// Which calls they are for: patterns of `service:Action`; all when empty.
+    pub calls: Vec<String>,
     /// Seconds until EC2, EKS and RDS believe that a new role or instance profile exists.
     pub role_delay_seconds: f64,
     /// The n-th mutating call from now on, from 1, at which the calling process is killed.

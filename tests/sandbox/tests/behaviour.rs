@@ -44,6 +44,7 @@ macro_rules! modules {
 }
 
 modules! {
+    test_access_policies,
     test_ec2_launch,
     test_ec2_network,
     test_eks_access,

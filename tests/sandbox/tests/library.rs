@@ -59,7 +59,10 @@ fn every_field_of_the_weather_reaches_the_cloud() -> Result<()> {
         quotas: [("L-F678F1CE".to_owned(), 1.0)].into(),
         late_log_writes: true,
         queue_name_seconds: 1.0,
+        callers: vec!["*karpenter.sh*".to_owned()],
+        calls: vec!["ec2:*".to_owned()],
         kubernetes: KubernetesWeather {
+            callers: vec!["inside".to_owned()],
             latency_ms: 1.0,
             throttled: 0.1,
             server_error: 0.1,

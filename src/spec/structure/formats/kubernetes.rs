@@ -102,6 +102,15 @@ pub(super) fn image_name(text: &str) -> Result<(), Complaint> {
     }
 }
 
+/// An image's tag: what follows the colon.
+pub(super) fn image_tag(text: &str) -> Result<(), Complaint> {
+    let allowed = |character: char| character.is_ascii_alphanumeric() || matches!(character, '.' | '-' | '_');
+    match made_of(text, allowed) && text.len() <= 128 && !text.starts_with(['.', '-']) {
+        true => Ok(()),
+        false => Err(Complaint::new("which is not the tag of an image", "write a version such as `0.1.0`")),
+    }
+}
+
 /// Digits, with a point among them at most.
 fn is_decimal(text: &str) -> bool {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));

@@ -66,6 +66,7 @@ pub(crate) const FORMATS: &[Format] = &[
     format("service-account-name", "backend", kubernetes::object_name),
     format("object-name", "default", kubernetes::object_name),
     format("image-name", "public.ecr.aws/eks/aws-load-balancer-controller", kubernetes::image_name),
+    format("image-tag", "0.1.0", kubernetes::image_tag),
     format("cpu-quantity", "100m", kubernetes::cpu_quantity),
     format("memory-quantity", "128Mi", kubernetes::memory_quantity),
     format("scale-target", "deployment/backend", kubernetes::scale_target),

@@ -109,7 +109,8 @@ def _fill(ec2, asked, fleet_id, spot, amount, room):
     pools = _ordered([pool for pool in pools if not pool.error], strategy, spot)
     instances, left = [], float(amount)
     for pool in pools:
-        if left <= 0:
+        if left <= 0 or (instances and room == 0):
+            # EC2 does not say that pools are empty that it has not tried.
             break
         count = max(1, -int(-left // pool.weight))
         granted = count if room is None else min(count, room)

@@ -23,6 +23,7 @@ _POLICIES = (
     "AmazonEKSAutoNodePolicy",
     "AmazonEKSClusterAdminPolicy",
     "AmazonEKSEditPolicy",
+    "AmazonEKSSecretReaderPolicy",
     "AmazonEKSViewPolicy",
 )
 ADMIN_POLICY = "AmazonEKSClusterAdminPolicy"

@@ -4,61 +4,49 @@ import fnmatch
 
 _READ = ("get", "list", "watch")
 _WRITE = ("create", "delete", "deletecollection", "patch", "update")
-_APPS = (
+# What both `apps` and, from long ago, `extensions` know.
+_SCALED = (
     "daemonsets",
     "deployments",
-    "deployments/rollback",
     "deployments/scale",
     "replicasets",
     "replicasets/scale",
-    "statefulsets",
-    "statefulsets/scale",
 )
-_CORE = (
-    "configmaps",
-    "endpoints",
-    "persistentvolumeclaims",
-    "replicationcontrollers",
-    "replicationcontrollers/scale",
-    "serviceaccounts",
-    "services",
-)
-_PODS = ("pods", "pods/attach", "pods/exec", "pods/portforward", "pods/proxy")
-# (API group, resources, verbs)
+_APPS = (*_SCALED, "statefulsets", "statefulsets/scale")
+_EXTENSIONS = (*_SCALED, "ingresses", "networkpolicies", "replicationcontrollers/scale")
+_OF_SCALED = ("daemonsets/status", "deployments/status", "replicasets/status")
+_REPLICATED = ("replicationcontrollers", "replicationcontrollers/scale")
+_PODS = ("pods/attach", "pods/exec", "pods/portforward", "pods/proxy")
+# The tables of the EKS user guide, "Review access policy permissions": API group, resources, verbs.
 _VIEW = [
-    (
-        "apps",
-        (
-            *(name for name in _APPS if not name.endswith("/rollback")),
-            "controllerrevisions",
-            "daemonsets/status",
-            "deployments/status",
-            "replicasets/status",
-            "statefulsets/status",
-        ),
-        _READ,
-    ),
+    ("apps", (*_APPS, *_OF_SCALED, "statefulsets/status", "controllerrevisions"), _READ),
     ("autoscaling", ("horizontalpodautoscalers", "horizontalpodautoscalers/status"), _READ),
     ("batch", ("cronjobs", "cronjobs/status", "jobs", "jobs/status"), _READ),
     ("discovery.k8s.io", ("endpointslices",), _READ),
+    ("extensions", (*_EXTENSIONS, *_OF_SCALED, "ingresses/status"), _READ),
     ("networking.k8s.io", ("ingresses", "ingresses/status", "networkpolicies"), _READ),
     ("policy", ("poddisruptionbudgets", "poddisruptionbudgets/status"), _READ),
     (
         "",
         (
-            *_CORE,
-            "pods",
-            "pods/log",
-            "pods/status",
+            *_REPLICATED,
             "bindings",
+            "configmaps",
+            "endpoints",
             "events",
             "limitranges",
             "namespaces",
             "namespaces/status",
+            "persistentvolumeclaims",
             "persistentvolumeclaims/status",
+            "pods",
+            "pods/log",
+            "pods/status",
             "replicationcontrollers/status",
             "resourcequotas",
             "resourcequotas/status",
+            "serviceaccounts",
+            "services",
             "services/status",
         ),
         _READ,
@@ -66,20 +54,34 @@ _VIEW = [
 ]
 _EDIT = [
     *_VIEW,
-    ("apps", _APPS, _WRITE),
+    ("apps", (*_APPS, "deployments/rollback"), _WRITE),
     ("autoscaling", ("horizontalpodautoscalers",), _WRITE),
     ("batch", ("cronjobs", "jobs"), _WRITE),
+    ("extensions", (*_EXTENSIONS, "deployments/rollback"), _WRITE),
     ("networking.k8s.io", ("ingresses", "networkpolicies"), _WRITE),
     ("policy", ("poddisruptionbudgets",), _WRITE),
-    ("", (*_CORE, *_PODS, "secrets", "services/proxy"), _WRITE),
+    (
+        "",
+        (
+            *_REPLICATED,
+            "configmaps",
+            "events",
+            "persistentvolumeclaims",
+            "secrets",
+            "serviceaccounts",
+            "services",
+            "services/proxy",
+        ),
+        _WRITE,
+    ),
+    ("", ("pods", *_PODS), _WRITE),
     ("", (*_PODS, "secrets", "services/proxy"), _READ),
-    ("", ("pods/eviction",), ("create",)),
     ("", ("serviceaccounts",), ("impersonate",)),
 ]
 _ADMIN = [
     *_EDIT,
     ("authorization.k8s.io", ("localsubjectaccessreviews",), ("create",)),
-    ("rbac.authorization.k8s.io", ("roles", "rolebindings"), _READ + _WRITE),
+    ("rbac.authorization.k8s.io", ("rolebindings", "roles"), _READ + _WRITE),
 ]
 _POLICIES = {
     "AmazonEKSClusterAdminPolicy": [("*", ("*",), ("*",))],
@@ -87,6 +89,7 @@ _POLICIES = {
     "AmazonEKSAdminPolicy": _ADMIN,
     "AmazonEKSEditPolicy": _EDIT,
     "AmazonEKSViewPolicy": _VIEW,
+    "AmazonEKSSecretReaderPolicy": [("", ("secrets",), _READ)],
 }
 
 

@@ -54,6 +54,10 @@ def _kill(identifier, told):
     plane = PLANES.get(identifier)
     if plane is None:
         return 404, {"error": "no such control plane"}
-    killed = kill_caller(int(told["client_port"]), plane.port)
+    if told["outside"]:
+        killed = kill_caller(int(told["client_port"]), plane.port)
+    else:
+        pod = told["client_address"]
+        killed = kill_caller(int(told["client_port"]), plane.setup.front_port, address=pod)
     REQUESTS.killed({"method": told["method"], "uri": told["uri"], "killed": killed})
     return 200, {"killed": killed}

@@ -240,7 +240,7 @@ class Planes:
             access = plane.cluster.endpoint_access
             private = not access["endpointPublicAccess"]
             wanted = dict(self._mischief)
-            wanted["unreachable"] = bool(wanted.get("unreachable")) or private
+            wanted["private"] = private
             plane.control_plane.tell_front(wanted)
 
     def _namespace(self):

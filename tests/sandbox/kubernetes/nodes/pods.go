@@ -264,7 +264,7 @@ func (p *pods) write(ctx context.Context, pod *corev1.Pod, entry *entry, state p
 	if err != nil {
 		return err
 	}
-	if string(patch) != entry.written {
+	if string(patch) != entry.written || saysOtherwise(pod, status.Conditions) {
 		_, err = p.client.CoreV1().Pods(pod.Namespace).Patch(ctx, pod.Name, types.StrategicMergePatchType, patch, metav1.PatchOptions{}, "status")
 		if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
 			return nil // It is gone, or another of the same name is there: its event comes.
@@ -281,6 +281,19 @@ func (p *pods) write(ctx context.Context, pod *corev1.Pod, entry *entry, state p
 		p.release(pod.UID)
 	}
 	return nil
+}
+
+// saysOtherwise tells whether somebody has written another condition over ours since: the controller of nodes does so
+// when a pod starts at the moment in which its node becomes ready.
+func saysOtherwise(pod *corev1.Pod, wanted []corev1.PodCondition) bool {
+	for _, ours := range wanted {
+		for _, present := range pod.Status.Conditions {
+			if present.Type == ours.Type && present.Status != ours.Status {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // end brings a pod to its end once its deletion was asked for.

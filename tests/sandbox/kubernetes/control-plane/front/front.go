@@ -192,7 +192,7 @@ func (l outsideListener) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		if l.mischief.now().Unreachable {
+		if l.mischief.now().shutsOutside() {
 			l.mischief.keepWaiting(connection)
 			continue
 		}

@@ -1,0 +1,160 @@
+//! Cheaper ways to run the same pods, over the whole fleet at once.
+
+use super::command::Reason;
+use super::fleet::FleetNode;
+use super::ground::{Candidate, Ground, Kind};
+use super::memory::{self, Memory};
+use super::plan;
+use super::search::{Limits, Mover};
+use super::stay::Stay;
+use super::worth::{out_of_balance, pays};
+use super::{Round, hash, is_empty};
+use crate::autoscaler::api::node_pool::ConsolidationPolicy;
+use crate::autoscaler::scheduling::compile::Compiled;
+use crate::autoscaler::scheduling::{self, Problem};
+use crate::autoscaler::state::intern::FastMap;
+
+impl Round<'_> {
+    /// Looks for a cheaper way, unless nothing has changed since the last look.
+    pub(super) fn consolidate(&mut self, memory: &mut Memory, budget: &mut scheduling::Budget<'_>) {
+        let mut candidates: Vec<u32> = Vec::new();
+        let (mut complete, mut held) = (true, 0_u64);
+        for (at, node) in (0_u32..).zip(&self.fleet.nodes) {
+            if self.taken[at as usize] {
+                continue;
+            }
+            match self.forbidden_to_consolidate(node) {
+                None => candidates.push(at),
+                Some(stay) => {
+                    complete &= !is_passing(&stay);
+                    let name = &self.fleet.cluster.nodes[node.node as usize].name;
+                    held = held.wrapping_add(hash::of(name.as_bytes()));
+                    self.stays[at as usize].get_or_insert(stay);
+                }
+            }
+        }
+        let allowed: Vec<u32> =
+            (0_u32..).zip(&self.fleet.pools).map(|(pool, _)| self.allowed.left(pool, Reason::Underutilized)).collect();
+        // What may not be touched now may be later: then it is another fleet.
+        let (load, market) = (memory::load(self.fleet).wrapping_add(held), memory::market(self.fleet));
+        let fingerprint = memory::fingerprint(self.fleet, &candidates, &allowed, market);
+        let cost = self.cost();
+        if memory.knows(fingerprint) || memory.at_rest(load, market, cost) || candidates.is_empty() {
+            self.remember(memory, &candidates);
+            return;
+        }
+        self.decision.searched = true;
+        let found = self.search(&candidates, &allowed, budget);
+        let saved: f64 = self.decision.commands[found..].iter().map(|command| command.saving.dollars()).sum();
+        let in_budget = |node: &u32| {
+            let pool = self.fleet.nodes[*node as usize].pool as usize;
+            candidates.iter().filter(|at| self.fleet.nodes[**at as usize].pool as usize == pool).count()
+                <= allowed[pool] as usize
+        };
+        if complete && candidates.iter().all(in_budget) {
+            memory.come_to_rest(load, market, cost - saved);
+        }
+        let quiet = self.decision.commands.len() == found;
+        let names = candidates.iter().filter_map(|at| {
+            let node = &self.fleet.nodes[*at as usize];
+            let name = &self.fleet.cluster.nodes[node.node as usize].name;
+            self.stays[*at as usize].clone().map(|stay| ((&**name).into(), stay))
+        });
+        memory.note(quiet.then_some(fingerprint), names);
+    }
+
+    fn forbidden_to_consolidate(&self, node: &FleetNode) -> Option<Stay> {
+        let pool = &self.fleet.pools[node.pool as usize];
+        if let Some(stay) = self.forbidden_for_a_saving(node) {
+            return Some(stay);
+        }
+        if pool.policy == ConsolidationPolicy::WhenEmpty && !is_empty(node) {
+            return Some(Stay::OnlyEmpty { pool: pool.name.clone(), pods: node.pods.len() });
+        }
+        (self.allowed.left(node.pool, Reason::Underutilized) == 0)
+            .then(|| self.out_of_budget(node, Reason::Underutilized))
+    }
+
+    /// What the nodes cost that no command takes away, in dollars per hour.
+    fn cost(&self) -> f64 {
+        let staying = self.fleet.nodes.iter().zip(&self.taken).filter(|(node, taken)| !**taken && !node.leaving);
+        staying.map(|(node, _)| node.price.dollars()).sum()
+    }
+
+    /// Repeats why nodes stay, as the last search found.
+    fn remember(&mut self, memory: &Memory, candidates: &[u32]) {
+        for at in candidates {
+            let node = &self.fleet.nodes[*at as usize];
+            let name = &self.fleet.cluster.nodes[node.node as usize].name;
+            let stay = memory.stay(name).cloned().unwrap_or(Stay::AtRest);
+            self.stays[*at as usize].get_or_insert(stay);
+        }
+    }
+
+    /// Searches; the number of commands before is returned.
+    fn search(&mut self, at: &[u32], allowed: &[u32], budget: &mut scheduling::Budget<'_>) -> usize {
+        let fleet = self.fleet;
+        let candidates: Vec<Candidate> =
+            at.iter().map(|at| plan::candidate(fleet, &fleet.nodes[*at as usize])).collect();
+        let homeless = self.homeless();
+        let mut pending: Vec<u32> = candidates.iter().flat_map(|one| one.pods.iter().copied()).collect();
+        pending.extend(&homeless);
+        let problem = Problem {
+            cluster: fleet.cluster,
+            pending,
+            without: vec![false; fleet.cluster.nodes.len()],
+            settings: scheduling::Settings { seed: fleet.settings.seed, ..scheduling::Settings::default() },
+        };
+        let compiled = Compiled::new(&problem);
+        let outgoing = self.outgoing();
+        let open = |node: u32| fleet.cluster.nodes[node as usize].initialized && !outgoing.contains_key(&node);
+        let mut ground = Ground::new(&compiled, &candidates, fleet.settings.moving, &open, &homeless);
+        let limits = Limits { allowed: allowed.to_vec(), spot_to_spot: fleet.settings.spot_to_spot };
+        let stop = budget.stop.as_mut().map(|stop| &mut **stop as &mut dyn FnMut() -> bool);
+        Mover::new(&mut ground, limits, fleet.settings.seed, fleet.settings.effort, stop).run();
+        let before = self.decision.commands.len();
+        let commands = plan::split(fleet, Reason::Underutilized, plan::read(&ground, at));
+        for command in commands.into_iter().filter(|command| pays(fleet, command)) {
+            match out_of_balance(fleet, &command) {
+                None => self.take(vec![command]),
+                Some(pool) => {
+                    let stay = Stay::OutOfBalance { pool: fleet.pools[pool as usize].name.clone() };
+                    command.remove.iter().for_each(|node| self.stays[*node as usize] = Some(stay.clone()));
+                }
+            }
+        }
+        for at in at.iter().filter(|at| !self.taken[**at as usize]) {
+            let node = &fleet.nodes[*at as usize];
+            let site = ground.sites.iter().find(|site| site.kind == Kind::Running(node.node));
+            let (worth, moving) = site.map_or((0.0, 0.0), |site| (ground.worth_of_own(site), site.moving));
+            let stay = Stay::NoGain { price: node.price.dollars(), worth, moving };
+            self.stays[*at as usize].get_or_insert(stay);
+        }
+        before
+    }
+
+    /// Nodes that take no pods: those that are going or have to go.
+    pub(super) fn outgoing(&self) -> FastMap<u32, ()> {
+        let nodes = self.fleet.nodes.iter().zip(&self.taken);
+        nodes
+            .filter(|(node, taken)| {
+                **taken || node.leaving || node.drifted.is_some() || node.expires().is_some_and(|at| at <= self.now)
+            })
+            .map(|(node, _)| (node.node, ()))
+            .collect()
+    }
+
+    /// Pods that are about to need room: pending ones, and those of nodes that are going.
+    fn homeless(&self) -> Vec<u32> {
+        let cluster = self.fleet.cluster;
+        let pending =
+            (0_u32..).zip(&cluster.pods).filter(|(_, pod)| pod.node.is_none() && !pod.leaving).map(|(at, _)| at);
+        let leaving = self.fleet.nodes.iter().zip(&self.taken).filter(|(node, taken)| node.leaving || **taken);
+        pending.chain(leaving.flat_map(|(node, _)| node.pods.iter().map(|pod| pod.pod))).collect()
+    }
+}
+
+/// Whether a reason to stay goes away by itself in a moment.
+fn is_passing(stay: &Stay) -> bool {
+    matches!(stay, Stay::Starting | Stay::Leaving | Stay::Expected { .. } | Stay::Unquiet { .. } | Stay::Budget { .. })
+}

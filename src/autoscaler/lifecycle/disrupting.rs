@@ -1,0 +1,239 @@
+//! Takes nodes away: decides, and carries commands out side by side.
+//!
+//! A command marks its nodes, has their replacements made, waits until these have started, tells pods where
+//! to go, and deletes the old claims; the termination of claims does the rest. When a replacement fails or the
+//! world has changed meanwhile, the marks are taken back and the nodes serve on. What is under way is written on
+//! the objects: a process that starts takes back whatever marks it finds, and decides anew.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use jiff::{SignedDuration, Timestamp};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::carrying_out::{Order, carry_out, take_back};
+use super::plan_claims::plan_claims;
+use super::reasons::tell_reasons;
+use super::survey::{DISRUPTION_REASON, Survey};
+use crate::autoscaler::disruption::{Decision, Memory, Reason, Settings, Stay, decide};
+use crate::autoscaler::runtime::Context;
+use crate::autoscaler::scheduling::{Budget, Problem, Settings as Solving};
+use crate::autoscaler::state::live::Kind;
+
+/// Changes that come within this time are looked at together.
+const TOGETHER: Duration = Duration::from_millis(300);
+/// After so long the fleet is looked at again: schedules of budgets, ages of nodes.
+const AGAIN: Duration = Duration::from_secs(10);
+/// A search that takes longer than this is ended with the best so far.
+const MOST_TIME: Duration = Duration::from_millis(900);
+/// Nodes that become quiet within this time are waited for, so that the whole fleet is looked at together.
+const SOON: SignedDuration = SignedDuration::from_secs(4);
+/// But no longer than this.
+const MOST_PATIENCE: SignedDuration = SignedDuration::from_secs(12);
+
+/// Nodes that commands are about.
+pub(super) type Held = Arc<Mutex<BTreeSet<Arc<str>>>>;
+
+/// Decides and carries out.
+pub async fn run(context: Context, stop: CancellationToken) {
+    const LOOKED_AT: &[Kind] = &[Kind::Pod, Kind::Node, Kind::Claim, Kind::Pool, Kind::Class, Kind::Budget];
+    let mut changes = context.live.changes(LOOKED_AT);
+    let mut controller = Controller::default();
+    let mut wake = AGAIN;
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => break,
+            () = changes.next() => {}
+            () = tokio::time::sleep(wake) => {}
+            Some(_) = controller.commands.join_next() => {}
+        }
+        tokio::time::sleep(TOGETHER).await;
+        if !context.live.lock().all_synced() {
+            continue;
+        }
+        if !controller.recovered {
+            recover(&context).await;
+            controller.recovered = true;
+        }
+        wake = controller.step(&context, &stop).await;
+    }
+    // Commands end by themselves: their marks are found by whoever comes next.
+    controller.commands.shutdown().await;
+}
+
+/// Takes back marks that a process before this one has left.
+async fn recover(context: &Context) {
+    let marked: Vec<Arc<str>> = {
+        let live = context.live.lock();
+        let marked = live.claims().filter(|claim| claim.deletion().is_none() && claim.is(DISRUPTION_REASON));
+        marked.map(|claim| Arc::clone(&claim.name)).collect()
+    };
+    for claim in marked {
+        tracing::info!(claim = &*claim, "a disruption that was under way is taken back");
+        take_back(context, &claim).await;
+    }
+}
+
+#[derive(Default)]
+struct Controller {
+    memory: Memory,
+    commands: JoinSet<()>,
+    held: Held,
+    recovered: bool,
+    /// Since when nodes are waited for that are about to become quiet.
+    patient_since: Option<Timestamp>,
+    reasons: BTreeMap<Arc<str>, super::reasons::Told>,
+}
+
+/// What came of one look.
+struct Looked {
+    survey: Survey,
+    decision: Decision,
+    orders: Vec<Result<Order, String>>,
+    memory: Memory,
+    took: Duration,
+}
+
+impl Controller {
+    /// One look at the fleet; after how long to look again.
+    async fn step(&mut self, context: &Context, stop: &CancellationToken) -> Duration {
+        let stock = context.market.stock(context).await;
+        let now = context.now();
+        let survey = {
+            let held = self.held.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let mut live = context.live.lock();
+            let plan = context.plan.lock();
+            Survey::new(&mut live, &plan, &stock, &held, now)
+        };
+        if survey.nodes.is_empty() {
+            return AGAIN;
+        }
+        if let Some(wait) = self.worth_waiting(&survey, now) {
+            return wait;
+        }
+        let settings =
+            Settings { spot_to_spot: context.settings.gates.spot_to_spot_consolidation, ..Settings::default() };
+        let memory = std::mem::take(&mut self.memory);
+        let looked = tokio::task::spawn_blocking(move || look(survey, settings, memory, now)).await;
+        let Ok(Looked { survey, decision, orders, memory, took }) = looked else {
+            tracing::error!("a decision about disruption was broken off: it is made again");
+            return AGAIN;
+        };
+        self.memory = memory;
+        count(context, &decision, took);
+        for order in orders {
+            match order {
+                Ok(order) => self.start(context, order, stop),
+                Err(reason) => {
+                    tracing::warn!(reason, "a disruption is not carried out: its replacements cannot be bought")
+                }
+            }
+        }
+        tell_reasons(context, &survey, &decision, &mut self.reasons, now).await;
+        next_look(&decision, now)
+    }
+
+    /// How long to wait for nodes that become quiet in a moment, if that is worth it.
+    fn worth_waiting(&mut self, survey: &Survey, now: Timestamp) -> Option<Duration> {
+        let quiet_from = |node: &crate::autoscaler::disruption::FleetNode| {
+            let after = survey.consolidate_after(node.pool);
+            node.quiet_from(after).filter(|_| !node.leaving)
+        };
+        let all: Vec<Timestamp> = survey.nodes.iter().filter_map(quiet_from).collect();
+        let soon = all.iter().filter(|from| now < **from && from.duration_since(now) <= SOON).max();
+        let (Some(until), true) = (soon, all.iter().any(|from| *from <= now)) else {
+            self.patient_since = None;
+            return None;
+        };
+        let since = *self.patient_since.get_or_insert(now);
+        if now.duration_since(since) > MOST_PATIENCE {
+            return None;
+        }
+        Some(until.duration_since(now).unsigned_abs().max(Duration::from_millis(50)))
+    }
+
+    fn start(&mut self, context: &Context, order: Order, stop: &CancellationToken) {
+        let nodes: Vec<Arc<str>> = order.nodes.iter().map(|node| Arc::clone(&node.name)).collect();
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).extend(nodes.iter().cloned());
+        let (context, held, stop) = (context.clone(), Arc::clone(&self.held), stop.clone());
+        self.commands.spawn(async move {
+            carry_out(&context, order, &stop).await;
+            let mut held = held.lock().unwrap_or_else(PoisonError::into_inner);
+            nodes.iter().for_each(|node| {
+                held.remove(node);
+            });
+        });
+    }
+}
+
+/// One decision, with what its commands ask for.
+fn look(survey: Survey, settings: Settings, mut memory: Memory, now: Timestamp) -> Looked {
+    let started = Instant::now();
+    let fleet = survey.fleet(settings);
+    let mut stop = || started.elapsed() > MOST_TIME;
+    let decision = decide(&fleet, now, &mut memory, &mut Budget { iterations: u64::MAX, stop: Some(&mut stop) });
+    let problem = Problem {
+        cluster: &survey.snapshot.cluster,
+        pending: fleet.nodes.iter().flat_map(|node| node.pods.iter().map(|pod| pod.pod)).collect(),
+        without: vec![false; survey.snapshot.cluster.nodes.len()],
+        settings: Solving::default(),
+    };
+    let orders = decision
+        .commands
+        .iter()
+        .map(|command| {
+            let reason = metric_reason(command.reason);
+            let (claims, refused) = plan_claims(&problem, &command.replacements, &survey, reason);
+            match refused.first() {
+                Some(refused) => Err(refused.reason.clone()),
+                None => Ok(Order::new(&survey, command, claims)),
+            }
+        })
+        .collect();
+    let took = started.elapsed();
+    drop(fleet);
+    Looked { survey, decision, orders, memory, took }
+}
+
+/// The reason as metrics name it.
+pub(super) fn metric_reason(reason: Reason) -> &'static str {
+    match reason {
+        Reason::Empty => "empty",
+        Reason::Drifted => "drifted",
+        Reason::Expired => "expired",
+        Reason::Underutilized => "underutilized",
+    }
+}
+
+fn count(context: &Context, decision: &Decision, took: Duration) {
+    for command in &decision.commands {
+        let kind = if command.replacements.is_empty() { "delete" } else { "replace" };
+        context.metrics.decisions.count([kind, metric_reason(command.reason), ""]);
+        tracing::info!(
+            reason = command.reason.text(),
+            nodes = command.remove.len(),
+            replacements = command.replacements.len(),
+            pods = command.moves.len(),
+            dollars_per_hour = command.saving.dollars(),
+            "{}",
+            command.explanation
+        );
+    }
+    if decision.searched {
+        context.metrics.decision_evaluation.took(["underutilized", ""], took.as_secs_f64());
+    }
+}
+
+/// When something becomes due by itself.
+fn next_look(decision: &Decision, now: Timestamp) -> Duration {
+    let times = decision.stays.iter().filter_map(|(_, stay)| match stay {
+        Stay::Unquiet { until } | Stay::Expected { until } | Stay::PodProtected { until: Some(until), .. } => {
+            Some(*until)
+        }
+        _ => None,
+    });
+    let next = times.min().map(|until| until.duration_since(now).unsigned_abs() + Duration::from_millis(20));
+    next.map_or(AGAIN, |next| next.clamp(Duration::from_millis(50), AGAIN))
+}

@@ -1,0 +1,157 @@
+//! Nodes that have come for claims: registered, then initialised.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Node;
+use kube::Api;
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use super::conditions::{INITIALIZED, LAUNCHED, REGISTERED};
+use super::launch::Launches;
+use super::liveness::{Verdict, verdict};
+use super::{initialization, registration, status};
+use crate::autoscaler::api::NodeClaim;
+use crate::autoscaler::runtime::Context;
+use crate::autoscaler::runtime::events::{Tone, about};
+use crate::autoscaler::runtime::writes::{self, Truth, is_conflict, is_missing};
+use crate::autoscaler::state::live::{Kind, Live, LiveClaim, Observed};
+use crate::autoscaler::steering;
+
+/// Changes that come within this time are looked at together.
+const TOGETHER: Duration = Duration::from_millis(10);
+/// After so long everything is looked at again.
+const AGAIN: Duration = Duration::from_secs(10);
+/// How often a node is written against changes of others.
+const ATTEMPTS: u32 = 4;
+
+/// Registers and initialises nodes, and gives up claims that wait for too long.
+pub async fn run(context: Context, stop: CancellationToken) -> anyhow::Result<()> {
+    let mut changes = context.live.changes(&[Kind::Claim, Kind::Node]);
+    let busy = Launches::default();
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            () = changes.next() => {}
+            () = tokio::time::sleep(AGAIN) => {}
+        }
+        tokio::time::sleep(TOGETHER).await;
+        let (ready, overdue) = look(&context, &busy);
+        for (claim, node, waiting) in ready {
+            let (context, busy) = (context.clone(), busy.clone());
+            tokio::spawn(async move {
+                advance(&context, &claim, &node, waiting).await;
+                busy.release(claim.metadata.name.as_deref().unwrap_or_default());
+                context.live.notify(Kind::Claim);
+            });
+        }
+        for (claim, reason, message) in overdue {
+            tracing::warn!(claim = claim.metadata.name, reason, message, "a claim is given up");
+            context.events.publish(about(&*claim), Tone::Warning, "FailedConsistencyCheck", &message);
+            status::remove(&context, &claim, reason).await;
+        }
+    }
+}
+
+type Waiting = Option<initialization::Waiting>;
+
+/// Claims with something to do: those whose node can be taken a step further (they are held), and those that are
+/// given up.
+#[expect(clippy::type_complexity, reason = "two lists of what to do")]
+fn look(
+    context: &Context,
+    busy: &Launches,
+) -> (Vec<(Arc<NodeClaim>, Arc<str>, Waiting)>, Vec<(Arc<NodeClaim>, &'static str, String)>) {
+    let now = context.now();
+    let live = context.live.lock();
+    let (mut ready, mut overdue) = (Vec::new(), Vec::new());
+    for claim in live.claims().filter(|claim| claim.deletion().is_none()) {
+        if let Some((node, waiting)) = next_step(&live, claim) {
+            if busy.hold(&claim.name) {
+                ready.push((Arc::clone(&claim.object), node, waiting));
+            }
+        } else if let Verdict::Overdue { reason, message } = verdict(&claim.object, now) {
+            overdue.push((Arc::clone(&claim.object), reason, message));
+        }
+    }
+    (ready, overdue)
+}
+
+/// The node of a claim and what it still waits for, if something has to be written.
+fn next_step(live: &Live, claim: &LiveClaim) -> Option<(Arc<str>, Waiting)> {
+    if !claim.is(LAUNCHED) || (claim.is(REGISTERED) && claim.is(INITIALIZED)) {
+        return None;
+    }
+    let node = live.node_of_claim(claim).filter(|node| node.deletion.is_none())?;
+    let waiting = initialization::waiting(live, claim, node);
+    let told = waiting.as_ref().is_some_and(|waiting| {
+        claim.condition(INITIALIZED).is_some_and(|condition| condition.reason == waiting.reason)
+    });
+    (!claim.is(REGISTERED) || !told).then(|| (Arc::clone(&node.name), waiting))
+}
+
+/// Takes a node a step further: its pods are told, it is registered, and if nothing is left to wait for initialised.
+async fn advance(context: &Context, claim: &NodeClaim, node: &str, waiting: Waiting) {
+    let name = claim.metadata.name.clone().unwrap_or_default();
+    let fresh = !super::conditions::holds(claim, REGISTERED);
+    if fresh {
+        steering::prepare(context, node).await;
+    }
+    let written = match write_node(context, claim, node, waiting.is_none()).await {
+        Ok(written) => written,
+        Err(error) => {
+            tracing::warn!(claim = name, node, %error, "a node could not be registered yet");
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            return;
+        }
+    };
+    if !written {
+        return;
+    }
+    let now = context.now();
+    let initialized = match &waiting {
+        None => (INITIALIZED, Truth::True, INITIALIZED, ""),
+        Some(waiting) => (INITIALIZED, Truth::Unknown, waiting.reason, waiting.message.as_str()),
+    };
+    let wanted = [(REGISTERED, Truth::True, REGISTERED, ""), initialized];
+    let beside = if fresh { json!({ "nodeName": node }) } else { Value::Null };
+    if let Err(error) = status::write(context, &name, beside, |list| status::set(list, &wanted, now)).await {
+        tracing::warn!(claim = name, node, %error, "a claim could not be told of its node yet");
+    }
+    if fresh {
+        let labels = claim.metadata.labels.as_ref();
+        let pool = labels.and_then(|labels| labels.get(crate::autoscaler::api::labels::NODE_POOL));
+        context.metrics.nodes_created.count([pool.map_or("", String::as_str)]);
+        tracing::info!(claim = name, node, initialized = waiting.is_none(), "registered");
+    }
+}
+
+/// Writes what a node is to have; whether it is there.
+async fn write_node(context: &Context, claim: &NodeClaim, name: &str, initialized: bool) -> kube::Result<bool> {
+    let api: Api<Node> = Api::all(context.client.clone());
+    for attempt in 1.. {
+        let Some(node) = api.get_opt(name).await? else { return Ok(false) };
+        if registration::came_open(&node) {
+            let message = format!(
+                "the node `{name}` came without the taint `{}`: pods may have been put onto it before it was registered; have its kubelet register with that taint",
+                registration::UNREGISTERED
+            );
+            context.events.publish(about(claim), Tone::Warning, "UnregisteredTaintMissing", &message);
+        }
+        let Some(change) = registration::change(claim, &node, initialized) else {
+            context.live.apply(Observed::Node(Box::new(node)));
+            return Ok(true);
+        };
+        match writes::patch::<Node>(&context.client, name, &change).await {
+            Ok(written) => {
+                context.live.apply(Observed::Node(Box::new(written)));
+                return Ok(true);
+            }
+            Err(error) if is_missing(&error) => return Ok(false),
+            Err(error) if is_conflict(&error) && attempt < ATTEMPTS => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(false)
+}

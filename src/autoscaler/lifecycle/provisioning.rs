@@ -1,0 +1,247 @@
+//! Pods without a place become a plan, and the plan becomes claims.
+//!
+//! Changes are looked at as they come; [`window`](super::window) says when to decide. A decision is made on a thread
+//! of its own from a snapshot, with a search that may take longer the more there is to decide. Pods that have a
+//! place from an earlier decision are no part of it, and claims that are no nodes yet are: nothing is bought twice.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::SignedDuration;
+use tokio_util::sync::CancellationToken;
+
+use super::claims::{NotMade, create_claims};
+use super::demand::{Demand, Question, demand};
+use super::plan_claims::{Lookup, PlannedClaim, Refused, plan_claims};
+use super::window::{Patience, Step, Window};
+use crate::autoscaler::runtime::Context;
+use crate::autoscaler::runtime::events::{Tone, about_pod};
+use crate::autoscaler::scheduling::{Budget, Settings, Solution, solve};
+use crate::autoscaler::state::live::{Kind, Uid};
+use crate::autoscaler::steering::{Plan, Target};
+
+/// Changes that come within this time are looked at together.
+const TOGETHER: Duration = Duration::from_millis(8);
+/// After so long pods that nothing could be done for are looked at again, and what can be bought is refreshed.
+const AGAIN: Duration = Duration::from_secs(10);
+/// What the API server does not take now is tried again after this.
+const AFTER_REFUSAL: Duration = Duration::from_secs(1);
+/// The same about a pod is not said again within this time.
+const QUIET: Duration = Duration::from_secs(300);
+/// More than so many pods of one decision are not told one by one why they wait.
+const MOST_TOLD: usize = 200;
+/// What a new node is planned to be left free of where pods cannot be told where to go.
+const ROOM_TO_SPARE: f64 = 0.06;
+
+/// Buys nodes for pods.
+pub async fn run(context: Context, stop: CancellationToken) -> anyhow::Result<()> {
+    const LOOKED_AT: &[Kind] =
+        &[Kind::Pod, Kind::Node, Kind::Claim, Kind::Pool, Kind::Class, Kind::Daemon, Kind::Budget, Kind::VolumeClaim];
+    let mut changes = context.live.changes(LOOKED_AT);
+    let mut offers = context.live.changes(&[Kind::Pool, Kind::Class, Kind::Daemon, Kind::Volume, Kind::VolumeClaim]);
+    let mut planned = context.plan.changes();
+    let span = |setting: Option<Duration>| setting.and_then(|time| SignedDuration::try_from(time).ok());
+    let patience = Patience::within(span(context.settings.batch_idle), span(context.settings.batch_max));
+    let mut window = Window::default();
+    let mut hopeless = BTreeSet::new();
+    let mut recalled = false;
+    let mut wake = AGAIN;
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            () = changes.next() => {}
+            () = offers.next() => hopeless.clear(),
+            _ = planned.changed() => {}
+            () = tokio::time::sleep(wake) => {
+                if wake == AGAIN {
+                    hopeless.clear();
+                    context.market.stock(&context).await;
+                }
+            }
+        }
+        tokio::time::sleep(TOGETHER).await;
+        if !context.live.lock().all_synced() {
+            continue;
+        }
+        if !recalled {
+            recall(&context);
+            context.market.stock(&context).await;
+            recalled = true;
+        }
+        let demand = look(&context, &mut hopeless);
+        wake = match window.look(context.now(), demand.waiting, demand.unjudged, patience) {
+            Step::Rest => AGAIN,
+            Step::Wait(until) => until.duration_since(context.now()).try_into().unwrap_or(Duration::ZERO).min(AGAIN),
+            Step::Act => {
+                provision(&context, &mut hopeless).await;
+                window.close();
+                AGAIN
+            }
+        };
+    }
+}
+
+/// Begins with no plan, but for the places that a process before this one has given.
+fn recall(context: &Context) {
+    let now = context.now();
+    let live = context.live.lock();
+    let mut plan = context.plan.lock();
+    *plan = Plan::default();
+    let pods: BTreeMap<String, Uid> = live
+        .pods()
+        .filter(|pod| pod.node.is_none() && !pod.leaving())
+        .map(|pod| (super::claims::short(pod.uid), pod.uid))
+        .collect();
+    for claim in live.claims().filter(|claim| claim.deletion().is_none()) {
+        let planned = claim.annotation(super::claims::PLANNED_FOR).unwrap_or_default().split(',');
+        for pod in planned.filter_map(|short| pods.get(short)) {
+            plan.place(&live, *pod, Target::Claim(Arc::clone(&claim.name)), now);
+        }
+    }
+}
+
+fn look(context: &Context, hopeless: &mut BTreeSet<Uid>) -> Demand {
+    let now = context.now();
+    let live = context.live.lock();
+    hopeless.retain(|uid| live.pod(*uid).is_some());
+    let mut plan = context.plan.lock();
+    plan.inherit(&live, now);
+    demand(&live, &plan, hopeless, now)
+}
+
+/// What a decision is made of.
+struct Decision {
+    solution: Solution,
+    claims: Vec<PlannedClaim>,
+    refused: Vec<Refused>,
+    question: Question,
+    took: Duration,
+}
+
+/// One decision, and what comes of it.
+async fn provision(context: &Context, hopeless: &mut BTreeSet<Uid>) {
+    let stock = context.market.stock(context).await;
+    let question = {
+        let now = context.now();
+        let mut live = context.live.lock();
+        let plan = context.plan.lock();
+        Question::new(&mut live, &plan, &stock, now)
+    };
+    tell_unreadable(context, &question);
+    if question.pending.is_empty() {
+        return;
+    }
+    let settings = settings(context);
+    let Ok(decision) = tokio::task::spawn_blocking(move || decide(question, settings)).await else {
+        tracing::error!("a decision was broken off: it is made again");
+        return;
+    };
+    let Decision { solution, claims, refused, question, took } = decision;
+    context.metrics.scheduling.took([""], took.as_secs_f64());
+    tracing::info!(
+        pods = question.pending.len(),
+        nodes = solution.nodes.len(),
+        on_existing = solution.existing.iter().map(|(_, pods)| pods.len()).sum::<usize>(),
+        unplaced = solution.unplaced.iter().map(|group| group.pods.len()).sum::<usize>(),
+        dollars_per_hour = solution.cost.dollars(),
+        over_bound = solution.over_bound(),
+        milliseconds = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+        "decided"
+    );
+    seat_on_existing(context, &question, &solution);
+    for group in &solution.unplaced {
+        let reason = std::iter::once(&group.reason).chain(&question.left_out).map(String::as_str);
+        tell(context, &question, &group.pods, &reason.collect::<Vec<_>>().join("; "), hopeless);
+    }
+    for Refused { node, reason } in refused {
+        tell(context, &question, &solution.nodes[node].pods, &reason, hopeless);
+    }
+    let pods: Vec<Vec<Uid>> = claims.iter().map(|claim| claim.pods.clone()).collect();
+    let mut refused = false;
+    for (made, pods) in create_claims(context, claims).await.into_iter().zip(pods) {
+        if let Err(error) = made {
+            tracing::warn!(error = &error as &dyn std::error::Error, "a claim was not made");
+            if matches!(error, NotMade::Refused(_)) {
+                refused = true;
+            } else {
+                tell_pods(context, &pods, &error.to_string());
+                hopeless.extend(pods);
+            }
+        }
+    }
+    if refused {
+        tokio::time::sleep(AFTER_REFUSAL).await;
+    }
+    context.metrics.unschedulable_pods.set([""], hopeless.len() as f64);
+}
+
+/// How solutions are chosen.
+fn settings(context: &Context) -> Settings {
+    let headroom = if context.version.steers() { 0.0 } else { ROOM_TO_SPARE };
+    Settings { preferences: context.settings.preferences, headroom, ..Settings::default() }
+}
+
+fn decide(question: Question, settings: Settings) -> Decision {
+    let started = Instant::now();
+    let problem = question.problem(settings);
+    let limit = time_for(question.pending.len());
+    let mut stop = || started.elapsed() >= limit;
+    let solution = solve(&problem, Budget { iterations: u64::MAX, stop: Some(&mut stop) });
+    let (claims, refused) = plan_claims(&problem, &solution.nodes, &question, "provisioned");
+    Decision { solution, claims, refused, took: started.elapsed(), question }
+}
+
+/// How long a search may take: a few pods are not worth waiting for, many are.
+fn time_for(pods: usize) -> Duration {
+    let milliseconds = 40 + u64::try_from(pods).unwrap_or(u64::MAX).saturating_mul(2) / 3;
+    Duration::from_millis(milliseconds.min(900))
+}
+
+/// Pods that go onto nodes that are there, or on their way, have their place there.
+fn seat_on_existing(context: &Context, question: &Question, solution: &Solution) {
+    if solution.existing.is_empty() {
+        return;
+    }
+    let now = context.now();
+    let live = context.live.lock();
+    let mut plan = context.plan.lock();
+    for (node, pods) in &solution.existing {
+        let member = &question.snapshot.members[*node as usize];
+        let target = match (&member.claim, &member.node) {
+            (Some(claim), _) if live.claim(claim).is_some() => Target::Claim(Arc::clone(claim)),
+            (_, Some(node)) => Target::Node(Arc::clone(node)),
+            _ => continue,
+        };
+        for pod in pods {
+            plan.place(&live, question.snapshot.pods[*pod as usize], target.clone(), now);
+        }
+    }
+    drop(plan);
+    drop(live);
+    context.plan.notify();
+}
+
+fn tell(context: &Context, question: &Question, pods: &[u32], reason: &str, hopeless: &mut BTreeSet<Uid>) {
+    let uids: Vec<Uid> = pods.iter().filter_map(|pod| question.uid(*pod)).collect();
+    tell_pods(context, &uids, reason);
+    hopeless.extend(uids);
+}
+
+/// Says on pods why there is no node for them.
+fn tell_pods(context: &Context, pods: &[Uid], reason: &str) {
+    let live = context.live.lock();
+    for pod in pods.iter().take(MOST_TOLD).filter_map(|pod| live.pod(*pod)) {
+        context.events.publish_within(about_pod(pod), Tone::Warning, "FailedScheduling", reason, QUIET);
+    }
+}
+
+/// Says on pods that cannot be read why.
+fn tell_unreadable(context: &Context, question: &Question) {
+    let live = context.live.lock();
+    for unreadable in question.snapshot.cluster.unreadable.iter().take(MOST_TOLD) {
+        if let Some(pod) = live.pod_named(&unreadable.pod).filter(|pod| pod.unschedulable) {
+            context.events.publish_within(about_pod(pod), Tone::Warning, "FailedScheduling", &unreadable.reason, QUIET);
+        }
+    }
+}

@@ -1,1 +1,0 @@
-//! Tells kube-scheduler the plan: which pod is meant for which node.

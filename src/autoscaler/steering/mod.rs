@@ -1,0 +1,187 @@
+//! Tells kube-scheduler the plan: which pod is meant for which node.
+//!
+//! kube-scheduler decides where pods go, and would spread small ones over the node that was bought for a large
+//! one. From Kubernetes 1.35 on it keeps room for pods whose `status.nominatedNodeName` names a node, whoever
+//! wrote it. So every pod that a plan has a place for is nominated: once its node is there, and before the taint
+//! goes that keeps pods off the node until then.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `plan` | which pod is meant for which claim or node |
+//! | `waves` | which pods may be nominated at a time |
+//! | `nominations` | what pods have to be told now |
+
+pub mod nominations;
+pub mod plan;
+#[cfg(test)]
+pub(in crate::autoscaler) mod testing;
+pub mod waves;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures::StreamExt;
+use k8s_openapi::api::core::v1::Pod;
+use kube::Api;
+use kube::api::{Patch, PatchParams};
+use serde_json::json;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::autoscaler::runtime::Context;
+use crate::autoscaler::runtime::writes::{is_conflict, is_missing};
+use crate::autoscaler::state::live::{Kind, Observed};
+use nominations::{Nomination, Told, due};
+pub use plan::{Place, Plan, Settled, Target};
+
+/// How many pods are told at a time.
+const AT_A_TIME: usize = 48;
+/// Changes that come within this time are looked at together.
+const TOGETHER: Duration = Duration::from_millis(15);
+/// After so long everything is looked at again.
+const AGAIN: Duration = Duration::from_secs(10);
+
+/// The plan of this process, for everybody who makes or reads it. Cloning it is cheap.
+///
+/// Whoever holds both takes the lock of the live state first.
+#[derive(Clone, Debug)]
+pub struct SharedPlan {
+    inner: Arc<Mutex<(Plan, Told)>>,
+    changes: watch::Sender<u64>,
+}
+
+impl Default for SharedPlan {
+    fn default() -> Self {
+        Self { inner: Arc::default(), changes: watch::Sender::new(0) }
+    }
+}
+
+/// The plan, while it is looked at.
+pub struct Held<'a>(MutexGuard<'a, (Plan, Told)>);
+
+impl std::ops::Deref for Held<'_> {
+    type Target = Plan;
+    fn deref(&self) -> &Plan {
+        &self.0.0
+    }
+}
+
+impl std::ops::DerefMut for Held<'_> {
+    fn deref_mut(&mut self) -> &mut Plan {
+        &mut self.0.0
+    }
+}
+
+impl SharedPlan {
+    /// The plan. Never hold it across an await.
+    pub fn lock(&self) -> Held<'_> {
+        Held(self.inner.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Says that the plan has changed.
+    pub fn notify(&self) {
+        self.changes.send_modify(|count| *count += 1);
+    }
+
+    /// Changes from now on.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+}
+
+/// Keeps what pods are told in step with the plan, and the plan in step with what comes about.
+pub async fn run(context: Context, stop: CancellationToken) -> anyhow::Result<()> {
+    if !context.version.steers() {
+        tracing::info!(
+            minor = context.version.minor,
+            "pods are not told which node they are meant for: kube-scheduler heeds it from Kubernetes 1.35 on; new nodes are planned with some room to spare instead"
+        );
+    }
+    let mut changes = context.live.changes(&[Kind::Pod, Kind::Node, Kind::Claim]);
+    let mut planned = context.plan.changes();
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            () = changes.next() => {}
+            _ = planned.changed() => {}
+            () = tokio::time::sleep(AGAIN) => {}
+        }
+        tokio::time::sleep(TOGETHER).await;
+        planned.borrow_and_update();
+        let began = Instant::now();
+        let told = step(&context);
+        // A look at a large cluster costs something: most of the time goes to others.
+        let pause = began.elapsed() * 3;
+        tell(&context, told).await;
+        tokio::time::sleep(pause).await;
+    }
+}
+
+/// Compares plan and state; what pods have to be told.
+fn step(context: &Context) -> Vec<Nomination> {
+    let now = context.now();
+    let mut live = context.live.lock();
+    let mut held = context.plan.lock();
+    let (plan, told) = &mut *held.0;
+    told.adopt(&live, plan, now);
+    plan.inherit(&live, now);
+    let settled = plan.settle(&live, now);
+    let due = if context.version.steers() { due(&mut live, plan, told, None, now) } else { Vec::new() };
+    drop(held);
+    drop(live);
+    if settled.freed > 0 {
+        context.plan.notify();
+    }
+    if settled != Settled::default() {
+        let Settled { landed, strayed, freed } = &settled;
+        landed.iter().for_each(|time| context.metrics.pods_provisioning_bound.took([], time.as_secs_f64()));
+        tracing::debug!(landed = landed.len(), strayed, freed, "pods that had a place");
+    }
+    due
+}
+
+/// Tells the pods that are meant for a node, which does not take any yet.
+pub async fn prepare(context: &Context, node: &str) {
+    if !context.version.steers() {
+        return;
+    }
+    let now = context.now();
+    let due = {
+        let mut live = context.live.lock();
+        let mut held = context.plan.lock();
+        let (plan, told) = &mut *held.0;
+        due(&mut live, plan, told, Some(node), now)
+    };
+    tell(context, due).await;
+}
+
+async fn tell(context: &Context, due: Vec<Nomination>) {
+    let each = due.into_iter().map(|nomination| tell_one(context, nomination));
+    futures::stream::iter(each).buffer_unordered(AT_A_TIME).collect::<()>().await;
+}
+
+async fn tell_one(context: &Context, nomination: Nomination) {
+    let Some((namespace, name)) = nomination.name.split_once('/') else { return };
+    let api: Api<Pod> = Api::namespaced(context.client.clone(), namespace);
+    // A pod of the same name that came later was told nothing.
+    let change = json!({
+        "metadata": { "uid": nomination.pod.to_string() },
+        "status": { "nominatedNodeName": nomination.node.as_deref() },
+    });
+    match api.patch_status(name, &PatchParams::default(), &Patch::Merge(&change)).await {
+        Ok(pod) => {
+            context.live.apply(Observed::Pod(Box::new(pod)));
+            context.plan.inner.lock().unwrap_or_else(PoisonError::into_inner).1.note(&nomination);
+        }
+        // It is gone, another one, or bound: there is nothing to tell any more.
+        Err(error) if is_missing(&error) || is_conflict(&error) || is_invalid(&error) => {}
+        Err(error) => {
+            tracing::warn!(pod = &*nomination.name, %error, "a pod could not be told which node it is meant for");
+        }
+    }
+}
+
+/// Whether the API server finds that the change makes no sense, as for a pod that has been bound.
+fn is_invalid(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code == 422)
+}

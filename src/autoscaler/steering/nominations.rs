@@ -1,0 +1,168 @@
+//! What pods have to be told now. Pure.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::plan::{Plan, Target};
+use super::waves::{Meant, next_wave};
+use crate::autoscaler::lifecycle::registration::UNREGISTERED;
+use crate::autoscaler::state::instance_types::Catalogue;
+use crate::autoscaler::state::intern::FastMap;
+use crate::autoscaler::state::live::{Live, LivePod, Uid};
+
+/// What a pod is to be told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Nomination {
+    /// The pod.
+    pub pod: Uid,
+    /// `namespace/name`.
+    pub name: Arc<str>,
+    /// The node that it is meant for; `None` takes back what it was told.
+    pub node: Option<Arc<str>>,
+}
+
+/// What pods were told, and are to be told.
+#[derive(Clone, Debug, Default)]
+pub struct Told(FastMap<Uid, Arc<str>>);
+
+impl Told {
+    /// Remembers what a pod has been told.
+    pub fn note(&mut self, nomination: &Nomination) {
+        match &nomination.node {
+            Some(node) => drop(self.0.insert(nomination.pod, Arc::clone(node))),
+            None => drop(self.0.remove(&nomination.pod)),
+        }
+    }
+
+    /// Takes over what another process has told: a pending pod that is nominated for a node that stands has its
+    /// place there; one that is nominated for a node that is gone will hear so.
+    pub fn adopt(&mut self, live: &Live, plan: &mut Plan, now: Timestamp) {
+        let unknown = live.pods().filter(|pod| waits(pod) && !self.0.contains_key(&pod.uid));
+        let unknown: Vec<(Uid, Arc<str>)> =
+            unknown.filter_map(|pod| Some((pod.uid, live.text(pod.nominated?).into()))).collect();
+        for (pod, node) in unknown {
+            if plan.place_of(pod).is_none() && live.node(&node).is_some_and(|node| node.deletion.is_none()) {
+                plan.place(live, pod, Target::Node(Arc::clone(&node)), now);
+            }
+            self.0.insert(pod, node);
+        }
+    }
+
+    /// Pods that were told something that the plan does not say any more.
+    fn stale(&mut self, live: &Live, plan: &Plan) -> Vec<Nomination> {
+        self.0.retain(|pod, _| live.pod(*pod).is_some_and(waits));
+        let stale = self.0.keys().filter(|pod| plan.place_of(**pod).is_none()).filter_map(|pod| live.pod(*pod));
+        stale.map(|pod| Nomination { pod: pod.uid, name: Arc::clone(&pod.name), node: None }).collect()
+    }
+}
+
+/// What has to be told now: about the node `only`, or about all nodes that take pods.
+pub fn due(live: &mut Live, plan: &Plan, told: &mut Told, only: Option<&str>, now: Timestamp) -> Vec<Nomination> {
+    let open: Vec<(Uid, Arc<str>, bool)> = plan
+        .places()
+        .filter_map(|(uid, place)| {
+            let pod = live.pod(uid).filter(|pod| waits(pod))?;
+            let node = place.target.node(live)?;
+            let said = pod.nominated.is_some_and(|known| live.text(known) == &*node.name);
+            let concerned = only.map_or(!node.has_taint(UNREGISTERED), |only| *node.name == *only);
+            (said || concerned).then(|| (uid, Arc::clone(&node.name), said))
+        })
+        .collect();
+    let mut due = if only.is_none() { told.stale(live, plan) } else { Vec::new() };
+    if open.iter().all(|(_, _, said)| *said) {
+        return due;
+    }
+    let chosen = if open.iter().any(|(uid, _, _)| is_spread(live, *uid)) {
+        in_waves(live, &open, now)
+    } else {
+        open.into_iter().filter(|(_, _, said)| !said).map(|(uid, node, _)| (uid, node)).collect()
+    };
+    due.extend(chosen.into_iter().filter_map(|(uid, node)| {
+        let name = Arc::clone(&live.pod(uid)?.name);
+        Some(Nomination { pod: uid, name, node: Some(node) })
+    }));
+    due.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+    due
+}
+
+/// Whether a pod has yet to be bound.
+fn waits(pod: &LivePod) -> bool {
+    pod.node.is_none() && !pod.leaving()
+}
+
+fn is_spread(live: &Live, uid: Uid) -> bool {
+    let spec = live.pod(uid).and_then(|pod| live.spec(pod));
+    spec.is_some_and(|spec| spec.spreads.iter().any(|spread| spread.required))
+}
+
+fn in_waves(live: &mut Live, open: &[(Uid, Arc<str>, bool)], now: Timestamp) -> Vec<(Uid, Arc<str>)> {
+    let snapshot = live.snapshot(&Catalogue::default(), now);
+    let number: FastMap<Uid, u32> = snapshot.pods.iter().copied().zip(0_u32..).collect();
+    let meant: Vec<Meant> = open
+        .iter()
+        .filter_map(|(uid, node, said)| {
+            let node = snapshot.cluster.node_id(node)?;
+            Some(Meant { pod: *number.get(uid)?, node, nominated: *said })
+        })
+        .collect();
+    let wave = next_wave(&snapshot.cluster, &meant);
+    let name = |node: u32| Arc::clone(&snapshot.cluster.nodes[node as usize].name);
+    wave.into_iter().map(|one| (snapshot.pods[one.pod as usize], name(one.node))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{State, at};
+    use super::*;
+
+    fn names(due: &[Nomination]) -> Vec<(String, Option<String>)> {
+        due.iter().map(|one| (one.name.to_string(), one.node.as_deref().map(str::to_owned))).collect()
+    }
+
+    fn to(pod: &str, node: &str) -> (String, Option<String>) {
+        (format!("default/{pod}"), Some(node.to_owned()))
+    }
+
+    #[test]
+    fn a_node_that_takes_no_pods_yet_is_told_of_only_when_it_is_asked_about() {
+        let mut state = State::new();
+        state.claim("c1", Some("n1"));
+        state.pod("p1", None);
+        let (mut plan, mut told) = (Plan::default(), Told::default());
+        plan.place(&state.live, state.uid("p1"), Target::Claim("c1".into()), at(0));
+        assert!(due(&mut state.live, &plan, &mut told, Some("n1"), at(0)).is_empty(), "there is no node yet");
+        state.node("n1", "4", false);
+        assert!(due(&mut state.live, &plan, &mut told, None, at(0)).is_empty());
+        assert_eq!(names(&due(&mut state.live, &plan, &mut told, Some("n1"), at(0))), [to("p1", "n1")]);
+        state.nominated_pod("p1", "n1");
+        assert!(due(&mut state.live, &plan, &mut told, Some("n1"), at(0)).is_empty(), "it has been told");
+    }
+
+    #[test]
+    fn what_the_plan_does_not_say_any_more_is_taken_back() {
+        let mut state = State::new();
+        state.claim("c1", Some("n1"));
+        state.node("n1", "4", true);
+        state.nominated_pod("p1", "n1");
+        let (plan, mut told) = (Plan::default(), Told::default());
+        told.note(&Nomination { pod: state.uid("p1"), name: "default/p1".into(), node: Some("n1".into()) });
+        let back = due(&mut state.live, &plan, &mut told, None, at(0));
+        assert_eq!(names(&back), [("default/p1".to_owned(), None)]);
+        told.note(&back[0]);
+        assert!(due(&mut state.live, &plan, &mut told, None, at(0)).is_empty());
+    }
+
+    #[test]
+    fn what_another_process_has_told_is_kept_if_the_node_stands_and_taken_back_if_not() {
+        let mut state = State::new();
+        state.claim("c1", Some("n1"));
+        state.node("n1", "4", true);
+        state.nominated_pod("p1", "n1");
+        state.nominated_pod("p2", "gone");
+        let (mut plan, mut told) = (Plan::default(), Told::default());
+        told.adopt(&state.live, &mut plan, at(0));
+        assert_eq!(plan.place_of(state.uid("p1")).map(|place| place.target.clone()), Some(Target::Node("n1".into())));
+        assert_eq!(names(&due(&mut state.live, &plan, &mut told, None, at(0))), [("default/p2".to_owned(), None)]);
+    }
+}

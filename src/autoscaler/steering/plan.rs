@@ -1,0 +1,392 @@
+//! Which pod is meant for which claim or node. Pure.
+//!
+//! A pod has a place from the decision that gave it one until it is bound. While it has, nothing is bought for it
+//! again. When kube-scheduler puts it elsewhere, another pod that is alike takes its place; when what it was
+//! meant for goes, it is planned anew.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::autoscaler::state::intern::{FastMap, Symbol};
+use crate::autoscaler::state::live::{Live, LiveNode, LivePod, Uid};
+use crate::autoscaler::state::resources::Amounts;
+
+/// How long a place waits for the successor of a pod that is gone.
+const INHERITANCE: SignedDuration = SignedDuration::from_secs(120);
+/// How long a pod may wait for a node that has room for it and takes pods, before it is planned anew.
+const PATIENCE: SignedDuration = SignedDuration::from_secs(60);
+
+/// What a pod is meant for.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Target {
+    /// A claim, whose node may not be there yet.
+    Claim(Arc<str>),
+    /// A node.
+    Node(Arc<str>),
+}
+
+impl Target {
+    /// The node, once there is one.
+    pub fn node<'a>(&self, live: &'a Live) -> Option<&'a LiveNode> {
+        match self {
+            Self::Claim(name) => live.node_of_claim(live.claim(name)?),
+            Self::Node(name) => live.node(name),
+        }
+    }
+
+    /// Whether it is there and not about to go.
+    fn stands(&self, live: &Live) -> bool {
+        match self {
+            Self::Claim(name) => {
+                let stays = live.claim(name).is_some_and(|claim| claim.deletion().is_none());
+                stays && self.node(live).is_none_or(|node| node.deletion.is_none())
+            }
+            Self::Node(name) => live.node(name).is_some_and(|node| node.deletion.is_none()),
+        }
+    }
+}
+
+/// The place of a pod.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Place {
+    /// What it is meant for.
+    pub target: Target,
+    /// The node where the pod ran when it was planned, if it has to leave there.
+    pub leaves: Option<Arc<str>>,
+    /// Since when.
+    pub since: Timestamp,
+    /// The workload that makes a successor when the pod goes.
+    workload: Option<Arc<str>>,
+}
+
+/// A place whose pod is gone and will be made anew.
+#[derive(Clone, Debug)]
+struct Vacancy {
+    workload: Arc<str>,
+    target: Target,
+    until: Timestamp,
+}
+
+/// What became of places.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Settled {
+    /// Pods that were bound where they were meant to be: how long after they were planned.
+    pub landed: Vec<SignedDuration>,
+    /// Pods that were bound elsewhere, with nobody alike to change places with.
+    pub strayed: u64,
+    /// Places that are given up: what they were on is gone or full.
+    pub freed: u64,
+}
+
+/// Which pod is meant for which claim or node.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    places: FastMap<Uid, Place>,
+    vacancies: Vec<Vacancy>,
+}
+
+impl Plan {
+    /// Gives a pod a place.
+    pub fn place(&mut self, live: &Live, uid: Uid, target: Target, now: Timestamp) {
+        let Some(pod) = live.pod(uid) else { return };
+        let there = target.node(live).map(|node| &*node.name);
+        if pod.node.is_none() || pod.node.map(|node| live.text(node)) != there {
+            let text = |symbol: Symbol| Arc::from(live.text(symbol));
+            let (leaves, workload) = (pod.node.map(text), pod.workload.map(text));
+            self.places.insert(uid, Place { target, leaves, since: now, workload });
+        }
+    }
+
+    /// Takes the place of a pod away.
+    pub fn forget(&mut self, uid: Uid) {
+        self.places.remove(&uid);
+    }
+
+    /// The place of a pod.
+    pub fn place_of(&self, uid: Uid) -> Option<&Place> {
+        self.places.get(&uid)
+    }
+
+    /// All places.
+    pub fn places(&self) -> impl Iterator<Item = (Uid, &Place)> {
+        self.places.iter().map(|(uid, place)| (*uid, place))
+    }
+
+    /// Gives up every place on a target; the pods have none then.
+    pub fn release(&mut self, target: &Target) -> usize {
+        let before = self.places.len();
+        self.places.retain(|_, place| place.target != *target);
+        self.vacancies.retain(|vacancy| vacancy.target != *target);
+        before - self.places.len()
+    }
+
+    /// Whether pods are still to come to a claim or its node.
+    pub fn expects(&self, claim: Option<&str>, node: Option<&str>) -> bool {
+        let means = |target: &Target| match target {
+            Target::Claim(name) => claim == Some(&**name),
+            Target::Node(name) => node == Some(&**name),
+        };
+        self.places.values().any(|place| means(&place.target)) || self.vacancies.iter().any(|open| means(&open.target))
+    }
+
+    /// Names of the claims and of the nodes that pods are still to come to.
+    pub fn expecting(&self) -> BTreeSet<Target> {
+        let open = self.vacancies.iter().map(|vacancy| vacancy.target.clone());
+        self.places.values().map(|place| place.target.clone()).chain(open).collect()
+    }
+
+    /// Compares the plan with what has come about.
+    pub fn settle(&mut self, live: &Live, now: Timestamp) -> Settled {
+        let mut settled = Settled::default();
+        let mut strays = Vec::new();
+        let mut uids: Vec<Uid> = self.places.keys().copied().collect();
+        uids.sort_unstable();
+        for uid in uids {
+            match self.look_at(live, uid, now) {
+                Fate::Waits => continue,
+                Fate::Landed => {
+                    settled.landed.extend(self.places.get(&uid).map(|place| now.duration_since(place.since)))
+                }
+                Fate::Strayed(node) => strays.push((uid, node)),
+                Fate::Gone => {}
+                Fate::Lost => settled.freed += 1,
+            }
+            if !strays.last().is_some_and(|(stray, _)| *stray == uid) {
+                self.places.remove(&uid);
+            }
+        }
+        let mut crowded = BTreeSet::new();
+        for (uid, node) in strays {
+            let Some(place) = self.places.remove(&uid) else { continue };
+            if !self.change_places(live, uid, &place, node) {
+                settled.strayed += 1;
+                crowded.insert(live.text(node).to_owned());
+            }
+        }
+        for node in crowded {
+            settled.freed += self.make_room(live, &node);
+        }
+        self.vacancies.retain(|vacancy| vacancy.until > now && vacancy.target.stands(live));
+        settled
+    }
+
+    fn look_at(&mut self, live: &Live, uid: Uid, now: Timestamp) -> Fate {
+        let Some(place) = self.places.get(&uid) else { return Fate::Gone };
+        let stands = place.target.stands(live);
+        let Some(pod) = live.pod(uid) else {
+            if place.leaves.is_some()
+                && stands
+                && let Some(workload) = place.workload.clone()
+            {
+                let until = now.saturating_add(INHERITANCE).unwrap_or(now);
+                self.vacancies.push(Vacancy { workload, target: place.target.clone(), until });
+            }
+            return Fate::Gone;
+        };
+        let node = place.target.node(live);
+        match pod.node {
+            Some(bound) if node.is_some_and(|node| *node.name == *live.text(bound)) => Fate::Landed,
+            Some(bound) if place.leaves.as_deref() != Some(live.text(bound)) => Fate::Strayed(bound),
+            _ if !stands => Fate::Lost,
+            None if pod.leaving() => Fate::Gone,
+            None if node.is_some_and(|node| is_open(node)) && now.duration_since(place.since) > PATIENCE => Fate::Lost,
+            _ => Fate::Waits,
+        }
+    }
+
+    /// A pod that was meant for `place` runs on `node` now: a pod that is alike, and that was meant for that node,
+    /// takes the place.
+    fn change_places(&mut self, live: &Live, stray: Uid, place: &Place, node: Symbol) -> bool {
+        let node = live.text(node);
+        let like = |uid: Uid| live.pod(uid).map(|pod| (pod.spec, pod.labels, pod.workload));
+        let kind = like(stray);
+        let there = |target: &Target| target.node(live).is_some_and(|other| *other.name == *node);
+        let mut alike: Vec<(&Uid, &mut Place)> = self
+            .places
+            .iter_mut()
+            .filter(|(uid, other)| other.leaves.is_none() && like(**uid) == kind && there(&other.target))
+            .collect();
+        alike.sort_unstable_by_key(|(uid, _)| **uid);
+        let Some((_, other)) = alike.into_iter().next() else { return false };
+        other.target = place.target.clone();
+        true
+    }
+
+    /// Gives up places on a node that has become too full for them, the largest pods first. How many.
+    fn make_room(&mut self, live: &Live, name: &str) -> u64 {
+        let Some(node) = live.node(name) else { return 0 };
+        let mut free = node.allocatable.clone();
+        for pod in live.pods_on(name) {
+            take(&mut free, live, pod);
+        }
+        let mut meant: Vec<(Uid, Amounts)> = self
+            .places
+            .iter()
+            .filter(|(_, place)| place.target.node(live).is_some_and(|other| other.name == node.name))
+            .filter_map(|(uid, _)| Some((*uid, live.spec(live.pod(*uid)?)?.requests.clone())))
+            .collect();
+        // The smallest keep theirs: most pods stay where they were meant to be.
+        meant.sort_unstable_by(|a, b| a.1.cmp(&b.1).then(a.0.cmp(&b.0)));
+        let mut freed = 0;
+        for (uid, requests) in meant {
+            if requests.iter().all(|(id, amount)| free.get(id) >= amount || free.stated(id).is_none()) {
+                requests.iter().for_each(|(id, amount)| free.add(id, -amount));
+            } else {
+                self.places.remove(&uid);
+                freed += 1;
+            }
+        }
+        freed
+    }
+
+    /// Gives new pods the places of their predecessors.
+    pub fn inherit(&mut self, live: &Live, now: Timestamp) -> usize {
+        if self.vacancies.is_empty() {
+            return 0;
+        }
+        let mut heirs: Vec<&LivePod> = live
+            .pods()
+            .filter(|pod| pod.node.is_none() && !pod.leaving() && !self.places.contains_key(&pod.uid))
+            .collect();
+        heirs.sort_unstable_by_key(|pod| (pod.created, pod.uid));
+        let mut inherited = 0;
+        for pod in heirs {
+            let own = pod.workload.map(|workload| live.text(workload));
+            if let Some(at) = self.vacancies.iter().position(|vacancy| own == Some(&*vacancy.workload)) {
+                let vacancy = self.vacancies.swap_remove(at);
+                let place =
+                    Place { target: vacancy.target, leaves: None, since: now, workload: Some(vacancy.workload) };
+                self.places.insert(pod.uid, place);
+                inherited += 1;
+            }
+        }
+        inherited
+    }
+}
+
+/// How a place stands.
+enum Fate {
+    Waits,
+    Landed,
+    Strayed(Symbol),
+    Gone,
+    Lost,
+}
+
+fn take(free: &mut Amounts, live: &Live, pod: &LivePod) {
+    if let Some(spec) = live.spec(pod) {
+        spec.requests.iter().for_each(|(id, amount)| free.add(id, -amount));
+    }
+}
+
+/// Whether a node takes pods as far as its own state goes.
+fn is_open(node: &LiveNode) -> bool {
+    node.ready() && !node.unschedulable && !node.has_taint(crate::autoscaler::lifecycle::registration::UNREGISTERED)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{State, at};
+    use super::*;
+
+    fn claim(name: &str) -> Target {
+        Target::Claim(name.into())
+    }
+
+    #[test]
+    fn a_pod_has_its_place_until_it_is_bound_there() {
+        let mut state = State::new();
+        state.claim("c1", Some("n1"));
+        state.pod("p1", None);
+        let mut plan = Plan::default();
+        plan.place(&state.live, state.uid("p1"), claim("c1"), at(0));
+        assert_eq!(plan.settle(&state.live, at(1)), Settled::default());
+        assert!(plan.expects(Some("c1"), None) && !plan.expects(Some("c2"), None));
+        state.node("n1", "1", true);
+        state.pod("p1", Some("n1"));
+        assert_eq!(
+            plan.settle(&state.live, at(2)),
+            Settled { landed: vec![SignedDuration::from_secs(2)], ..Settled::default() }
+        );
+        assert!(plan.place_of(state.uid("p1")).is_none());
+    }
+
+    #[test]
+    fn pods_that_are_alike_change_places_when_one_lands_on_the_others_node() {
+        let mut state = State::new();
+        for (claim, node) in [("c1", "n1"), ("c2", "n2")] {
+            state.claim(claim, Some(node));
+            state.node(node, "2", true);
+        }
+        state.pod("p1", None);
+        state.pod("p2", None);
+        let mut plan = Plan::default();
+        plan.place(&state.live, state.uid("p1"), claim("c1"), at(0));
+        plan.place(&state.live, state.uid("p2"), claim("c2"), at(0));
+        state.pod("p1", Some("n2"));
+        assert_eq!(plan.settle(&state.live, at(1)), Settled::default());
+        assert_eq!(plan.place_of(state.uid("p2")).map(|place| place.target.clone()), Some(claim("c1")));
+    }
+
+    #[test]
+    fn a_stray_that_fills_a_node_frees_the_places_that_have_no_room_any_more() {
+        let mut state = State::new();
+        state.claim("c1", Some("n1"));
+        state.claim("c2", Some("n2"));
+        state.node("n1", "1", true);
+        state.node("n2", "1", true);
+        state.pod("p1", None);
+        state.sized_pod("other", None, "600m");
+        let mut plan = Plan::default();
+        plan.place(&state.live, state.uid("p1"), claim("c1"), at(0));
+        plan.place(&state.live, state.uid("other"), claim("c2"), at(0));
+        state.sized_pod("other", Some("n1"), "600m");
+        assert_eq!(plan.settle(&state.live, at(1)), Settled { strayed: 1, freed: 1, ..Settled::default() });
+        assert!(plan.place_of(state.uid("p1")).is_none());
+    }
+
+    #[test]
+    fn a_place_goes_with_what_it_is_on() {
+        let mut state = State::new();
+        state.claim("c1", None);
+        state.pod("p1", None);
+        let mut plan = Plan::default();
+        plan.place(&state.live, state.uid("p1"), claim("c1"), at(0));
+        state.remove_claim("c1");
+        assert_eq!(plan.settle(&state.live, at(1)), Settled { freed: 1, ..Settled::default() });
+        plan.place(&state.live, state.uid("p1"), claim("c2"), at(0));
+        assert_eq!(plan.release(&claim("c2")), 1);
+    }
+
+    #[test]
+    fn the_successor_of_a_pod_that_had_to_leave_inherits_its_place() {
+        let mut state = State::new();
+        state.node("old", "4", true);
+        state.claim("c1", None);
+        state.pod("p1", Some("old"));
+        let mut plan = Plan::default();
+        plan.place(&state.live, state.uid("p1"), claim("c1"), at(0));
+        assert_eq!(plan.settle(&state.live, at(1)), Settled::default(), "it still runs where it was");
+        state.remove_pod("p1");
+        plan.settle(&state.live, at(2));
+        assert!(plan.expects(Some("c1"), None), "its successor is expected");
+        state.pod("p2", None);
+        assert_eq!(plan.inherit(&state.live, at(3)), 1);
+        assert_eq!(plan.place_of(state.uid("p2")).map(|place| place.target.clone()), Some(claim("c1")));
+        assert_eq!(plan.inherit(&state.live, at(4)), 0);
+    }
+
+    #[test]
+    fn a_pod_that_an_open_node_does_not_get_is_planned_anew_after_a_while() {
+        let mut state = State::new();
+        state.claim("c1", Some("n1"));
+        state.node("n1", "4", true);
+        state.pod("p1", None);
+        let mut plan = Plan::default();
+        plan.place(&state.live, state.uid("p1"), claim("c1"), at(0));
+        assert_eq!(plan.settle(&state.live, at(59)).freed, 0);
+        assert_eq!(plan.settle(&state.live, at(61)).freed, 1);
+    }
+}

@@ -1,0 +1,104 @@
+//! A live state for tests, made object by object.
+
+use crate::autoscaler::lifecycle::registration::UNREGISTERED;
+use crate::autoscaler::state::live::{Kind, Live, Observed, Uid};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+/// So many seconds after the beginning.
+pub fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_second(1_000_000 + seconds).unwrap_or_default()
+}
+
+/// A live state.
+pub struct State {
+    pub live: Live,
+    version: u32,
+}
+
+fn read<T: serde::de::DeserializeOwned>(value: Value) -> Box<T> {
+    Box::new(serde_json::from_value(value).unwrap_or_else(|error| panic!("{error}")))
+}
+
+impl State {
+    pub fn new() -> Self {
+        Self { live: Live::default(), version: 0 }
+    }
+
+    /// The id of a pod.
+    pub fn uid(&self, name: &str) -> Uid {
+        Uid::read(name)
+    }
+
+    /// A claim, launched if it has a node.
+    pub fn claim(&mut self, name: &str, node: Option<&str>) {
+        let status = node.map_or(json!({}), |node| json!({ "providerID": format!("aws:///a/i-{node}") }));
+        let claim = json!({
+            "apiVersion": "karpenter.sh/v1", "kind": "NodeClaim", "metadata": { "name": name, "uid": name },
+            "spec": { "requirements": [], "nodeClassRef": { "group": "g", "kind": "k", "name": "n" } }, "status": status,
+        });
+        self.live.apply(Observed::Claim(read(claim)), at(0));
+    }
+
+    /// A claim that is being deleted.
+    pub fn leaving_claim(&mut self, name: &str, node: &str) {
+        let claim = json!({
+            "apiVersion": "karpenter.sh/v1", "kind": "NodeClaim",
+            "metadata": { "name": name, "uid": name, "deletionTimestamp": at(0).to_string() },
+            "spec": { "requirements": [], "nodeClassRef": { "group": "g", "kind": "k", "name": "n" } },
+            "status": { "providerID": format!("aws:///a/i-{node}") },
+        });
+        self.live.apply(Observed::Claim(read(claim)), at(0));
+    }
+
+    pub fn remove_claim(&mut self, name: &str) {
+        self.live.remove(Kind::Claim, name, at(0));
+    }
+
+    /// A node, with the taint that keeps pods away unless it is open.
+    pub fn node(&mut self, name: &str, cpu: &str, open: bool) {
+        let taints = if open { json!([]) } else { json!([{ "key": UNREGISTERED, "effect": "NoExecute" }]) };
+        let node = json!({
+            "metadata": { "name": name, "uid": name },
+            "spec": { "providerID": format!("aws:///a/i-{name}"), "taints": taints },
+            "status": { "allocatable": { "cpu": cpu, "pods": "10" }, "conditions": [{ "type": "Ready", "status": "True" }] },
+        });
+        self.live.apply(Observed::Node(read(node)), at(0));
+    }
+
+    /// A pod of half a processor, all of them alike.
+    pub fn pod(&mut self, name: &str, node: Option<&str>) {
+        self.sized_pod(name, node, "500m");
+    }
+
+    pub fn sized_pod(&mut self, name: &str, node: Option<&str>, cpu: &str) {
+        self.put(name, json!(node), json!({}), cpu);
+    }
+
+    pub fn nominated_pod(&mut self, name: &str, node: &str) {
+        self.put(name, Value::Null, json!({ "nominatedNodeName": node }), "500m");
+    }
+
+    /// A pod that kube-scheduler has found no node for.
+    pub fn unschedulable_pod(&mut self, name: &str) {
+        let condition = json!({ "type": "PodScheduled", "status": "False", "reason": "Unschedulable" });
+        self.put(name, Value::Null, json!({ "conditions": [condition] }), "500m");
+    }
+
+    fn put(&mut self, name: &str, node: Value, mut status: Value, cpu: &str) {
+        self.version += 1;
+        status["phase"] = json!("Pending");
+        let pod = json!({
+            "metadata": { "name": name, "namespace": "default", "uid": name, "resourceVersion": self.version.to_string(),
+                "creationTimestamp": at(0).to_string(),
+                "ownerReferences": [{ "apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web", "uid": "w", "controller": true }] },
+            "spec": { "nodeName": node, "containers": [{ "name": "c", "resources": { "requests": { "cpu": cpu } } }] },
+            "status": status,
+        });
+        self.live.apply(Observed::Pod(read(pod)), at(0));
+    }
+
+    pub fn remove_pod(&mut self, name: &str) {
+        self.live.remove(Kind::Pod, &format!("default/{name}"), at(0));
+    }
+}

@@ -1,0 +1,15 @@
+//! How nodes come: pods without a place to nodes that run them.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `yard` | a cluster without nodes, and the autoscaler as a process |
+//! | `pods` | from a Deployment to pods that run; limits; pools that match nothing |
+//! | `scarcity` | what cannot be had; instances that never become nodes |
+//! | `restarts` | the process is killed at the worst moment |
+//! | `steering` | every pod on the node that it was meant for |
+
+mod pods;
+mod restarts;
+mod scarcity;
+mod steering;
+pub mod yard;
