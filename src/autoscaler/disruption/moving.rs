@@ -17,7 +17,7 @@ pub struct MovingCost {
 
 impl Default for MovingCost {
     fn default() -> Self {
-        Self { horizon_hours: 1.0, restart: 0.0001, warm_up_hours: 0.15, overlap_hours: 3.0 / 60.0, least_share: 0.02 }
+        Self { horizon_hours: 1.0, restart: 0.0001, warm_up_hours: 0.4, overlap_hours: 3.0 / 60.0, least_share: 0.02 }
     }
 }
 

@@ -249,9 +249,9 @@ impl<'g, 'a, 's> Mover<'g, 'a, 's> {
     /// Single nodes and pairs are flipped as long as that helps.
     fn climb(&mut self, start: Trial, part: &[usize], rooms: &[usize]) -> Trial {
         let mut best = start;
-        let mut tries = part.len() * 12;
+        let mut tries = part.len() * 40;
         let mut stale = 0;
-        while tries > 0 && !self.ended && stale < part.len() * 6 {
+        while tries > 0 && !self.ended && stale < part.len() * 15 {
             tries -= 1;
             stale += 1;
             let mut gone = best.gone.clone();

@@ -17,6 +17,7 @@ use super::registration::FINALIZER;
 use crate::autoscaler::api::node_claim::ClaimResources;
 use crate::autoscaler::api::{NodeClaim, NodeClaimSpec, NodePool};
 use crate::autoscaler::runtime::Context;
+use crate::autoscaler::runtime::events::{Tone, about_pod};
 use crate::autoscaler::runtime::writes::{is_conflict, may_pass};
 use crate::autoscaler::state::live::{Live, Observed, Uid};
 use crate::autoscaler::state::resources::Amounts;
@@ -25,6 +26,10 @@ use crate::autoscaler::steering::Target;
 /// The pods that a claim was made for, by the first eight digits of their ids: a process that comes after this one
 /// buys nothing for them again.
 pub const PLANNED_FOR: &str = "eksup.dev/planned-for";
+/// Says that a claim has fewer values to choose from than its pool asks for.
+const RELAXED: &str = "karpenter.sh/nodeclaim-min-values-relaxed";
+/// How many pods of a claim are told of it by an event.
+const MOST_TOLD: usize = 20;
 /// Annotations of a pool and of a class that their claims carry on.
 const HASHES: [&str; 4] = [
     "karpenter.sh/nodepool-hash",
@@ -94,7 +99,8 @@ pub async fn create_claims(context: &Context, plan: Vec<PlannedClaim>) -> Vec<Re
         names.push(each.map(|(planned, claim)| {
             let name = claim.metadata.name.clone().unwrap_or_default();
             remember(context, &planned, &name);
-            context.metrics.nodeclaims_created.count([planned.reason, &planned.pool, "false"]);
+            let relaxed = if planned.relaxed { "true" } else { "false" };
+            context.metrics.nodeclaims_created.count([planned.reason, &planned.pool, relaxed]);
             orders.push(Order::new(Arc::new(claim), &planned));
             name
         }));
@@ -111,6 +117,11 @@ fn remember(context: &Context, planned: &PlannedClaim, name: &str) {
     let mut plan = context.plan.lock();
     for pod in &planned.pods {
         plan.place(&live, *pod, Target::Claim(name.into()), now);
+    }
+    drop(plan);
+    for pod in planned.pods.iter().take(MOST_TOLD).filter_map(|pod| live.pod(*pod)) {
+        let message = format!("Pod should schedule on: nodeclaim/{name}");
+        context.events.publish(about_pod(pod), Tone::Normal, "Nominated", &message);
     }
 }
 
@@ -140,6 +151,9 @@ fn object(planned: &PlannedClaim, pool: &NodePool, name: &str, hashes: BTreeMap<
     if !planned.pods.is_empty() {
         let pods: Vec<String> = planned.pods.iter().map(|pod| short(*pod)).collect();
         annotations.insert(PLANNED_FOR.to_owned(), pods.join(","));
+    }
+    if planned.relaxed {
+        annotations.insert(RELAXED.to_owned(), "true".to_owned());
     }
     let spec = NodeClaimSpec {
         taints: template.spec.taints.clone(),

@@ -35,7 +35,8 @@ fn counts(pod: &LivePod) -> bool {
 /// How many pods want something, those of `known` aside: nothing can be done for these now.
 pub fn demand(live: &Live, plan: &Plan, known: &BTreeSet<Uid>, now: Timestamp) -> Demand {
     let mut demand = Demand::default();
-    for pod in live.pods().filter(|pod| counts(pod) && plan.place_of(pod.uid).is_none()) {
+    let open = |pod: &LivePod| counts(pod) && plan.place_of(pod.uid).is_none() && !plan.is_loose(pod.uid, now);
+    for pod in live.pods().filter(|pod| open(pod)) {
         if pod.unschedulable {
             demand.waiting += usize::from(!known.contains(&pod.uid));
         } else if now.duration_since(pod.created) < JUDGED_WITHIN {
@@ -96,7 +97,7 @@ impl Question {
         let mut pending = Vec::new();
         for (at, uid) in (0_u32..).zip(&snapshot.pods) {
             let entry = &snapshot.cluster.pods[at as usize];
-            let placed = plan.place_of(*uid).is_some();
+            let placed = plan.place_of(*uid).is_some() || plan.is_loose(*uid, now);
             match entry.node {
                 None if !placed && live.pod(*uid).is_some_and(|pod| counts(pod) && pod.unschedulable) => {
                     pending.push(at)

@@ -43,6 +43,8 @@ pub struct PlannedClaim {
     pub expected: Expected,
     /// Whether pods of it would rather be in the zone of the first option than in another.
     pub prefers_zone: bool,
+    /// Whether it has fewer values to choose from than its pool asks for.
+    pub relaxed: bool,
     /// The pods that it is for.
     pub pods: Vec<Uid>,
     /// Why it is made, as the metrics have it: `provisioned`, or the reason of a disruption.
@@ -123,11 +125,18 @@ fn claim(
         return Err(format!("what is left does not offer the minimum of values that NodePool `{pool}` asks for"));
     }
     let (own_type, own) = bought(problem, node.instance_type, node.offering);
+    let requirements = requirements(problem, node, object, &chosen);
+    let asked = &object.spec.template.spec.requirements;
+    let relaxed = asked.iter().any(|own| {
+        let kept = requirements.iter().filter(|kept| kept.key == own.key).filter_map(|kept| kept.min_values).max();
+        own.min_values.is_some_and(|asked| kept.is_some_and(|kept| kept < asked))
+    });
     Ok(PlannedClaim {
+        relaxed,
         pool: pool.to_owned(),
         class: object.spec.template.spec.node_class_ref.name.clone(),
         labels: labels(problem, node, object),
-        requirements: requirements(problem, node, object, &chosen),
+        requirements,
         requests: requests(problem, node, own_type),
         options: options(problem, &chosen),
         expected: Expected {
@@ -269,7 +278,8 @@ fn requirements(
             key: key.clone(),
             operator: Operator::In,
             values: values.iter().cloned().collect(),
-            min_values: least(key),
+            // There are fewer values than asked for only where the pool may have fewer.
+            min_values: least(key).map(|least| least.min(i32::try_from(values.len()).unwrap_or(i32::MAX))),
         })
         .collect();
     all.extend(of_pool.iter().filter(|own| !settled.contains_key(&own.key)).cloned());
@@ -438,6 +448,23 @@ mod tests {
         let (claims, _) = planned(&given);
         let own = claims[0].requirements.iter().find(|own| own.key == keys::INSTANCE_TYPE);
         assert_eq!(own.and_then(|own| own.min_values), Some(2));
+    }
+
+    #[test]
+    fn a_pool_that_may_have_fewer_values_than_it_asks_for_gets_what_there_is() {
+        let wanted = json!([
+            { "key": "karpenter.sh/capacity-type", "operator": "In", "values": ["on-demand"] },
+            { "key": "node.kubernetes.io/instance-type", "operator": "Exists", "minValues": 9 },
+        ]);
+        let given = given(wanted, 1);
+        assert!(planned(&given).0.is_empty(), "nine types are not to be had");
+        let settings = Settings { fewer_values: true, ..Settings::default() };
+        let problem = Problem::provision(&given.cluster, settings);
+        let solution = solve(&problem, Budget::rounds(20));
+        let (claims, _) = plan_claims(&problem, &solution.nodes, &given, "provisioned");
+        let own = claims[0].requirements.iter().find(|own| own.key == keys::INSTANCE_TYPE);
+        assert_eq!(own.and_then(|own| own.min_values), Some(3), "there are three types");
+        assert!(claims[0].relaxed);
     }
 
     #[test]

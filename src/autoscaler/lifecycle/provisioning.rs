@@ -18,7 +18,7 @@ use super::window::{Patience, Step, Window};
 use crate::autoscaler::runtime::Context;
 use crate::autoscaler::runtime::events::{Tone, about_pod};
 use crate::autoscaler::scheduling::{Budget, Settings, Solution, solve};
-use crate::autoscaler::state::live::{Kind, Uid};
+use crate::autoscaler::state::live::{Kind, Live, Uid};
 use crate::autoscaler::steering::{Plan, Target};
 
 /// Changes that come within this time are looked at together.
@@ -31,6 +31,8 @@ const AFTER_REFUSAL: Duration = Duration::from_secs(1);
 const QUIET: Duration = Duration::from_secs(300);
 /// More than so many pods of one decision are not told one by one why they wait.
 const MOST_TOLD: usize = 200;
+/// As the metrics name this controller.
+const CONTROLLER: &str = "provisioner";
 /// What a new node is planned to be left free of where pods cannot be told where to go.
 const ROOM_TO_SPARE: f64 = 0.06;
 
@@ -70,6 +72,7 @@ pub async fn run(context: Context, stop: CancellationToken) -> anyhow::Result<()
             recalled = true;
         }
         let demand = look(&context, &mut hopeless);
+        context.metrics.queue_depth.set([CONTROLLER], demand.waiting as f64);
         wake = match window.look(context.now(), demand.waiting, demand.unjudged, patience) {
             Step::Rest => AGAIN,
             Step::Wait(until) => until.duration_since(context.now()).try_into().unwrap_or(Duration::ZERO).min(AGAIN),
@@ -79,6 +82,10 @@ pub async fn run(context: Context, stop: CancellationToken) -> anyhow::Result<()
                 AGAIN
             }
         };
+        let now = context.now();
+        if let Some(settles) = context.plan.lock().settles_at(now) {
+            wake = wake.min(settles.duration_since(now).unsigned_abs() + TOGETHER);
+        }
     }
 }
 
@@ -133,12 +140,12 @@ async fn provision(context: &Context, hopeless: &mut BTreeSet<Uid>) {
         return;
     }
     let settings = settings(context);
-    let Ok(decision) = tokio::task::spawn_blocking(move || decide(question, settings)).await else {
+    let Ok(decision) = attended(context, tokio::task::spawn_blocking(move || decide(question, settings))).await else {
         tracing::error!("a decision was broken off: it is made again");
         return;
     };
     let Decision { solution, claims, refused, question, took } = decision;
-    context.metrics.scheduling.took([""], took.as_secs_f64());
+    context.metrics.scheduling.took([CONTROLLER], took.as_secs_f64());
     tracing::info!(
         pods = question.pending.len(),
         nodes = solution.nodes.len(),
@@ -157,6 +164,7 @@ async fn provision(context: &Context, hopeless: &mut BTreeSet<Uid>) {
     for Refused { node, reason } in refused {
         tell(context, &question, &solution.nodes[node].pods, &reason, hopeless);
     }
+    let claims = still_wanted(context, &question, claims);
     let pods: Vec<Vec<Uid>> = claims.iter().map(|claim| claim.pods.clone()).collect();
     let mut refused = false;
     for (made, pods) in create_claims(context, claims).await.into_iter().zip(pods) {
@@ -173,13 +181,50 @@ async fn provision(context: &Context, hopeless: &mut BTreeSet<Uid>) {
     if refused {
         tokio::time::sleep(AFTER_REFUSAL).await;
     }
-    context.metrics.unschedulable_pods.set([""], hopeless.len() as f64);
+    context.metrics.unschedulable_pods.set([CONTROLLER], hopeless.len() as f64);
+}
+
+/// Whether a pod that had no node when the question was put has been bound, or has gone, since then.
+fn is_settled(live: &Live, question: &Question, pod: u32) -> bool {
+    let waited = question.snapshot.cluster.pods[pod as usize].node.is_none();
+    let waits = |uid| live.pod(uid).is_some_and(|pod| pod.node.is_none() && !pod.leaving());
+    waited && !question.uid(pod).is_some_and(waits)
+}
+
+/// Claims without the pods that have found a node while it was decided about them; one without any is not made.
+fn still_wanted(context: &Context, question: &Question, mut claims: Vec<PlannedClaim>) -> Vec<PlannedClaim> {
+    let live = context.live.lock();
+    let settled: BTreeSet<Uid> = question
+        .pending
+        .iter()
+        .filter(|pod| is_settled(&live, question, **pod))
+        .filter_map(|pod| question.uid(*pod))
+        .collect();
+    drop(live);
+    claims.iter_mut().for_each(|claim| claim.pods.retain(|pod| !settled.contains(pod)));
+    claims.retain(|claim| !claim.pods.is_empty());
+    claims
 }
 
 /// How solutions are chosen.
 fn settings(context: &Context) -> Settings {
     let headroom = if context.version.steers() { 0.0 } else { ROOM_TO_SPARE };
-    Settings { preferences: context.settings.preferences, headroom, ..Settings::default() }
+    let fewer_values = context.settings.min_values_best_effort;
+    Settings { preferences: context.settings.preferences, headroom, fewer_values, ..Settings::default() }
+}
+
+/// Waits for a decision, and lets it be seen for how long.
+async fn attended<T>(context: &Context, mut work: tokio::task::JoinHandle<T>) -> Result<T, tokio::task::JoinError> {
+    let began = Instant::now();
+    loop {
+        match tokio::time::timeout(Duration::from_millis(250), &mut work).await {
+            Ok(done) => {
+                context.metrics.unfinished_work.set([CONTROLLER], 0.0);
+                return done;
+            }
+            Err(_) => context.metrics.unfinished_work.set([CONTROLLER], began.elapsed().as_secs_f64()),
+        }
+    }
 }
 
 fn decide(question: Question, settings: Settings) -> Decision {
@@ -213,7 +258,7 @@ fn seat_on_existing(context: &Context, question: &Question, solution: &Solution)
             (_, Some(node)) => Target::Node(Arc::clone(node)),
             _ => continue,
         };
-        for pod in pods {
+        for pod in pods.iter().filter(|pod| !is_settled(&live, question, **pod)) {
             plan.place(&live, question.snapshot.pods[*pod as usize], target.clone(), now);
         }
     }

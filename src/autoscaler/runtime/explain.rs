@@ -13,7 +13,6 @@ use crate::autoscaler::api::NodeClaim;
 use crate::autoscaler::lifecycle::reasons::STAYS_BECAUSE;
 
 const DO_NOT_DISRUPT: &str = "karpenter.sh/do-not-disrupt";
-/// Why disruption leaves a node alone, as it said last.
 const TERMINATION_TIME: &str = "karpenter.sh/nodeclaim-termination-timestamp";
 
 /// What is known about a node.
@@ -183,9 +182,6 @@ fn summary(node: Option<&Node>, claim: Option<&NodeClaim>, conditions: &[Told], 
     if let Some(told) = holds("Drifted") {
         let blocked = blocked.map(|why| format!("; it stays because {why}")).unwrap_or_default();
         return format!("it is not as its pool and class say: {}{blocked}", why(told));
-    }
-    if let Some(why) = claim.metadata.annotations.as_ref().and_then(|all| all.get(STAYS_BECAUSE)) {
-        return format!("it stays: {why}");
     }
     if let Some(blocked) = blocked {
         return format!("it stays: {blocked}");

@@ -1,6 +1,6 @@
 //! The state that the watches fill, and who is told of changes.
 
-use crate::autoscaler::state::live::{Kind, Live, Observed};
+use crate::autoscaler::state::live::{Kind, Live, Observed, Uid};
 use jiff::Timestamp;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
@@ -59,10 +59,17 @@ impl<T> Shared<T> {
 
 impl Shared<Live> {
     /// Takes in an object that the API server has just answered with, so that what was written is known before
-    /// the watch tells it.
+    /// the watch tells it. Pods and nodes are only ever changed here, not made: one that is not known has gone since.
     pub fn apply(&self, object: Observed) {
         let kind = object.kind();
-        let changed = self.lock().apply(object, Timestamp::now());
+        let mut live = self.lock();
+        let gone = match &object {
+            Observed::Pod(pod) => live.pod(Uid::of(&pod.metadata)).is_none(),
+            Observed::Node(node) => live.node(node.metadata.name.as_deref().unwrap_or_default()).is_none(),
+            _ => false,
+        };
+        let changed = !gone && live.apply(object, Timestamp::now());
+        drop(live);
         if changed {
             self.notify(kind);
         }

@@ -218,7 +218,7 @@ fn left_over(model: &Model, packing: &Packing) -> Demand {
 
 /// Buys nodes for a demand and improves on them. When the settings ask for balance, several solutions are
 /// worked on in turn, with the replicas of each workload kept apart in one way or another. The first of
-/// them that costs no more than the share allows is taken.
+/// them that costs no more than the settings allow is taken.
 fn pack(compiled: &Compiled<'_>, demand: &Demand, budget: &mut Budget<'_>) -> (Model, Packing, u64) {
     let settings = compiled.problem.settings;
     let mut ways = Vec::new();
@@ -229,7 +229,7 @@ fn pack(compiled: &Compiled<'_>, demand: &Demand, budget: &mut Budget<'_>) -> (M
         ways.push(Apart::Halved);
     }
     ways.push(Apart::Free);
-    let mut answers: Vec<(Model, Packing)> = ways.into_iter().map(|way| first_answer(compiled, demand, way)).collect();
+    let mut answers: Vec<(Model, Packing)> = ways.iter().map(|way| first_answer(compiled, demand, *way)).collect();
     let mut searches: Vec<Search<'_>> =
         answers.iter_mut().map(|(model, packing)| Search::new(model, packing, settings.seed)).collect();
     let rounds = match searches.as_mut_slice() {
@@ -240,8 +240,12 @@ fn pack(compiled: &Compiled<'_>, demand: &Demand, budget: &mut Budget<'_>) -> (M
         left_over(model, packing).iter().map(|(_, _, count)| u64::from(*count)).sum::<u64>()
     };
     let (least, most_missing) = answers.last().map_or((0, 0), |free| (free.1.cost, missing(free)));
-    let most = least as f64 * (1.0 + settings.balance_share);
-    let chosen = answers.iter().position(|answer| answer.1.cost as f64 <= most && missing(answer) <= most_missing);
+    let most = |way: &Apart| match way {
+        Apart::Layered(_) => least as f64 * (1.0 + settings.core_premium),
+        Apart::Halved | Apart::Free => least as f64 * (1.0 + settings.balance_share),
+    };
+    let mut all = ways.iter().zip(&answers);
+    let chosen = all.position(|(way, answer)| answer.1.cost as f64 <= most(way) && missing(answer) <= most_missing);
     let (model, packing) = answers.swap_remove(chosen.unwrap_or(answers.len() - 1));
     (model, packing, rounds)
 }

@@ -9,10 +9,12 @@ pub struct Settings {
     /// How much more a solution may cost in which the replicas of each workload are not all on one
     /// machine: 0.02 is two percent, 0 looks at the cost alone.
     pub balance_share: f64,
-    /// The share of a workload's replicas that is kept apart from the rest of them, on machines of its own,
-    /// if that costs no more than `balance_share` as well: when a workload shrinks, replicas go first where
-    /// there are many of them, so that whole machines become empty. 0 looks at no such solution.
+    /// The share of a workload's replicas that is kept apart from the rest of them, on machines of its own:
+    /// when a workload shrinks, replicas go first where there are many of them, so that whole machines become
+    /// empty. 0 looks at no such solution, and so does a `balance_share` of 0.
     pub core_share: f64,
+    /// How much more such a solution may cost.
+    pub core_premium: f64,
     /// Where the search starts; equal seeds give equal solutions.
     pub seed: u64,
     /// Whether preferences are looked at.
@@ -20,11 +22,22 @@ pub struct Settings {
     /// The share of what a new node has for pods that is planned to stay free, for schedulers that cannot be told
     /// which pod is meant for which node.
     pub headroom: f64,
+    /// Whether a pool that wants more values to choose from than there are gets those that there are, rather than
+    /// nothing.
+    pub fewer_values: bool,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { balance_share: 0.02, core_share: 0.5, seed: 42, preferences: true, headroom: 0.0 }
+        Self {
+            balance_share: 0.02,
+            core_share: 0.5,
+            core_premium: 0.035,
+            seed: 42,
+            preferences: true,
+            headroom: 0.0,
+            fewer_values: false,
+        }
     }
 }
 

@@ -318,8 +318,18 @@ impl<'a> Builder<'a> {
             let instance_type = &cluster.catalogue.types[shape.instance_type as usize];
             instance_type.label(&cluster.names, &instance_type.offerings[shape.offering as usize], key)
         };
+        let there = |shape: &Shape, key: Symbol| {
+            let own = all.iter().filter(|other| other.variant == shape.variant);
+            own.filter_map(|other| value(other, key)).collect::<std::collections::BTreeSet<Symbol>>().len()
+        };
+        let fewer = self.problem.settings.fewer_values;
+        let mut most: std::collections::BTreeMap<(u32, Symbol), usize> = std::collections::BTreeMap::new();
         for shape in &all {
             let enough = pool_of(shape).min_values.iter().all(|(key, least)| {
+                let mut least = *least as usize;
+                if fewer {
+                    least = least.min(*most.entry((shape.variant, *key)).or_insert_with(|| there(shape, *key)));
+                }
                 let stands_in = |other: &&Shape| {
                     other.variant == shape.variant
                         && other.cell == shape.cell
@@ -328,7 +338,7 @@ impl<'a> Builder<'a> {
                 };
                 let values: std::collections::BTreeSet<Symbol> =
                     all.iter().filter(stands_in).filter_map(|other| value(other, *key)).collect();
-                values.len() >= *least as usize
+                values.len() >= least
             });
             if enough {
                 self.found.push(shape.clone());

@@ -173,9 +173,15 @@ async fn tell_one(context: &Context, nomination: Nomination) {
             context.live.apply(Observed::Pod(Box::new(pod)));
             context.plan.inner.lock().unwrap_or_else(PoisonError::into_inner).1.note(&nomination);
         }
-        Err(error) if is_missing(&error) || is_conflict(&error) => {}
+        // It is gone, another one, or bound: there is nothing to tell any more.
+        Err(error) if is_missing(&error) || is_conflict(&error) || is_invalid(&error) => {}
         Err(error) => {
             tracing::warn!(pod = &*nomination.name, %error, "a pod could not be told which node it is meant for");
         }
     }
+}
+
+/// Whether the API server finds that the change makes no sense, as for a pod that has been bound.
+fn is_invalid(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code == 422)
 }

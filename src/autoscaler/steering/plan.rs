@@ -18,6 +18,10 @@ const INHERITANCE: SignedDuration = SignedDuration::from_secs(120);
 /// How long a pod may wait for a node that has room for it and takes pods, before it is planned anew.
 const PATIENCE: SignedDuration = SignedDuration::from_secs(60);
 
+/// How long kube-scheduler is left to itself with pods whose place others have taken, before they are planned anew:
+/// so long after the last one, and so long after the first.
+const SETTLING: (SignedDuration, SignedDuration) = (SignedDuration::from_millis(1000), SignedDuration::from_secs(4));
+
 /// What a pod is meant for.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Target {
@@ -69,6 +73,13 @@ struct Vacancy {
     until: Timestamp,
 }
 
+/// A pod whose place others have taken.
+#[derive(Clone, Copy, Debug)]
+struct Loose {
+    since: Timestamp,
+    until: Timestamp,
+}
+
 /// What became of places.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settled {
@@ -85,6 +96,7 @@ pub struct Settled {
 pub struct Plan {
     places: FastMap<Uid, Place>,
     vacancies: Vec<Vacancy>,
+    loose: FastMap<Uid, Loose>,
 }
 
 impl Plan {
@@ -95,6 +107,7 @@ impl Plan {
         if pod.node.is_none() || pod.node.map(|node| live.text(node)) != there {
             let text = |symbol: Symbol| Arc::from(live.text(symbol));
             let (leaves, workload) = (pod.node.map(text), pod.workload.map(text));
+            self.loose.remove(&uid);
             self.places.insert(uid, Place { target, leaves, since: now, workload });
         }
     }
@@ -107,6 +120,16 @@ impl Plan {
     /// The place of a pod.
     pub fn place_of(&self, uid: Uid) -> Option<&Place> {
         self.places.get(&uid)
+    }
+
+    /// Whether kube-scheduler is left to itself with a pod for now: nothing is planned for it meanwhile.
+    pub fn is_loose(&self, uid: Uid, now: Timestamp) -> bool {
+        self.loose.get(&uid).is_some_and(|loose| loose.until > now)
+    }
+
+    /// When pods are to be planned anew that kube-scheduler is left to itself with.
+    pub fn settles_at(&self, now: Timestamp) -> Option<Timestamp> {
+        self.loose.values().map(|loose| loose.until).filter(|until| *until > now).max()
     }
 
     /// All places.
@@ -165,9 +188,8 @@ impl Plan {
                 crowded.insert(live.text(node).to_owned());
             }
         }
-        for node in crowded {
-            settled.freed += self.make_room(live, &node);
-        }
+        self.loose.retain(|uid, _| live.pod(*uid).is_some_and(|pod| pod.node.is_none() && !pod.leaving()));
+        settled.freed += self.loosen(live, &crowded, now);
         self.vacancies.retain(|vacancy| vacancy.until > now && vacancy.target.stands(live));
         settled
     }
@@ -214,31 +236,68 @@ impl Plan {
         true
     }
 
-    /// Gives up places on a node that has become too full for them, the largest pods first. How many.
-    fn make_room(&mut self, live: &Live, name: &str) -> u64 {
-        let Some(node) = live.node(name) else { return 0 };
+    /// Gives up the places on nodes that have become too full for them. Pods of spreads are told one after the other
+    /// where they are meant to be, so kube-scheduler is at work on the others: when it has begun to take places of
+    /// its own choice, all of them are planned anew at once, when it has come to an end. How many.
+    fn loosen(&mut self, live: &Live, crowded: &BTreeSet<String>, now: Timestamp) -> u64 {
+        let mut freed: Vec<Uid> = crowded.iter().flat_map(|node| self.without_room(live, node)).collect();
+        if !freed.is_empty() {
+            freed.extend(self.untold(live));
+        }
+        let before = self.places.len();
+        for uid in freed {
+            self.places.remove(&uid);
+            self.loose.entry(uid).or_insert(Loose { since: now, until: now });
+        }
+        if !crowded.is_empty() {
+            let later = |time: Timestamp, by| time.saturating_add(by).unwrap_or(time);
+            for loose in self.loose.values_mut().filter(|loose| loose.until >= now) {
+                loose.until = later(now, SETTLING.0).min(later(loose.since, SETTLING.1));
+            }
+        }
+        u64::try_from(before - self.places.len()).unwrap_or(u64::MAX)
+    }
+
+    /// Pods of spreads that are meant for nodes which take pods, and have not been told.
+    fn untold(&self, live: &Live) -> Vec<Uid> {
+        let is_spread = |pod: &LivePod| {
+            live.spec(pod).is_some_and(|spec| spec.spreads.iter().any(|spread| spread.required))
+        };
+        let untold = self.places.iter().filter(|(uid, place)| {
+            let pod = live.pod(**uid).filter(|pod| pod.node.is_none() && pod.nominated.is_none());
+            pod.is_some_and(is_spread) && place.target.node(live).is_some_and(is_open)
+        });
+        untold.map(|(uid, _)| *uid).collect()
+    }
+
+    /// The pods that a node has no room for any more. Those that have been told keep theirs first, for
+    /// kube-scheduler keeps it for them; then the smallest, so that most pods stay where they were meant to be.
+    fn without_room(&self, live: &Live, name: &str) -> Vec<Uid> {
+        let Some(node) = live.node(name) else { return Vec::new() };
         let mut free = node.allocatable.clone();
         for pod in live.pods_on(name) {
             take(&mut free, live, pod);
         }
-        let mut meant: Vec<(Uid, Amounts)> = self
+        let mut meant: Vec<(bool, Amounts, Uid)> = self
             .places
             .iter()
             .filter(|(_, place)| place.target.node(live).is_some_and(|other| other.name == node.name))
-            .filter_map(|(uid, _)| Some((*uid, live.spec(live.pod(*uid)?)?.requests.clone())))
+            .filter_map(|(uid, _)| {
+                let pod = live.pod(*uid).filter(|pod| pod.node.map(|on| live.text(on)) != Some(name))?;
+                let told = pod.nominated.is_some_and(|node| live.text(node) == name);
+                Some((!told, live.spec(pod)?.requests.clone(), *uid))
+            })
             .collect();
-        // The smallest keep theirs: most pods stay where they were meant to be.
-        meant.sort_unstable_by(|a, b| a.1.cmp(&b.1).then(a.0.cmp(&b.0)));
-        let mut freed = 0;
-        for (uid, requests) in meant {
+        meant.sort_unstable();
+        let mut without = Vec::new();
+        for (_, requests, uid) in meant {
             if requests.iter().all(|(id, amount)| free.get(id) >= amount || free.stated(id).is_none()) {
                 requests.iter().for_each(|(id, amount)| free.add(id, -amount));
             } else {
-                self.places.remove(&uid);
-                freed += 1;
+                without.push(uid);
             }
         }
-        freed
+        without
     }
 
     /// Gives new pods the places of their predecessors.
@@ -345,6 +404,33 @@ mod tests {
         state.sized_pod("other", Some("n1"), "600m");
         assert_eq!(plan.settle(&state.live, at(1)), Settled { strayed: 1, freed: 1, ..Settled::default() });
         assert!(plan.place_of(state.uid("p1")).is_none());
+        let p1 = state.uid("p1");
+        assert!(plan.is_loose(p1, at(1)), "kube-scheduler is left to itself with it for a moment");
+        assert_eq!(plan.settles_at(at(1)), Some(at(2)));
+        assert!(!plan.is_loose(p1, at(2)) && plan.settles_at(at(2)).is_none());
+        plan.place(&state.live, p1, claim("c2"), at(1));
+        assert!(!plan.is_loose(p1, at(1)), "it has a place");
+    }
+
+    #[test]
+    fn pods_of_a_spread_that_were_not_told_yet_are_planned_anew_together_when_one_has_no_room_left() {
+        let mut state = State::new();
+        for (claim, node) in [("c1", "n1"), ("c2", "n2"), ("c3", "n3")] {
+            state.claim(claim, Some(node));
+            state.node(node, "1", node != "n3");
+        }
+        for (pod, told) in [("crowded", None), ("told", Some("n2")), ("untold", None), ("later", None)] {
+            state.spread_pod(pod, None, told);
+        }
+        state.sized_pod("other", None, "800m");
+        let mut plan = Plan::default();
+        for (pod, place) in [("crowded", "c1"), ("told", "c2"), ("untold", "c2"), ("later", "c3"), ("other", "c2")] {
+            plan.place(&state.live, state.uid(pod), claim(place), at(0));
+        }
+        state.sized_pod("other", Some("n1"), "800m");
+        assert_eq!(plan.settle(&state.live, at(1)).freed, 2);
+        let placed = |pod: &str| plan.place_of(state.uid(pod)).is_some();
+        assert_eq!(["crowded", "told", "untold", "later"].map(placed), [false, true, false, true]);
     }
 
     #[test]

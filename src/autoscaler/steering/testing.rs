@@ -85,14 +85,26 @@ impl State {
         self.put(name, Value::Null, json!({ "conditions": [condition] }), "500m");
     }
 
-    fn put(&mut self, name: &str, node: Value, mut status: Value, cpu: &str) {
+    /// A pod of half a processor, of a workload that is spread over zones.
+    pub fn spread_pod(&mut self, name: &str, node: Option<&str>, told: Option<&str>) {
+        let spread = json!([{ "maxSkew": 1, "topologyKey": "topology.kubernetes.io/zone",
+            "whenUnsatisfiable": "DoNotSchedule", "labelSelector": { "matchLabels": { "app": "web" } } }]);
+        let status = told.map_or(json!({}), |told| json!({ "nominatedNodeName": told }));
+        self.put_spread(name, json!(node), status, "500m", spread);
+    }
+
+    fn put(&mut self, name: &str, node: Value, status: Value, cpu: &str) {
+        self.put_spread(name, node, status, cpu, json!([]));
+    }
+
+    fn put_spread(&mut self, name: &str, node: Value, mut status: Value, cpu: &str, spread: Value) {
         self.version += 1;
         status["phase"] = json!("Pending");
         let pod = json!({
             "metadata": { "name": name, "namespace": "default", "uid": name, "resourceVersion": self.version.to_string(),
                 "creationTimestamp": at(0).to_string(),
                 "ownerReferences": [{ "apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web", "uid": "w", "controller": true }] },
-            "spec": { "nodeName": node, "containers": [{ "name": "c", "resources": { "requests": { "cpu": cpu } } }] },
+            "spec": { "nodeName": node, "topologySpreadConstraints": spread, "containers": [{ "name": "c", "resources": { "requests": { "cpu": cpu } } }] },
             "status": status,
         });
         self.live.apply(Observed::Pod(read(pod)), at(0));

@@ -8,8 +8,13 @@ use crate::stage::until;
 
 #[test]
 fn nothing_is_lost_and_nothing_bought_twice_when_it_is_killed_after_a_launch() {
-    let (yard, mut autoscaler) = Yard::with_pool(&on_demand());
-    // The launch template is made once, so that the next call that changes something buys.
+    // Of one type there is one launch template, made once: the next call that changes something buys.
+    let mut one_type = on_demand();
+    one_type["requirements"] = json!([
+        { "key": "karpenter.sh/capacity-type", "operator": "In", "values": ["on-demand"] },
+        { "key": "node.kubernetes.io/instance-type", "operator": "In", "values": ["m6a.xlarge"] },
+    ]);
+    let (yard, mut autoscaler) = Yard::with_pool(&one_type);
     yard.deployment("first", 2, &json!({ "cpu": "1", "memory": "1Gi" }), &json!({}));
     yard.running(2);
     yard.ready_claims(yard.claims().len());

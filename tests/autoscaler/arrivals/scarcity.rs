@@ -1,6 +1,6 @@
 //! What cannot be had, and instances that never become nodes.
 
-use sandbox::{Kind, Weather};
+use sandbox::Weather;
 use serde_json::{Value, json};
 
 use super::yard::{Yard, bought, fine, on_demand};
@@ -20,8 +20,6 @@ fn a_zone_without_capacity_is_gone_round_with_the_same_claim() {
 fn without_any_spot_capacity_a_pool_that_may_buys_on_demand_and_one_that_may_not_says_so() {
     let mut both = on_demand();
     both["requirements"][0]["values"] = json!(["spot", "on-demand"]);
-    both["template"] = Value::Null;
-    both.as_object_mut().expect("a pool").remove("template");
     let (yard, _autoscaler) = Yard::with_pool(&both);
     yard.weather(&Weather { insufficient_capacity: vec!["*/*/spot".to_owned()], ..fine() });
     yard.deployment("web", 4, &json!({ "cpu": "1", "memory": "1Gi" }), &json!({}));
@@ -42,21 +40,14 @@ fn without_any_spot_capacity_a_pool_that_may_buys_on_demand_and_one_that_may_not
 #[test]
 fn an_instance_that_never_registers_keeps_its_claim_waiting_and_a_node_that_is_never_ready_says_so() {
     let (yard, _autoscaler) = Yard::with_pool(&on_demand());
-    yard.stage.tell(
-        "nodes/faults",
-        &json!([{ "fault": "never-registers", "count": 1 }, { "fault": "never-ready", "count": 1 }]),
-    );
-    yard.weather(&fine().takes(Kind::Pod, 0.0));
-    yard.deployment("lost", 1, &json!({ "cpu": "1", "memory": "1Gi" }), &json!({}));
-    until("the claim is launched", || {
-        yard.claims().iter().any(|claim| claim["status"]["providerID"].is_string()).then_some(())
-    });
-    yard.deployment(
-        "late",
-        1,
-        &json!({ "cpu": "1900m", "memory": "1Gi" }),
-        &json!({ "nodeSelector": { "topology.kubernetes.io/zone": "us-east-1b" } }),
-    );
+    let there = |zone: &str| json!({ "nodeSelector": { "topology.kubernetes.io/zone": zone } });
+    let faults = json!([
+        { "fault": "never-registers", "match": { "zone": "us-east-1a" } },
+        { "fault": "never-ready", "match": { "zone": "us-east-1b" } },
+    ]);
+    yard.stage.tell("nodes/faults", &faults);
+    yard.deployment("lost", 1, &json!({ "cpu": "1", "memory": "1Gi" }), &there("us-east-1a"));
+    yard.deployment("late", 1, &json!({ "cpu": "1", "memory": "1Gi" }), &there("us-east-1b"));
     until("a claim says that its node is not ready", || {
         let claims = yard.claims();
         let waits = |claim: &Value, kind: &str, reason: &str| {

@@ -166,8 +166,14 @@ impl Yard {
     /// The claims, once they are so many and all ready.
     #[track_caller]
     pub fn ready_claims(&self, count: usize) -> Vec<Value> {
+        let mut looks = 0;
         until(&format!("{count} claims are ready"), || {
             let claims = self.claims();
+            looks += 1;
+            if looks == 600 {
+                let late = claims.iter().filter(|claim| is_ready(claim).is_none());
+                eprintln!("not ready after a long time: {:#}", Value::from(late.cloned().collect::<Vec<_>>()));
+            }
             (claims.len() == count && claims.iter().all(|claim| is_ready(claim).is_some())).then_some(claims)
         })
     }

@@ -1,6 +1,6 @@
 //! Claims and nodes that are deleted: what becomes of their pods, volumes and instances.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde_json::{Value, json};
 
@@ -68,7 +68,7 @@ fn a_budget_that_allows_nothing_is_waited_for(ground: &Ground) -> super::ground:
 
 fn a_pod_that_never_ends_is_waited_for(ground: &Ground) -> super::ground::Standing {
     let standing = ground.claimed("endless", &json!({}));
-    ground.pod("endless", &standing, &json!({ "finalizers": ["example.org/never"] }), &json!({}));
+    ground.pod("endless", &standing, &holds_out(), &json!({ "terminationGracePeriodSeconds": 900 }));
     ground.hands.deletes(&claim_path("endless"));
     let condition = ground.condition("endless", "Drained", |one| text(one).contains("`default/endless`"));
     assert!(text(&condition).contains("waiting for 1 pod"), "{condition}");
@@ -162,24 +162,34 @@ fn budgeted_goes_when_its_budget_allows(ground: &Ground, standing: &super::groun
 
 fn endless_goes_when_somebody_helps(ground: &Ground, standing: &super::ground::Standing) {
     assert_eq!(ground.state_of(&standing.instance), "running");
-    ground.hands.changes(&pod_path("endless"), "test", &json!({ "metadata": { "finalizers": null } }));
+    ground.hands.deletes(&by_force("endless"));
     ground.expect_gone("endless", standing);
 }
 
 /// Killed in the middle of a drain and started again, the controllers go on where they were.
 fn ends_where_it_was_killed(ground: &Ground, controllers: Controllers) {
     let standing = ground.claimed("killed", &json!({}));
-    ground.pod("slow", &standing, &json!({ "finalizers": ["example.org/never"] }), &json!({}));
+    ground.pod("slow", &standing, &holds_out(), &json!({ "terminationGracePeriodSeconds": 900 }));
     ground.hands.deletes(&claim_path("killed"));
     until("the pod is sent away", || gone_or_going(ground, "slow"));
     drop(controllers);
-    ground.hands.changes(&pod_path("slow"), "test", &json!({ "metadata": { "finalizers": null } }));
-    std::thread::sleep(Duration::from_millis(300));
+    ground.hands.deletes(&by_force("slow"));
+    until("the pod is gone", || ground.hands.sees(&pod_path("slow")).is_none().then_some(()));
     assert!(ground.hands.sees(&claim_path("killed")).is_some(), "nobody takes it away");
     let again = ground.controllers(None);
     ground.expect_gone("killed", &standing);
     drop(again);
     assert!(ground.stage.rig.cloud.kubernetes_logs(CLUSTER).is_ok());
+}
+
+/// A pod that takes all of its grace period.
+fn holds_out() -> Value {
+    json!({ "annotations": { "sandbox.eksup.dev/hold-seconds": "900" } })
+}
+
+/// The path at which a pod is deleted without grace.
+fn by_force(pod: &str) -> String {
+    format!("{}?gracePeriodSeconds=0", pod_path(pod))
 }
 
 fn gone_or_going(ground: &Ground, pod: &str) -> Option<()> {

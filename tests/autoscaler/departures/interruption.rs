@@ -21,7 +21,7 @@ fn notices_are_acted_on_and_a_queue_that_goes_comes_back() {
     a_terminated_instance_is_buried(&ground, &url);
     a_warned_node_is_tainted_and_its_pods_end_in_peace(&ground, &url);
     let read = controllers.figure(&format!("{RECEIVED}\"broken\"}}"));
-    send(&ground, &url, &["{".to_owned(), "[]".to_owned(), "{\"version\":\"0\"}".to_owned()]);
+    send(&ground, &url, &["{".to_owned(), "null".to_owned(), "{\"version\":\"0\"}".to_owned()]);
     until("broken messages are counted", || {
         (controllers.figure(&format!("{RECEIVED}\"broken\"}}")) >= read + 2.0).then_some(())
     });

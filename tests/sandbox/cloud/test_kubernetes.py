@@ -332,10 +332,13 @@ class TheDoor(KubernetesTest):
         self.weather(kubernetes={"unreachable": True, "callers": ["agent:shy"]})
         with self.assertRaises((http.client.IncompleteRead, ConnectionError)):
             watch.read()
+        watch.close()
+        connection.close()
         again = http.client.HTTPSConnection(host, timeout=0.3, context=context)
         with self.assertRaises(TimeoutError):
             again.request("GET", NAMESPACES, headers=headers)
             again.getresponse()
+        again.close()
         self.assertEqual(self.status(token(), "GET", NAMESPACES), 200)
         self.weather()
         self.assertEqual(self.ask(token(), "GET", NAMESPACES, more_headers=headers)[0], 200)

@@ -2,7 +2,7 @@
 
 use super::observed::{Kind, Observed};
 use super::pools::{LiveClass, LivePool};
-use super::{Live, LiveDaemon, budgets, claims, nodes, storage};
+use super::{Live, LiveDaemon, Uid, budgets, claims, nodes, storage};
 use crate::autoscaler::api::pool_reading::read_pool;
 use crate::autoscaler::api::{EC2NodeClass, NodeClaim, NodePool};
 use crate::autoscaler::state::pod_reading::{Surroundings, read_daemon};
@@ -19,10 +19,19 @@ fn key_of(metadata: &ObjectMeta) -> String {
     metadata.namespace.as_deref().map_or_else(|| name.to_owned(), |namespace| format!("{namespace}/{name}"))
 }
 
-/// Whether `new` is older than what is kept: a watch lags behind the answer to a write.
+/// Whether `new` is older than what is kept: a watch lags behind the answer to a write, or the answer behind the watch.
 fn is_older(new: &ObjectMeta, kept: &ObjectMeta) -> bool {
-    let version = |metadata: &ObjectMeta| metadata.resource_version.as_ref().and_then(|text| text.parse::<u64>().ok());
-    new.uid == kept.uid && matches!((version(new), version(kept)), (Some(new), Some(kept)) if new < kept)
+    new.uid == kept.uid && precedes(version_of(new), version_of(kept))
+}
+
+/// The version of an object; 0 when it has none that can be compared.
+pub(super) fn version_of(metadata: &ObjectMeta) -> u64 {
+    metadata.resource_version.as_ref().and_then(|text| text.parse().ok()).unwrap_or(0)
+}
+
+/// Whether one version of an object comes before another one.
+pub(super) fn precedes(new: u64, kept: u64) -> bool {
+    new != 0 && new < kept
 }
 
 impl Live {
@@ -208,8 +217,16 @@ impl Live {
     fn apply_node(&mut self, node: &core::Node, round: u32) -> bool {
         let key = key_of(&node.metadata);
         let read = nodes::read(&mut self.base.names, node, round);
+        if let Some(kept) = self.nodes.get_mut(key.as_str())
+            && kept.uid == Uid::of(&node.metadata)
+            && precedes(version_of(&node.metadata), kept.version)
+        {
+            kept.round = round;
+            return false;
+        }
         let Some(read) = self.usable(Kind::Node, &key, read) else { return self.drop_node(&key) };
-        let before = self.nodes.get(&*read.name).map(|before| nodes::LiveNode { round, ..before.clone() });
+        let version = read.version;
+        let before = self.nodes.get(&*read.name).map(|before| nodes::LiveNode { round, version, ..before.clone() });
         let changed = before.as_ref() != Some(&read);
         if let Some(id) = before.and_then(|before| before.provider_id) {
             self.nodes_by_provider.remove(&id);

@@ -298,6 +298,24 @@ fn a_watch_that_lags_does_not_take_back_what_was_written() {
 }
 
 #[test]
+fn an_answer_that_lags_behind_the_watch_takes_nothing_back_from_pods_and_nodes() {
+    let mut live = Live::default();
+    let mut at = |mut value: Value, version: &str| {
+        value["metadata"]["resourceVersion"] = version.into();
+        apply(&mut live, value)
+    };
+    let ready = |status: &str| {
+        let mut node = node("n1", json!({}));
+        node["status"]["conditions"] = json!([{ "type": "Ready", "status": status }]);
+        node
+    };
+    assert!(at(ready("True"), "9") && at(pod("p", Some("n1")), "9"));
+    assert!(!at(ready("False"), "8") && !at(pod("p", None), "8"), "they are older");
+    assert!(live.node("n1").is_some_and(|node| node.ready()));
+    assert_eq!(live.pods_on("n1").count(), 1);
+}
+
+#[test]
 fn budgets_speak_of_the_pods_of_their_namespace() {
     let mut live = Live::default();
     let budget = |name: &str, namespace: &str, selector: Value| {

@@ -140,7 +140,7 @@ fn told(live: &mut Live) -> Vec<String> {
         words.sort();
         words.join(",")
     };
-    let amounts = |amounts: &crate::autoscaler::state::resources::Amounts| {
+    let amounts = |amounts: &Amounts| {
         let mut words: Vec<String> =
             amounts.iter().map(|(id, amount)| format!("{}={amount}", cluster.names.resources.name(id))).collect();
         words.sort();
