@@ -50,7 +50,7 @@ impl Schema<'_> {
         self.says("enum", json!(values))
     }
 
-    fn from_to(self, least: i64, most: i64) -> Self {
+    fn between(self, least: i64, most: i64) -> Self {
         self.says("minimum", least).says("maximum", most)
     }
 
@@ -298,7 +298,7 @@ fn kubelet(kubelet: &mut Schema<'_>) {
         kubelet.at(count).says("minimum", 0);
     }
     for share in ["imageGCHighThresholdPercent", "imageGCLowThresholdPercent"] {
-        kubelet.at(share).from_to(0, 100);
+        kubelet.at(share).between(0, 100);
     }
     let same = |one: &str, other: &str| {
         format!("!has(self.{one}) || (has(self.{other}) && self.{one}.all(key, key in self.{other}))")
@@ -332,7 +332,7 @@ fn disks(spec: &mut Schema<'_>) {
             "`volumeInitializationRate` needs a `snapshotID`",
         );
     quantity(spec.at("blockDeviceMappings[].ebs.volumeSize"));
-    spec.at("blockDeviceMappings[].ebs.volumeInitializationRate").from_to(100, 300);
+    spec.at("blockDeviceMappings[].ebs.volumeInitializationRate").between(100, 300);
     spec.at("blockDeviceMappings[].ebs.volumeType").one_of(&super::validate_class::VOLUME_TYPES);
     spec.at("instanceStorePolicy").one_of(&["RAID0"]);
 }
@@ -358,9 +358,9 @@ fn network(spec: &mut Schema<'_>) {
     let interface = spec.at("networkInterfaces[]");
     interface.requires(&["networkCardIndex", "deviceIndex", "interfaceType"]);
     spec.at("networkInterfaces[].interfaceType").one_of(&["interface", "efa-only"]);
-    spec.at("connectionTracking.tcpEstablishedTimeout").from_to(60, 432_000);
-    spec.at("connectionTracking.udpStreamTimeout").from_to(60, 180);
-    spec.at("connectionTracking.udpTimeout").from_to(30, 60);
+    spec.at("connectionTracking.tcpEstablishedTimeout").between(60, 432_000);
+    spec.at("connectionTracking.udpStreamTimeout").between(60, 180);
+    spec.at("connectionTracking.udpTimeout").between(30, 60);
 }
 
 /// Takes away what makes an API server refuse a definition: a default of nothing is no default.

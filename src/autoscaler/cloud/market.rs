@@ -66,11 +66,14 @@ pub struct Stand {
     spot: Option<BTreeMap<(String, String), Price>>,
 }
 
+/// What was read last, and when it was to be read again.
+type Shown = Option<(Arc<Market>, Instant)>;
+
 /// What the region sells, as everybody reads it. What was read last holds while it is being read again.
 #[derive(Debug, Default)]
 pub struct Stall {
     stand: Arc<tokio::sync::Mutex<Stand>>,
-    shown: Arc<Mutex<Option<(Arc<Market>, Instant)>>>,
+    shown: Arc<Mutex<Shown>>,
 }
 
 impl Stall {

@@ -238,7 +238,8 @@ impl Reserved {
             nodes += 1;
         }
         let wanted = &planned.expected.capacity;
-        for (id, limit) in pool.limits.iter().filter(|(id, limit)| used.get(*id) + wanted.get(*id) > *limit) {
+        let mut limits = pool.limits.iter();
+        if let Some((id, limit)) = limits.find(|(id, limit)| used.get(*id) + wanted.get(*id) > *limit) {
             let show = |amount| crate::autoscaler::state::resources::show_amount(id, amount);
             let name = live.names().resources.name(id);
             let limit = format!("{} of {name}, of which {} is in use", show(limit), show(used.get(id)));

@@ -61,8 +61,8 @@ fn moving(live: &Live) -> impl Iterator<Item = &LivePod> {
 
 /// Whether a pod will be evicted soon and made anew: not if it, or a budget, keeps it where it is.
 fn comes_again(live: &Live, pod: &LivePod) -> bool {
-    let locked =
-        live.budgets_of(pod).any(|budget| budget.allowed == 0 && !(budget.always_allows_unhealthy && !pod.ready));
+    let counts = |unhealthy_go: bool| pod.ready || !unhealthy_go;
+    let locked = live.budgets_of(pod).any(|budget| budget.allowed == 0 && counts(budget.always_allows_unhealthy));
     pod.owner == Owner::Workload
         && !pod.leaving()
         && !matches!(pod.do_not_disrupt, Some(Protection::Always | Protection::For(_)))

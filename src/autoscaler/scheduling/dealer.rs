@@ -185,14 +185,7 @@ impl<'a> Dealer<'a> {
     }
 
     /// Counts the domains that a term's own pods could open, and with `wide` those that any pod could.
-    fn count_domains(
-        &mut self,
-        problem: &Problem<'_>,
-        groups: &Groups,
-        cells: &Cells,
-        choices: &[Choice],
-        wide: bool,
-    ) {
+    fn count_domains(&mut self, problem: &Problem<'_>, groups: &Groups, cells: &Cells, choices: &[Choice], wide: bool) {
         for choice in choices {
             for (cell, cost, _) in &choice.cells {
                 if !cost.is_finite() || self.is_kept_out(groups, choice.group, *cell) {

@@ -104,13 +104,7 @@ impl HostRules {
     }
 
     /// How a pod takes part in the terms.
-    pub fn rules_of(
-        &self,
-        groups: &Groups,
-        spec: &PodSpec,
-        identity: u32,
-        hostname: Symbol,
-    ) -> Vec<HostRule> {
+    pub fn rules_of(&self, groups: &Groups, spec: &PodSpec, identity: u32, hostname: Symbol) -> Vec<HostRule> {
         let mut list: Vec<HostRule> = Vec::new();
         if !self.by_selector.is_empty() {
             let matched = groups.matched.get(identity as usize).map(Vec::as_slice).unwrap_or_default();

@@ -181,7 +181,7 @@ impl Plan {
                 Fate::Gone => {}
                 Fate::Lost => settled.freed += 1,
             }
-            if !strays.last().is_some_and(|(stray, _)| *stray == uid) {
+            if strays.last().is_none_or(|(stray, _)| *stray != uid) {
                 self.places.remove(&uid);
             }
         }
@@ -218,7 +218,7 @@ impl Plan {
             Some(bound) if place.leaves.as_deref() != Some(live.text(bound)) => Fate::Strayed(bound),
             _ if !stands => Fate::Lost,
             None if pod.leaving() => Fate::Gone,
-            None if node.is_some_and(|node| is_open(node)) && now.duration_since(place.since) > PATIENCE => Fate::Lost,
+            None if node.is_some_and(is_open) && now.duration_since(place.since) > PATIENCE => Fate::Lost,
             _ => Fate::Waits,
         }
     }
@@ -265,9 +265,8 @@ impl Plan {
 
     /// Pods of spreads that are meant for nodes which take pods, and have not been told.
     fn untold(&self, live: &Live) -> Vec<Uid> {
-        let is_spread = |pod: &LivePod| {
-            live.spec(pod).is_some_and(|spec| spec.spreads.iter().any(|spread| spread.required))
-        };
+        let is_spread =
+            |pod: &LivePod| live.spec(pod).is_some_and(|spec| spec.spreads.iter().any(|spread| spread.required));
         let untold = self.places.iter().filter(|(uid, place)| {
             let pod = live.pod(**uid).filter(|pod| pod.node.is_none() && pod.nominated.is_none());
             pod.is_some_and(is_spread) && place.target.node(live).is_some_and(is_open)

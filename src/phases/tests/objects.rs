@@ -262,14 +262,14 @@ fn a_monitor_is_declared_where_the_cluster_or_the_stack_itself_knows_the_kind() 
     let definition = json!({ "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
                              "metadata": { "name": "servicemonitors.monitoring.coreos.com" } });
     let manifest = Manifest { item: 0, file: "crds.yaml".into(), line: 1, object: definition };
-    stack.workloads = Some(crate::spec::Workloads { objects: Some(vec![manifest]), ..Default::default() });
+    stack.workloads = Some(spec::Workloads { objects: Some(vec![manifest]), ..Default::default() });
     assert!(declares(&stack, false));
 }
 
 #[test]
 fn a_destroy_takes_workloads_then_pools_while_the_autoscaler_runs() {
     let mut stack = scaled("irsa", "eksup");
-    stack.workloads = Some(crate::spec::Workloads {
+    stack.workloads = Some(spec::Workloads {
         objects: Some(vec![deployment("backend", ""), deployment("batch", "")]),
         ..Default::default()
     });

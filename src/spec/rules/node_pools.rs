@@ -62,12 +62,12 @@ fn pool_is_usable(pool: &NodePool, path: &Path, report: &mut Report<'_>) {
         );
     }
     let mut spec = Json::Object(pool.spec.clone());
-    let mut said = fits(&schemas().pool, &mut spec, path, "a NodePool", report);
+    let said = fits(&schemas().pool, &mut spec, path, "a NodePool", report);
     let faults = match serde_json::from_value::<NodePoolSpec>(spec) {
         Ok(spec) => read_pool(&mut Names::default(), &pool.name, &spec).err().unwrap_or_default(),
         Err(error) => undecoded(&error.to_string(), &said),
     };
-    tell(&faults, path, &mut said, report);
+    tell(&faults, path, &said, report);
 }
 
 fn class_is_usable(class: &NodeClass, path: &Path, stack: &str, report: &mut Report<'_>) {
@@ -93,7 +93,7 @@ fn class_is_usable(class: &NodeClass, path: &Path, stack: &str, report: &mut Rep
         Ok(spec) => validate_class::ec2_node_class(&spec),
         Err(error) => undecoded(&error.to_string(), &said),
     };
-    tell(&faults, path, &mut said, report);
+    tell(&faults, path, &said, report);
 }
 
 /// Says which selectors are missing, with what to write, and puts examples in their places; gives the places that have
@@ -220,7 +220,7 @@ fn undecoded(error: &str, said: &[Path]) -> Vec<Fault> {
 }
 
 /// Says every fault at its place, unless something has been said of that place.
-fn tell(faults: &[Fault], spec: &Path, said: &mut Vec<Path>, report: &mut Report<'_>) {
+fn tell(faults: &[Fault], spec: &Path, said: &[Path], report: &mut Report<'_>) {
     for fault in faults {
         let path = place(&fault.field, spec);
         if !said.iter().any(|said| said.touches(&path)) {

@@ -178,7 +178,11 @@ impl Live {
             Kind::Attachment => old(&self.storage.attachments, |(seen, _)| *seen != round),
         };
         self.synced[kind as usize] = true;
-        gone.iter().fold(false, |changed, key| self.remove(kind, key, now) || changed)
+        let mut changed = false;
+        for key in &gone {
+            changed |= self.remove(kind, key, now);
+        }
+        changed
     }
 
     /// What was read, or nothing and a note in the quarantine.
