@@ -27,6 +27,7 @@ const AGAIN: Duration = Duration::from_secs(60);
 /// None: what fails is tried again.
 pub async fn run(context: Context, stop: CancellationToken) -> Result<()> {
     if !context.settings.gates.node_repair {
+        stop.cancelled().await;
         return Ok(());
     }
     let mut changes = context.live.changes(&[Kind::Node, Kind::Claim]);
