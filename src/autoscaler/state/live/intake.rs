@@ -1,6 +1,7 @@
 //! Objects come in and go.
 
 use super::observed::{Kind, Observed};
+use super::pods::Uid;
 use super::pools::{LiveClass, LivePool};
 use super::{Live, LiveDaemon, budgets, claims, nodes, storage};
 use crate::autoscaler::api::pool_reading::read_pool;
@@ -19,9 +20,13 @@ fn key_of(metadata: &ObjectMeta) -> String {
     metadata.namespace.as_deref().map_or_else(|| name.to_owned(), |namespace| format!("{namespace}/{name}"))
 }
 
-/// Whether `new` is older than what is kept: a watch lags behind the answer to a write.
+/// The version of an object, as a number.
+pub(super) fn version(metadata: &ObjectMeta) -> Option<u64> {
+    metadata.resource_version.as_ref()?.parse().ok()
+}
+
+/// Whether `new` is older than what is kept: a watch lags behind the answer to a write, and an answer behind a watch.
 fn is_older(new: &ObjectMeta, kept: &ObjectMeta) -> bool {
-    let version = |metadata: &ObjectMeta| metadata.resource_version.as_ref().and_then(|text| text.parse::<u64>().ok());
     new.uid == kept.uid && matches!((version(new), version(kept)), (Some(new), Some(kept)) if new < kept)
 }
 
@@ -207,10 +212,19 @@ impl Live {
 
     fn apply_node(&mut self, node: &core::Node, round: u32) -> bool {
         let key = key_of(&node.metadata);
+        let uid = Uid::of(&node.metadata);
+        if let Some(kept) = self.nodes.get_mut(key.as_str())
+            && kept.uid == uid
+            && version(&node.metadata).is_some_and(|version| version < kept.version)
+        {
+            kept.round = round;
+            return false;
+        }
         let read = nodes::read(&mut self.base.names, node, round);
         let Some(read) = self.usable(Kind::Node, &key, read) else { return self.drop_node(&key) };
-        let before = self.nodes.get(&*read.name).map(|before| nodes::LiveNode { round, ..before.clone() });
-        let changed = before.as_ref() != Some(&read);
+        let before = self.nodes.get(&*read.name).cloned();
+        let as_new = |before: &nodes::LiveNode| nodes::LiveNode { round, version: read.version, ..before.clone() };
+        let changed = before.as_ref().map(as_new).as_ref() != Some(&read);
         if let Some(id) = before.and_then(|before| before.provider_id) {
             self.nodes_by_provider.remove(&id);
         }

@@ -55,6 +55,7 @@ pub struct LiveNode {
     /// The claim that owns it, by name.
     pub owner_claim: Option<Arc<str>>,
     pub(super) round: u32,
+    pub(super) version: u64,
 }
 
 impl LiveNode {
@@ -122,5 +123,6 @@ pub(super) fn read(names: &mut Names, node: &core::Node, round: u32) -> Result<L
         deletion: metadata.deletion_timestamp.as_ref().map(|time| time.0),
         owner_claim: owners.clone().find(|owner| owner.kind == "NodeClaim").map(|owner| owner.name.as_str().into()),
         round,
+        version: super::intake::version(metadata).unwrap_or_default(),
     })
 }

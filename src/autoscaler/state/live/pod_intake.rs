@@ -15,6 +15,15 @@ use std::sync::Arc;
 impl Live {
     pub(super) fn apply_pod(&mut self, pod: &core::Pod, round: u32, now: Timestamp) -> bool {
         let uid = Uid::of(&pod.metadata);
+        let version = super::intake::version(&pod.metadata).unwrap_or_default();
+        // The answer to a write may come after the watch has told what happened since.
+        if let Some(kept) = self.pods.get_mut(uid)
+            && version > 0
+            && version < kept.version
+        {
+            kept.round = round;
+            return false;
+        }
         let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
         let Some(spec) = pod.spec.as_ref().filter(|_| !matches!(phase, Some("Succeeded" | "Failed"))) else {
             return self.remove_pod(uid, now);
@@ -60,6 +69,7 @@ impl Live {
             priority: spec.priority.unwrap_or(0),
             critical: standing.critical,
             round,
+            version,
         };
         self.put_pod(read, Aside { raw, fault: fault.map(Into::into) }, now)
     }
@@ -67,7 +77,9 @@ impl Live {
     fn put_pod(&mut self, pod: LivePod, aside: Aside, now: Timestamp) -> bool {
         let before = self.pods.get(pod.uid).cloned();
         let (uid, owner) = (pod.uid, pod.owner);
-        let changed = before.as_ref().is_none_or(|before| LivePod { round: pod.round, ..before.clone() } != pod);
+        let changed = before
+            .as_ref()
+            .is_none_or(|before| LivePod { round: pod.round, version: pod.version, ..before.clone() } != pod);
         let came = pod.node.filter(|_| before.as_ref().is_none_or(|before| before.node.is_none()));
         let leaves = pod.node.filter(|_| pod.leaving() && before.as_ref().is_some_and(|before| !before.leaving()));
         let event = came.map(|node| (node, pod.bound.unwrap_or(now))).or(leaves.map(|node| (node, now)));

@@ -118,6 +118,7 @@ pub struct LivePod {
     /// Whether it is of a critical class of the system.
     pub critical: bool,
     pub(super) round: u32,
+    pub(super) version: u64,
 }
 
 impl LivePod {

@@ -298,6 +298,29 @@ fn a_watch_that_lags_does_not_take_back_what_was_written() {
 }
 
 #[test]
+fn the_answer_to_a_write_does_not_take_back_what_a_watch_has_told_since() {
+    let mut live = Live::default();
+    let node_at = |version: &str, taint: bool| {
+        let mut node = node("n1", json!({}));
+        node["metadata"]["resourceVersion"] = version.into();
+        node["spec"]["taints"] = if taint { json!([{ "key": "starting", "effect": "NoSchedule" }]) } else { json!([]) };
+        node
+    };
+    apply(&mut live, node_at("7", true));
+    assert!(apply(&mut live, node_at("9", false)));
+    assert!(!apply(&mut live, node_at("8", true)), "that is what was before");
+    assert!(!live.node("n1").expect("the node").has_taint("starting"));
+    let pod_at = |version: &str, node: Option<&str>| {
+        let mut pod = pod("a", node);
+        pod["metadata"]["resourceVersion"] = version.into();
+        pod
+    };
+    apply(&mut live, pod_at("11", Some("n1")));
+    assert!(!apply(&mut live, pod_at("10", None)));
+    assert!(live.pod_named("shop/a").is_some_and(|pod| pod.node.is_some()));
+}
+
+#[test]
 fn budgets_speak_of_the_pods_of_their_namespace() {
     let mut live = Live::default();
     let budget = |name: &str, namespace: &str, selector: Value| {
