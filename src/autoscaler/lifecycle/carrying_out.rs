@@ -225,8 +225,8 @@ async fn mark(context: &Context, node: &Leaver, order: &Order) -> kube::Result<(
     .await
 }
 
-/// Takes the marks of a claim and its node back, so that the node serves on.
-pub(super) async fn take_back(context: &Context, claim: &str) {
+/// Takes the marks of a claim and its node back, so that the node serves on; whether that went well.
+pub(super) async fn take_back(context: &Context, claim: &str) -> bool {
     let node = {
         let live = context.live.lock();
         let claim = live.claim(claim).filter(|claim| claim.deletion().is_none());
@@ -234,15 +234,18 @@ pub(super) async fn take_back(context: &Context, claim: &str) {
             live.node_of_claim(claim).filter(|node| node.deletion.is_none()).map(|node| Arc::clone(&node.name))
         })
     };
-    let Some(node) = node else { return };
+    let Some(node) = node else { return true };
     let cleared = status::write(context, claim, Value::Null, |list| clear_condition(list, DISRUPTION_REASON)).await;
     let opened = match &node {
         Some(node) => taint(context, node, false).await,
         None => Ok(()),
     };
+    let mut well = true;
     for error in [cleared.err(), opened.err()].into_iter().flatten().filter(|error| !is_missing(error)) {
+        well = false;
         tracing::warn!(claim, %error, "the marks of a disruption could not be taken back");
     }
+    well
 }
 
 /// Adds the taint of nodes that are going, or takes it away.

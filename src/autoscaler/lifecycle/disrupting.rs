@@ -18,9 +18,11 @@ use super::plan_claims::plan_claims;
 use super::reasons::tell_reasons;
 use super::survey::{DISRUPTION_REASON, Survey};
 use crate::autoscaler::disruption::{Decision, Memory, Reason, Settings, Stay, decide};
+use crate::autoscaler::interruption::INTERRUPTED;
 use crate::autoscaler::runtime::Context;
 use crate::autoscaler::scheduling::{Budget, Problem, Settings as Solving};
-use crate::autoscaler::state::live::Kind;
+use crate::autoscaler::state::live::{Kind, LiveClaim};
+use crate::autoscaler::termination::view::DISRUPTED;
 
 /// Changes that come within this time are looked at together.
 const TOGETHER: Duration = Duration::from_millis(300);
@@ -54,26 +56,12 @@ pub async fn run(context: Context, stop: CancellationToken) {
             continue;
         }
         if !controller.recovered {
-            recover(&context).await;
-            controller.recovered = true;
+            controller.recovered = controller.recover(&context).await;
         }
         wake = controller.step(&context, &stop).await;
     }
     // Commands end by themselves: their marks are found by whoever comes next.
     controller.commands.shutdown().await;
-}
-
-/// Takes back marks that a process before this one has left.
-async fn recover(context: &Context) {
-    let marked: Vec<Arc<str>> = {
-        let live = context.live.lock();
-        let marked = live.claims().filter(|claim| claim.deletion().is_none() && claim.is(DISRUPTION_REASON));
-        marked.map(|claim| Arc::clone(&claim.name)).collect()
-    };
-    for claim in marked {
-        tracing::info!(claim = &*claim, "a disruption that was under way is taken back");
-        take_back(context, &claim).await;
-    }
 }
 
 #[derive(Default)]
@@ -97,6 +85,29 @@ struct Looked {
 }
 
 impl Controller {
+    /// Takes back marks that a process before this one has left: the node is marked before its claim is, so either may
+    /// stand alone. The mark of a node whose instance EC2 takes back stays. Whether all that went well.
+    async fn recover(&self, context: &Context) -> bool {
+        let marked: Vec<Arc<str>> = {
+            let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+            let live = context.live.lock();
+            let is_marked = |claim: &LiveClaim| {
+                let node = live.node_of_claim(claim);
+                let tainted = node.is_some_and(|node| node.has_taint(DISRUPTED));
+                let marked = claim.is(DISRUPTION_REASON) || (tainted && claim.annotation(INTERRUPTED).is_none());
+                marked && node.is_none_or(|node| !held.contains(&node.name))
+            };
+            let marked = live.claims().filter(|claim| claim.deletion().is_none() && is_marked(claim));
+            marked.map(|claim| Arc::clone(&claim.name)).collect()
+        };
+        let mut well = true;
+        for claim in marked {
+            tracing::info!(claim = &*claim, "a disruption that was under way is taken back");
+            well &= take_back(context, &claim).await;
+        }
+        well
+    }
+
     /// One look at the fleet; after how long to look again.
     async fn step(&mut self, context: &Context, stop: &CancellationToken) -> Duration {
         let stock = context.market.stock(context).await;

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use aws_sdk_eventbridge::types::PutEventsRequestEntry;
 use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
 use eksup::aws::Cloud;
+use futures::StreamExt;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
@@ -145,11 +146,8 @@ fn send(ground: &Ground, url: &str, bodies: &[String]) {
         }
         request.send()
     });
-    ground.runtime.block_on(async {
-        for batch in batches {
-            batch.await.expect("messages are sent");
-        }
-    });
+    let sending = futures::stream::iter(batches).buffer_unordered(8);
+    ground.runtime.block_on(sending.for_each(|sent| async { drop(sent.expect("messages are sent")) }));
 }
 
 const STATE: &str = "EC2 Instance State-change Notification";

@@ -17,12 +17,15 @@ enum At {
 }
 
 /// A sample of all calls of a scale-out (first) and of the scale-in after it (second).
-const ROUNDS: [(At, At); 5] = [
+const ROUNDS: [(At, At); 8] = [
     (At::Ec2(1, WhenToKill::After), At::Ec2(1, WhenToKill::After)),
     (At::Kubernetes(2, WhenToKill::After), At::Kubernetes(2, WhenToKill::After)),
     (At::Ec2(2, WhenToKill::Before), At::Ec2(1, WhenToKill::Before)),
     (At::Kubernetes(7, WhenToKill::Before), At::Kubernetes(6, WhenToKill::Before)),
     (At::Kubernetes(16, WhenToKill::After), At::Kubernetes(11, WhenToKill::After)),
+    (At::Kubernetes(4, WhenToKill::Before), At::Kubernetes(4, WhenToKill::After)),
+    (At::Kubernetes(10, WhenToKill::After), At::Kubernetes(8, WhenToKill::Before)),
+    (At::Kubernetes(24, WhenToKill::After), At::Kubernetes(14, WhenToKill::After)),
 ];
 
 impl At {
@@ -65,6 +68,7 @@ fn wherever_it_is_killed_nothing_is_lost_and_nothing_leaks() {
             yard.hands.gets("/api/v1/nodes")["items"].as_array().is_some_and(Vec::is_empty).then_some(())
         });
     }
+    eprintln!("killed {kills} times");
     assert!(kills >= ROUNDS.len() * 2 - 2, "it was killed {kills} times only");
     yard.hands.deletes(&format!("{POOLS}/default"));
     yard.hands.deletes(&format!("{CLASSES}/default"));

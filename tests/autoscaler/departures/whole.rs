@@ -12,6 +12,8 @@ use crate::stage::until;
 #[test]
 fn what_ec2_takes_back_is_replaced_first_and_a_class_outlives_its_nodes() {
     let yard = Yard::of(SECTION);
+    let spot = yard.cloud.write.iam.create_service_linked_role().aws_service_name("spot.amazonaws.com");
+    yard.runtime.block_on(spot.send()).expect("the role of EC2 Spot");
     let _autoscaler = yard.autoscaler_with(&[("INTERRUPTION_QUEUE", CLUSTER)]);
     yard.opens(&bought("spot"));
     yard.deployment("web", 3, &json!({ "cpu": "1", "memory": "1Gi" }), &json!({ "terminationGracePeriodSeconds": 10 }));
