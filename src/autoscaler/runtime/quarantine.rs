@@ -1,14 +1,19 @@
-//! Says which objects are left out because they cannot be used, and why: in the log, as an event, as a count.
+//! Says which objects are left out because they cannot be used, and why: in the log, as an event, as a count, and as
+//! conditions of pools and classes.
 
 use std::collections::BTreeMap;
 
 use anyhow::Result;
 use k8s_openapi::api::core::v1::ObjectReference;
-use kube::Resource;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::api::{ApiResource, DynamicObject, Patch, PatchParams};
+use kube::{Api, Resource, ResourceExt};
+use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::context::Context;
 use super::events::Tone;
+use super::writes::{Truth, is_missing, set_condition};
 use crate::autoscaler::api::{EC2NodeClass, NodeClaim, NodePool};
 use crate::autoscaler::state::live::Kind;
 
@@ -34,6 +39,11 @@ pub async fn run(context: Context, stop: CancellationToken) -> Result<()> {
                 context.metrics.quarantined.count([kind.name()]);
                 let message = format!("The autoscaler leaves this {} out: {why}", kind.name());
                 context.events.publish(reference(*kind, name), Tone::Warning, "Quarantined", &message);
+                if let Err(error) = put_on(&context, *kind, name, why).await
+                    && !is_missing(&error)
+                {
+                    tracing::warn!(kind = kind.name(), name, %error, "an object cannot be told that it is left out");
+                }
             }
         }
         said = now;
@@ -42,6 +52,26 @@ pub async fn run(context: Context, stop: CancellationToken) -> Result<()> {
             () = stop.cancelled() => return Ok(()),
         }
     }
+}
+
+/// Says it on the object itself, where the object has conditions. Whoever can read it again takes them back.
+async fn put_on(context: &Context, kind: Kind, name: &str, why: &str) -> kube::Result<()> {
+    let resource = match kind {
+        Kind::Pool => ApiResource::erase::<NodePool>(&()),
+        Kind::Class => ApiResource::erase::<EC2NodeClass>(&()),
+        _ => return Ok(()),
+    };
+    let api = Api::<DynamicObject>::all_with(context.client.clone(), &resource);
+    let Some(object) = api.get_opt(name).await? else { return Ok(()) };
+    let conditions = object.data["status"]["conditions"].clone();
+    let mut conditions = serde_json::from_value::<Vec<Condition>>(conditions).unwrap_or_default();
+    let (generation, now) = (object.metadata.generation, context.now());
+    for condition in ["ValidationSucceeded", "Ready"] {
+        set_condition(&mut conditions, condition, Truth::False, "Unreadable", why, generation, now);
+    }
+    let version = object.resource_version();
+    let change = json!({ "metadata": { "resourceVersion": version }, "status": { "conditions": conditions } });
+    api.patch_status(name, &PatchParams::default(), &Patch::Merge(&change)).await.map(drop)
 }
 
 fn reference(kind: Kind, name: &str) -> ObjectReference {

@@ -1,6 +1,6 @@
 //! How much memory it takes: a measurement, run by hand.
 //!
-//! `cargo test --release --test autoscaler footprint -- --ignored --nocapture`
+//! `cargo test --test autoscaler footprint -- --ignored --nocapture`, with `EKSUP` naming an optimised build.
 
 use futures::{StreamExt, stream};
 use k8s_openapi::api::core::v1::{Node, Pod};
@@ -20,10 +20,12 @@ const AT_ONCE: usize = 48;
 #[ignore = "a measurement"]
 fn footprint_idle_and_with_a_thousand_nodes() {
     let post = Post::new();
-    let early = post.autoscaler("early");
+    let build = std::env::var_os("EKSUP");
+    let early = post.autoscaler_of(build.as_deref(), "early");
     early.is_ready();
     std::thread::sleep(std::time::Duration::from_secs(5));
-    let idle = early.megabytes();
+    let idle = early.memory();
+    println!("idle: {idle:?} MiB");
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     runtime.block_on(fill(&post));
     let counted = |autoscaler: &super::post::Autoscaler| {
@@ -33,15 +35,13 @@ fn footprint_idle_and_with_a_thousand_nodes() {
     };
     counted(&early);
     std::thread::sleep(std::time::Duration::from_secs(10));
-    let grown = early.megabytes();
-    let late = post.autoscaler("late");
+    let grown = early.memory();
+    println!("with {NODES} nodes and {PODS} pods: {grown:?} MiB");
+    let late = post.autoscaler_of(build.as_deref(), "late");
     late.is_ready();
     counted(&late);
     std::thread::sleep(std::time::Duration::from_secs(5));
-    println!(
-        "idle {idle} MB; with {NODES} nodes and {PODS} pods {grown} MB, {} MB when started then",
-        late.megabytes()
-    );
+    println!("started then: {:?} MiB", late.memory());
 }
 
 async fn fill(post: &Post) {

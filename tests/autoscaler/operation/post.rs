@@ -1,5 +1,6 @@
 //! A cluster without nodes, and autoscalers as processes.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -50,14 +51,23 @@ impl Post {
         post
     }
 
-    /// Makes the definitions, without any rule: as somebody's older or laxer ones might be.
+    /// Makes the definitions.
     pub fn define(&self) {
+        self.make_definitions(|_| {});
+    }
+
+    /// Makes the definitions without any rule: as somebody's older or laxer ones might be.
+    pub fn define_laxly(&self) {
+        self.make_definitions(|version| {
+            version["schema"] =
+                json!({ "openAPIV3Schema": { "type": "object", "x-kubernetes-preserve-unknown-fields": true } });
+        });
+    }
+
+    fn make_definitions(&self, change: impl Fn(&mut Value)) {
         for definition in definitions() {
             let mut definition = serde_json::to_value(definition).expect("a definition");
-            for version in definition["spec"]["versions"].as_array_mut().expect("versions") {
-                version["schema"] =
-                    json!({ "openAPIV3Schema": { "type": "object", "x-kubernetes-preserve-unknown-fields": true } });
-            }
+            definition["spec"]["versions"].as_array_mut().expect("versions").iter_mut().for_each(&change);
             self.hands.makes(DEFINITIONS, &definition);
         }
         for path in ["/apis/karpenter.sh/v1/nodeclaims", POOLS, CLASSES] {
@@ -73,16 +83,24 @@ impl Post {
     /// A condition of a pool, once it is there: status and reason.
     #[track_caller]
     pub fn told(&self, pool: &str, kind: &str) -> (String, String) {
-        until(&format!("the pool `{pool}` has the condition `{kind}`"), || {
-            let pool = self.hands.sees(&format!("{POOLS}/{pool}"))?;
-            let all = pool["status"]["conditions"].as_array()?;
-            let found = all.iter().find(|condition| condition["type"] == kind)?;
-            Some((found["status"].as_str()?.to_owned(), found["reason"].as_str()?.to_owned()))
-        })
+        let path = format!("{POOLS}/{pool}");
+        until(&format!("the pool `{pool}` has the condition `{kind}`"), || self.condition(&path, kind))
+    }
+
+    /// A condition of what stands at `path`: status and reason.
+    pub fn condition(&self, path: &str, kind: &str) -> Option<(String, String)> {
+        let object = self.hands.sees(path)?;
+        let found = object["status"]["conditions"].as_array()?.iter().find(|condition| condition["type"] == kind)?;
+        Some((found["status"].as_str()?.to_owned(), found["reason"].as_str()?.to_owned()))
     }
 
     /// Starts an autoscaler.
     pub fn autoscaler(&self, name: &str) -> Autoscaler {
+        self.autoscaler_of(None, name)
+    }
+
+    /// Starts an autoscaler of another build.
+    pub fn autoscaler_of(&self, program: Option<&OsStr>, name: &str) -> Autoscaler {
         let rig = &self.stage.rig;
         let kubeconfig = rig.file("autoscaler.kubeconfig");
         std::fs::write(&kubeconfig, rig.cloud.kubeconfig(CLUSTER).expect("a kubeconfig")).expect("a file");
@@ -90,6 +108,9 @@ impl Post {
         let output = File::create(&log).expect("a log");
         let (metrics, health) = (free_port(), free_port());
         let mut command = rig.command(&["autoscaler", "run"]);
+        if let Some(program) = program {
+            command = another(&command, program);
+        }
         command.env("KUBECONFIG", &kubeconfig).env("AWS_REGION", REGION).env("CLUSTER_NAME", CLUSTER);
         command.env("DISABLE_DRY_RUN", "true").env("POD_NAME", name).env("LOG_LEVEL", "debug");
         command.env("METRICS_PORT", metrics.to_string()).env("HEALTH_PROBE_PORT", health.to_string());
@@ -107,6 +128,22 @@ impl Post {
     }
 }
 
+/// The same command of another build.
+fn another(command: &Command, program: &OsStr) -> Command {
+    let mut other = Command::new(program);
+    other.args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => other.env(name, value),
+            None => other.env_remove(name),
+        };
+    }
+    if let Some(folder) = command.get_current_dir() {
+        other.current_dir(folder);
+    }
+    other
+}
+
 /// A pool of the class `default`.
 pub fn pool(name: &str) -> Value {
     json!({
@@ -119,6 +156,14 @@ pub fn pool(name: &str) -> Value {
 fn free_port() -> u16 {
     let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
     listener.local_addr().expect("an address").port()
+}
+
+/// How much memory a process takes, in MiB.
+#[derive(Clone, Copy, Debug)]
+#[expect(dead_code, reason = "they are printed")]
+pub struct Memory {
+    resident: u64,
+    own: u64,
 }
 
 /// An autoscaler, as a process; dropping it kills it.
@@ -153,11 +198,19 @@ impl Autoscaler {
         self.metric("karpenter_leader") == Some(1.0)
     }
 
-    /// How much memory it takes, in megabytes.
-    pub fn megabytes(&self) -> u64 {
+    /// How much memory it takes: resident, and which part of that is its own and not pages of its file; in MiB.
+    pub fn memory(&self) -> Memory {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap_or_default();
-        line.split_whitespace().nth(1).and_then(|kilobytes| kilobytes.parse::<u64>().ok()).unwrap_or(0) / 1024
+        let of = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
+            line.split_whitespace().next().and_then(|kilobytes| kilobytes.parse::<u64>().ok()).unwrap_or(0) / 1024
+        };
+        Memory { resident: of("VmRSS:"), own: of("RssAnon:") }
+    }
+
+    /// Everything that it counts, as Prometheus reads it.
+    pub fn metrics(&self) -> String {
+        get(self.metrics, "/metrics").map(|(_, text)| text).unwrap_or_default()
     }
 
     /// Asks it to end, and waits until it has.

@@ -7,7 +7,8 @@ use crate::stage::until;
 
 #[test]
 fn an_object_that_cannot_be_read_is_named_and_stops_nothing() {
-    let post = Post::new();
+    let post = Post::bare();
+    post.define_laxly();
     let mut broken = pool("broken");
     broken["spec"]["template"] = "soon".into();
     post.hands.makes(POOLS, &broken);
@@ -30,7 +31,17 @@ fn an_object_that_cannot_be_read_is_named_and_stops_nothing() {
         let count = format!("karpenter_quarantined_objects_total{{kind=\"{kind}\"}}");
         assert_eq!(autoscaler.metric(&count), Some(1.0));
     }
+    let says = |truth: &str, reason: &str| (truth.to_owned(), reason.to_owned());
+    for path in [format!("{POOLS}/broken"), format!("{CLASSES}/odd")] {
+        for kind in ["ValidationSucceeded", "Ready"] {
+            let found = until("the object says so", || post.condition(&path, kind));
+            assert_eq!(found, says("False", "Unreadable"), "{kind} of {path}");
+        }
+    }
     let mended = pool("broken");
     post.hands.changes(&format!("{POOLS}/broken"), "somebody", &json!({ "spec": mended["spec"] }));
-    assert_eq!(post.told("broken", "ValidationSucceeded").0, "True");
+    until("it is as its kind says again", || {
+        let now = post.condition(&format!("{POOLS}/broken"), "ValidationSucceeded")?;
+        (now.0 == "True").then_some(())
+    });
 }
