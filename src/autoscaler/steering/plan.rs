@@ -13,8 +13,9 @@ use crate::autoscaler::state::intern::{FastMap, Symbol};
 use crate::autoscaler::state::live::{Live, LiveNode, LivePod, Uid};
 use crate::autoscaler::state::resources::Amounts;
 
-/// How long a place waits for the successor of a pod that is gone.
-const INHERITANCE: SignedDuration = SignedDuration::from_secs(120);
+/// How long a place waits for the successor of a pod that goes, beyond the time that the pod has for its end: a
+/// workload makes one as soon as the pod is leaving or is gone, or never. The node stays that long for it.
+const INHERITANCE: SignedDuration = SignedDuration::from_secs(20);
 /// How long a pod may wait for a node that has room for it and takes pods, before it is planned anew.
 const PATIENCE: SignedDuration = SignedDuration::from_secs(60);
 
@@ -197,12 +198,14 @@ impl Plan {
     fn look_at(&mut self, live: &Live, uid: Uid, now: Timestamp) -> Fate {
         let Some(place) = self.places.get(&uid) else { return Fate::Gone };
         let stands = place.target.stands(live);
-        let Some(pod) = live.pod(uid) else {
+        let pod = live.pod(uid);
+        let Some(pod) = pod.filter(|pod| place.leaves.is_none() || !pod.leaving()) else {
             if place.leaves.is_some()
                 && stands
                 && let Some(workload) = place.workload.clone()
             {
-                let until = now.saturating_add(INHERITANCE).unwrap_or(now);
+                let grace = SignedDuration::from_secs(pod.map_or(0, |pod| i64::from(pod.grace_seconds)));
+                let until = now.saturating_add(INHERITANCE.saturating_add(grace)).unwrap_or(now);
                 self.vacancies.push(Vacancy { workload, target: place.target.clone(), until });
             }
             return Fate::Gone;
@@ -260,9 +263,8 @@ impl Plan {
 
     /// Pods of spreads that are meant for nodes which take pods, and have not been told.
     fn untold(&self, live: &Live) -> Vec<Uid> {
-        let is_spread = |pod: &LivePod| {
-            live.spec(pod).is_some_and(|spec| spec.spreads.iter().any(|spread| spread.required))
-        };
+        let is_spread =
+            |pod: &LivePod| live.spec(pod).is_some_and(|spec| spec.spreads.iter().any(|spread| spread.required));
         let untold = self.places.iter().filter(|(uid, place)| {
             let pod = live.pod(**uid).filter(|pod| pod.node.is_none() && pod.nominated.is_none());
             pod.is_some_and(is_spread) && place.target.node(live).is_some_and(is_open)
@@ -462,6 +464,40 @@ mod tests {
         assert_eq!(plan.inherit(&state.live, at(3)), 1);
         assert_eq!(plan.place_of(state.uid("p2")).map(|place| place.target.clone()), Some(claim("c1")));
         assert_eq!(plan.inherit(&state.live, at(4)), 0);
+    }
+
+    #[test]
+    fn a_place_whose_pod_has_no_successor_is_kept_for_a_moment_only() {
+        let mut state = State::new();
+        state.node("old", "4", true);
+        state.claim("c1", None);
+        state.pod("p1", Some("old"));
+        let mut plan = Plan::default();
+        plan.place(&state.live, state.uid("p1"), claim("c1"), at(0));
+        state.remove_pod("p1");
+        plan.settle(&state.live, at(2));
+        assert!(plan.expects(Some("c1"), None));
+        plan.settle(&state.live, at(23));
+        assert!(!plan.expects(Some("c1"), None), "its workload runs fewer pods now");
+    }
+
+    #[test]
+    fn a_successor_that_comes_while_the_pod_is_ending_inherits_its_place() {
+        let mut state = State::new();
+        state.node("old", "4", true);
+        state.claim("c1", None);
+        state.pod("p1", Some("old"));
+        let mut plan = Plan::default();
+        plan.place(&state.live, state.uid("p1"), claim("c1"), at(0));
+        state.leaving_pod("p1", "old");
+        state.pod("p2", None);
+        plan.settle(&state.live, at(1));
+        assert_eq!(plan.inherit(&state.live, at(1)), 1);
+        assert_eq!(plan.place_of(state.uid("p2")).map(|place| place.target.clone()), Some(claim("c1")));
+        state.remove_pod("p1");
+        plan.settle(&state.live, at(31));
+        plan.forget(state.uid("p2"));
+        assert!(!plan.expects(Some("c1"), None), "nobody else is expected");
     }
 
     #[test]

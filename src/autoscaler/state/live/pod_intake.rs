@@ -74,9 +74,9 @@ impl Live {
     fn put_pod(&mut self, pod: LivePod, aside: Aside, now: Timestamp) -> bool {
         let before = self.pods.get(pod.uid).cloned();
         let (uid, owner) = (pod.uid, pod.owner);
-        let changed = before.as_ref().is_none_or(|before| {
-            LivePod { round: pod.round, version: pod.version, ..before.clone() } != pod
-        });
+        let changed = before
+            .as_ref()
+            .is_none_or(|before| LivePod { round: pod.round, version: pod.version, ..before.clone() } != pod);
         let came = pod.node.filter(|_| before.as_ref().is_none_or(|before| before.node.is_none()));
         let leaves = pod.node.filter(|_| pod.leaving() && before.as_ref().is_some_and(|before| !before.leaving()));
         let event = came.map(|node| (node, pod.bound.unwrap_or(now))).or(leaves.map(|node| (node, now)));
@@ -101,7 +101,8 @@ impl Live {
     pub(super) fn remove_pod(&mut self, uid: Uid, now: Timestamp) -> bool {
         let Some(pod) = self.pods.remove(uid) else { return false };
         self.give_back(&pod);
-        if let Some(node) = pod.node.filter(|_| pod.owner != Owner::Daemon) {
+        // One that was leaving went then already, as far as others are concerned.
+        if let Some(node) = pod.node.filter(|_| pod.owner != Owner::Daemon && !pod.leaving()) {
             self.note_pod_event(node, now);
         }
         true
