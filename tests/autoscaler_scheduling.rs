@@ -562,10 +562,12 @@ proptest! {
         }
         let unplaced: usize = solution.unplaced.iter().map(|group| group.pods.len()).sum();
         prop_assert_eq!(solution.placed() + unplaced, problem.pending.len());
-        // Where limits bind, which pods they leave out is a choice that is not tried in every way.
-        let candidates = largest_nodes(&problem);
-        let unplaced_groups = solution.unplaced.iter().filter(|_| !limited);
-        for pod in unplaced_groups.filter_map(|group| group.pods.first()) {
+        // What a pool's limits leave out has no new node of that pool to go to.
+        let mut candidates = largest_nodes(&problem);
+        candidates.retain(|candidate| !limited || candidate.node.metadata.labels.iter().flatten().all(|(key, value)| {
+            key != "karpenter.sh/nodepool" || value != "default"
+        }));
+        for pod in solution.unplaced.iter().filter_map(|group| group.pods.first()) {
             let name = &cluster.pods[*pod as usize].name;
             let fits = checker::fits(&input, name, &candidates).fits;
             prop_assert!(fits.is_empty(), "`{}` is not placed but fits on {}: {:?}", name, fits[0], solution.unplaced);

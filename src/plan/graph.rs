@@ -217,7 +217,7 @@ impl<'a> Builder<'a> {
         if let Some(remove) = self.removes.get(&child).copied().filter(|_| first) {
             return self.need(remove_parent, remove);
         }
-        if self.takes_its_takers_along(parent, facts) {
+        if self.takes_its_takers_along(parent, child, facts) {
             return;
         }
         let field = referring_field(before, facts, standing);
@@ -253,11 +253,12 @@ impl<'a> Builder<'a> {
         along || (facts.goes_before)(&standing.body).contains(&kind)
     }
 
-    /// Whether children with these facts go along with a kind that `parent` has to go before: then `parent` cannot
-    /// wait for them.
-    fn takes_its_takers_along(&self, parent: usize, facts: &Facts) -> bool {
+    /// Whether `child`, which has these facts, goes along with a kind that `parent` has to go before: then `parent`
+    /// cannot wait for it.
+    fn takes_its_takers_along(&self, parent: usize, child: usize, facts: &Facts) -> bool {
         let with = facts.references.iter().filter(|(field, _)| Some(*field) == facts.dies_with);
-        with.flat_map(|(_, kinds)| kinds.iter()).any(|kind| self.goes_before(parent, kind))
+        with.flat_map(|(_, kinds)| kinds.iter())
+            .any(|kind| self.goes_before(parent, kind) && !self.goes_before(child, kind))
     }
 
     /// Whether `parent`, which goes for good, stays until `child` has gone.
@@ -389,6 +390,16 @@ mod tests {
         ];
         assert_eq!(said(&changes), ["c: pool workload", "pool: workload", "workload: ", "scaler (along): c"]);
         assert_eq!(said(&[changes[0].clone(), changes[2].clone()]), ["c: ", "workload (along): c"]);
+    }
+
+    #[test]
+    fn of_two_that_hold_something_the_one_that_needs_the_other_goes_first() {
+        let object = |name: &str, needs: Value| {
+            removal("object", name, json!({ "cluster": "c", "holds": true, "needs": needs }))
+        };
+        let changes =
+            [removal("cluster", "c", json!({})), object("class", json!([])), object("pool", json!(["class"]))];
+        assert_eq!(said(&changes), ["c: class pool", "class: pool", "pool: "]);
     }
 
     #[test]

@@ -91,7 +91,7 @@ pub struct Flags {
     /// Whether permissions are believed without a trial.
     #[arg(long, env = "DISABLE_DRY_RUN", value_name = "BOOL", default_value = "false")]
     pub disable_dry_run: String,
-    /// Whether zones that traffic is shifted away from are left alone.
+    /// Accepted for compatibility; zones that traffic is shifted away from are treated as all others.
     #[arg(long, env = "ENABLE_ZONAL_SHIFT", value_name = "BOOL", default_value = "false")]
     pub enable_zonal_shift: String,
     /// `Name=true,Other=false`.
@@ -174,8 +174,6 @@ pub struct Settings {
     pub leader_election_namespace: Option<String>,
     /// What concerns the cloud.
     pub cloud: CloudSettings,
-    /// Whether zones that traffic is shifted away from are left alone.
-    pub zonal_shift: bool,
     /// Functions that can be switched.
     pub gates: FeatureGates,
     /// Words about settings that do nothing.
@@ -246,7 +244,6 @@ impl Reader<'_> {
             disable_leader_election: self.switch("DISABLE_LEADER_ELECTION", &flags.disable_leader_election),
             leader_election_name: flags.leader_election_name.clone(),
             leader_election_namespace: text(&flags.leader_election_namespace),
-            zonal_shift: self.switch("ENABLE_ZONAL_SHIFT", &flags.enable_zonal_shift),
             cloud: self.cloud(flags),
             gates,
             warnings: self.silent(flags, warnings),
@@ -257,6 +254,14 @@ impl Reader<'_> {
     fn silent(&mut self, flags: &Flags, mut warnings: Vec<String>) -> Vec<String> {
         if self.switch("ENABLE_PROFILING", &flags.enable_profiling) {
             warnings.push("ENABLE_PROFILING does nothing here: there is no profiler".to_owned());
+        }
+        if self.switch("ENABLE_ZONAL_SHIFT", &flags.enable_zonal_shift) {
+            warnings.push(
+                "ENABLE_ZONAL_SHIFT is not supported: zones that traffic is shifted away from are treated as all others, so \
+                 nodes are bought and ended there; leave such a zone out with a requirement on \
+                 `topology.kubernetes.io/zone` in the NodePools"
+                    .to_owned(),
+            );
         }
         if self.switch("EKS_CONTROL_PLANE", &flags.eks_control_plane) {
             warnings
@@ -433,6 +438,12 @@ mod tests {
         for name in ["CLUSTER_NAME", "METRICS_PORT", "PREFERENCE_POLICY", "AMI_REFRESH_INTERVAL"] {
             assert!(faults.iter().any(|fault| fault.starts_with(&format!("`{name}`"))), "{name} in {faults:?}");
         }
+    }
+
+    #[test]
+    fn what_is_accepted_and_does_nothing_is_said() {
+        let settings = read(&["--cluster-name", "shop", "--enable-zonal-shift", "true"]).expect("settings");
+        assert!(matches!(settings.warnings.as_slice(), [one] if one.contains("ENABLE_ZONAL_SHIFT is not supported")));
     }
 
     #[test]

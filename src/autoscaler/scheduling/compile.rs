@@ -78,19 +78,21 @@ impl<'a> Compiled<'a> {
     /// Reads a problem.
     pub fn new(problem: &'a Problem<'a>) -> Self {
         let groups = Groups::new(problem);
-        let rules = HostRules::new(problem, &groups);
         let mut cells = Cells::new(topology_keys(problem, &groups));
         let mut shapes = Shapes::new(problem, &groups, &mut cells);
         let found = std::mem::take(&mut shapes.shapes);
         shapes.shapes =
             drop_dominated(found, &shapes.variants, &shapes.pool_limits, &shapes.accept_sets, shapes.dimensions.len());
-        let nodes = Nodes::new(problem, &groups, &rules, &shapes, &mut cells);
-        let terms = DomainTerms::new(problem, &groups, &cells);
-        let sizes = groups
+        let sizes: Vec<Vector> = groups
             .groups
             .iter()
             .map(|group| vector(&shapes.dimensions, &problem.cluster.spec(group.spec).requests))
             .collect();
+        let closed = !groups.selectors.is_empty()
+            && !sizes.iter().enumerate().any(|(group, size)| shapes.sell(problem.cluster, group, size));
+        let rules = HostRules::new(problem, &groups, closed);
+        let nodes = Nodes::new(problem, &groups, &rules, &shapes, &mut cells);
+        let terms = DomainTerms::new(problem, &groups, &cells);
         let mut compiled = Self {
             problem,
             tier: vec![None; groups.groups.len()],

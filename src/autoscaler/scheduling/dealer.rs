@@ -185,11 +185,21 @@ impl<'a> Dealer<'a> {
     }
 
     /// Counts the domains that a term's own pods could open, and with `wide` those that any pod could.
-    fn count_domains(&mut self, problem: &Problem<'_>, cells: &Cells, choices: &[Choice], wide: bool) {
+    fn count_domains(
+        &mut self,
+        problem: &Problem<'_>,
+        groups: &Groups,
+        cells: &Cells,
+        choices: &[Choice],
+        wide: bool,
+    ) {
         for choice in choices {
-            for &term in &self.terms.carried[choice.group] {
-                for (cell, cost, _) in &choice.cells {
-                    let opened = self.domain_of(term, *cell).filter(|_| cost.is_finite());
+            for (cell, cost, _) in &choice.cells {
+                if !cost.is_finite() || self.is_kept_out(groups, choice.group, *cell) {
+                    continue;
+                }
+                for &term in &self.terms.carried[choice.group] {
+                    let opened = self.domain_of(term, *cell);
                     self.tallies[term as usize].counted.extend(opened);
                 }
             }
@@ -225,7 +235,7 @@ impl<'a> Dealer<'a> {
         mut choices: Vec<Choice>,
         wide: bool,
     ) -> (Vec<Dealt>, Vec<(usize, u32)>) {
-        self.count_domains(problem, cells, &choices, wide);
+        self.count_domains(problem, groups, cells, &choices, wide);
         let spreads = |group: usize| {
             self.terms.carried[group]
                 .iter()
@@ -322,13 +332,18 @@ impl<'a> Dealer<'a> {
         best.map(|(at, _)| at)
     }
 
+    /// Whether running pods want to be far from a group, and are where the cell is.
+    fn is_kept_out(&self, groups: &Groups, group: usize, cell: u16) -> bool {
+        let identity = groups.groups[group].identity;
+        self.forbidden.iter().any(|(key, domain, selector)| {
+            self.domain[*key][usize::from(cell)] == Some(*domain) && groups.matches(*selector, identity)
+        })
+    }
+
     fn own_terms_hold(&self, groups: &Groups, choice: &Choice, cell: u16) -> bool {
         let group = choice.group;
         let identity = groups.groups[group].identity;
-        let blocked = self.forbidden.iter().any(|(key, domain, selector)| {
-            self.domain[*key][usize::from(cell)] == Some(*domain) && groups.matches(*selector, identity)
-        });
-        if blocked {
+        if self.is_kept_out(groups, group, cell) {
             return false;
         }
         let carried = self.terms.carried[group].iter().all(|at| {

@@ -4,8 +4,9 @@
 use super::groups::Groups;
 use super::model::{HostRule, HostTerm};
 use super::problem::Problem;
-use crate::autoscaler::state::intern::FastMap;
-use crate::autoscaler::state::pod_spec::{HostPort, PodSpec};
+use super::scope::Scope;
+use crate::autoscaler::state::intern::{FastMap, Symbol};
+use crate::autoscaler::state::pod_spec::{HostPort, PodSpec, label};
 
 /// All host terms of a problem.
 #[derive(Clone, Debug, Default)]
@@ -19,6 +20,9 @@ pub struct HostRules {
     /// Terms by selector and limit.
     by_selector: FastMap<u32, Vec<u32>>,
     ids: FastMap<Carried, u32>,
+    /// What the emptiest host has of the pods of a selector, by the nodes that a spread counts, where no host can be
+    /// added. Otherwise a new one could be, and the emptiest counts as empty.
+    floors: FastMap<(u32, Scope), u32>,
     ports: Vec<(HostPort, u32)>,
 }
 
@@ -29,8 +33,9 @@ type Carried = (u32, u32, bool);
 const COUNT_ONLY: u32 = u32::MAX;
 
 impl HostRules {
-    /// Reads the rules of all groups, and of the anti-affinity that running pods carry.
-    pub fn new(problem: &Problem<'_>, groups: &Groups) -> Self {
+    /// Reads the rules of all groups, and of the anti-affinity that running pods carry. `closed` says that no node can
+    /// be bought for any of the groups.
+    pub fn new(problem: &Problem<'_>, groups: &Groups, closed: bool) -> Self {
         let cluster = problem.cluster;
         let hostname = cluster.names.known.hostname;
         let mut rules = Self::default();
@@ -45,8 +50,11 @@ impl HostRules {
             running.dedup();
             specs.extend(running);
         }
+        if closed {
+            rules.find_floors(problem, groups);
+        }
         for (spec, identity) in specs {
-            for term in carried(groups, cluster.spec(spec), identity, hostname) {
+            for term in rules.carried(groups, cluster.spec(spec), identity, hostname) {
                 rules.term(term);
             }
         }
@@ -101,7 +109,7 @@ impl HostRules {
         groups: &Groups,
         spec: &PodSpec,
         identity: u32,
-        hostname: crate::autoscaler::state::intern::Symbol,
+        hostname: Symbol,
     ) -> Vec<HostRule> {
         let mut list: Vec<HostRule> = Vec::new();
         if !self.by_selector.is_empty() {
@@ -109,7 +117,7 @@ impl HostRules {
             for term in matched.iter().filter_map(|selector| self.by_selector.get(selector)).flatten() {
                 list.push(HostRule { term: *term, matches: 1, carries: false });
             }
-            for carried in carried(groups, spec, identity, hostname) {
+            for carried in self.carried(groups, spec, identity, hostname) {
                 let Some(term) = self.ids.get(&carried).copied() else {
                     continue;
                 };
@@ -129,23 +137,59 @@ impl HostRules {
         list.sort_unstable_by_key(|rule| rule.term);
         list
     }
+
+    /// What a pod carries on the level of hosts.
+    fn carried(&self, groups: &Groups, spec: &PodSpec, identity: u32, hostname: Symbol) -> Vec<Carried> {
+        let anti = spec.anti_affinity.iter().filter(|term| term.topology_key == hostname).filter_map(|term| {
+            let selector = groups.selector_id(&term.selector)?;
+            Some((selector, u32::from(groups.matches(selector, identity)), true))
+        });
+        let spreads = spec.spreads.iter().filter(|spread| spread.required && spread.topology_key == hostname);
+        let spreads = spreads.filter_map(|spread| {
+            let selector = groups.selector_id(&spread.selector)?;
+            let floor = match self.floors.is_empty() {
+                true => 0,
+                false => self.floors.get(&(selector, Scope::of(spec, spread, hostname))).copied().unwrap_or(0),
+            };
+            Some((selector, u32::try_from(spread.max_skew).unwrap_or(1).saturating_add(floor), false))
+        });
+        anti.chain(spreads).collect()
+    }
+
+    fn find_floors(&mut self, problem: &Problem<'_>, groups: &Groups) {
+        let cluster = problem.cluster;
+        let hostname = cluster.names.known.hostname;
+        for spec in groups.groups.iter().map(|group| cluster.spec(group.spec)) {
+            for spread in spec.spreads.iter().filter(|spread| spread.required && spread.topology_key == hostname) {
+                let Some(selector) = groups.selector_id(&spread.selector) else { continue };
+                let scope = Scope::of(spec, spread, hostname);
+                let floor = floor_of(problem, groups, &scope, selector);
+                self.floors.insert((selector, scope), floor);
+            }
+        }
+    }
 }
 
-/// What a pod carries on the level of hosts.
-fn carried(
-    groups: &Groups,
-    spec: &PodSpec,
-    identity: u32,
-    hostname: crate::autoscaler::state::intern::Symbol,
-) -> Vec<Carried> {
-    let anti = spec.anti_affinity.iter().filter(|term| term.topology_key == hostname).filter_map(|term| {
-        let selector = groups.selector_id(&term.selector)?;
-        Some((selector, u32::from(groups.matches(selector, identity)), true))
-    });
-    let spreads =
-        spec.spreads.iter().filter(|spread| spread.required && spread.topology_key == hostname).filter_map(|spread| {
-            // A new node could always be added, so the emptiest host counts as empty.
-            Some((groups.selector_id(&spread.selector)?, u32::try_from(spread.max_skew).unwrap_or(1), false))
-        });
-    anti.chain(spreads).collect()
+/// The least number of pods of a selector on one of the nodes that a spread counts.
+fn floor_of(problem: &Problem<'_>, groups: &Groups, scope: &Scope, selector: u32) -> u32 {
+    let cluster = problem.cluster;
+    let mut counts: Vec<Option<u32>> = cluster
+        .nodes
+        .iter()
+        .zip(&problem.without)
+        .map(|(node, gone)| {
+            let counted = !gone && scope.holds(&cluster.names, |key| label(&node.labels, key), &node.taints);
+            counted.then_some(0)
+        })
+        .collect();
+    for (pod, identity) in &groups.identity_of_pod {
+        let entry = &cluster.pods[*pod as usize];
+        if let Some(Some(count)) = entry.node.map(|node| &mut counts[node as usize])
+            && !entry.leaving
+            && groups.matches(selector, *identity)
+        {
+            *count += 1;
+        }
+    }
+    counts.into_iter().flatten().min().unwrap_or(0)
 }

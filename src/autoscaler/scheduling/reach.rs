@@ -64,15 +64,6 @@ impl Compiled<'_> {
         found
     }
 
-    /// Whether the limits of its pool leave room for one node of a shape.
-    pub(super) fn within_limits(&self, shape: &Shape) -> bool {
-        let pool = self.shapes.variants[shape.variant as usize].pool;
-        let Some(limit) = &self.shapes.pool_limits[pool as usize] else { return true };
-        let instance_type = &self.problem.cluster.catalogue.types[shape.instance_type as usize];
-        let needs = self.shapes.limit_use(pool, instance_type);
-        limit.left.iter().zip(needs).all(|(left, need)| need <= *left)
-    }
-
     pub(super) fn find_reach(&self, class: u32, size: &Vector) -> Reach {
         let dims = self.shapes.dimensions.len();
         let mut reach = Reach::default();
@@ -81,7 +72,7 @@ impl Compiled<'_> {
                 continue;
             }
             let together = times(size, &shape.capacity, dims);
-            if together == 0 || !self.within_limits(shape) {
+            if together == 0 || !self.shapes.within_limits(self.problem.cluster, shape) {
                 continue;
             }
             reach.most_together = reach.most_together.max(together);

@@ -10,6 +10,7 @@ use super::model::{BitSet, PoolLimit, Shape};
 use super::problem::Problem;
 use super::variants::{Variant, Wanted, tolerates, variants};
 use super::vector::{MAX_DIMENSIONS, Vector, fits, vector};
+use crate::autoscaler::state::cluster::Cluster;
 use crate::autoscaler::state::instance_types::{InstanceType, Offering};
 use crate::autoscaler::state::intern::{FastMap, Symbol};
 use crate::autoscaler::state::pod_spec::{PodSpec, label};
@@ -141,6 +142,24 @@ impl Shapes {
             self.limited.push(limited);
             self.pool_limits.push(Some(PoolLimit { left }));
         }
+    }
+
+    /// Whether the limits of its pool leave room for one node of a shape.
+    pub fn within_limits(&self, cluster: &Cluster, shape: &Shape) -> bool {
+        let pool = self.variants[shape.variant as usize].pool;
+        let Some(limit) = &self.pool_limits[pool as usize] else { return true };
+        let needs = self.limit_use(pool, &cluster.catalogue.types[shape.instance_type as usize]);
+        limit.left.iter().zip(needs).all(|(left, need)| need <= *left)
+    }
+
+    /// Whether a node can be bought that a pod of a group fits on.
+    pub fn sell(&self, cluster: &Cluster, group: usize, size: &Vector) -> bool {
+        let class = self.class_of_group[group] as usize;
+        self.shapes.iter().any(|shape| {
+            self.accept_sets[shape.accepts as usize].contains(class)
+                && fits(size, &shape.capacity, self.dimensions.len())
+                && self.within_limits(cluster, shape)
+        })
     }
 
     /// What a node of a type takes from the limits of a pool.

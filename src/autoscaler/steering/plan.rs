@@ -13,9 +13,10 @@ use crate::autoscaler::state::intern::{FastMap, Symbol};
 use crate::autoscaler::state::live::{Live, LiveNode, LivePod, Uid};
 use crate::autoscaler::state::resources::Amounts;
 
-/// How long a place waits for the successor of a pod that goes, beyond the time that the pod has for its end: a
-/// workload makes one as soon as the pod is leaving or is gone, or never. The node stays that long for it.
-const INHERITANCE: SignedDuration = SignedDuration::from_secs(20);
+/// How long a place waits for the successor of a pod that is gone.
+const INHERITANCE: SignedDuration = SignedDuration::from_secs(30);
+/// The news that a pod is gone may come so much later than its successor was made.
+const LATE: SignedDuration = SignedDuration::from_secs(5);
 /// How long a pod may wait for a node that has room for it and takes pods, before it is planned anew.
 const PATIENCE: SignedDuration = SignedDuration::from_secs(60);
 
@@ -71,6 +72,7 @@ pub struct Place {
 struct Vacancy {
     workload: Arc<str>,
     target: Target,
+    since: Timestamp,
     until: Timestamp,
 }
 
@@ -98,6 +100,8 @@ pub struct Plan {
     places: FastMap<Uid, Place>,
     vacancies: Vec<Vacancy>,
     loose: FastMap<Uid, Loose>,
+    /// Successors that have been found, as long as others are looked for.
+    heirs: BTreeSet<Uid>,
 }
 
 impl Plan {
@@ -198,15 +202,13 @@ impl Plan {
     fn look_at(&mut self, live: &Live, uid: Uid, now: Timestamp) -> Fate {
         let Some(place) = self.places.get(&uid) else { return Fate::Gone };
         let stands = place.target.stands(live);
-        let pod = live.pod(uid);
-        let Some(pod) = pod.filter(|pod| place.leaves.is_none() || !pod.leaving()) else {
+        let Some(pod) = live.pod(uid) else {
             if place.leaves.is_some()
                 && stands
                 && let Some(workload) = place.workload.clone()
             {
-                let grace = SignedDuration::from_secs(pod.map_or(0, |pod| i64::from(pod.grace_seconds)));
-                let until = now.saturating_add(INHERITANCE.saturating_add(grace)).unwrap_or(now);
-                self.vacancies.push(Vacancy { workload, target: place.target.clone(), until });
+                let until = now.saturating_add(INHERITANCE).unwrap_or(now);
+                self.vacancies.push(Vacancy { workload, target: place.target.clone(), since: now, until });
             }
             return Fate::Gone;
         };
@@ -263,8 +265,9 @@ impl Plan {
 
     /// Pods of spreads that are meant for nodes which take pods, and have not been told.
     fn untold(&self, live: &Live) -> Vec<Uid> {
-        let is_spread =
-            |pod: &LivePod| live.spec(pod).is_some_and(|spec| spec.spreads.iter().any(|spread| spread.required));
+        let is_spread = |pod: &LivePod| {
+            live.spec(pod).is_some_and(|spec| spec.spreads.iter().any(|spread| spread.required))
+        };
         let untold = self.places.iter().filter(|(uid, place)| {
             let pod = live.pod(**uid).filter(|pod| pod.node.is_none() && pod.nominated.is_none());
             pod.is_some_and(is_spread) && place.target.node(live).is_some_and(is_open)
@@ -302,28 +305,69 @@ impl Plan {
         without
     }
 
-    /// Gives new pods the places of their predecessors.
+    /// Gives new pods the places of their predecessors, which may still be ending. A successor that kube-scheduler was
+    /// quicker to bind needs none, and nobody is waited for in its stead. How many were given.
     pub fn inherit(&mut self, live: &Live, now: Timestamp) -> usize {
-        if self.vacancies.is_empty() {
+        let ending = self.ending(live, now);
+        if self.vacancies.is_empty() && ending.is_empty() {
+            self.heirs.clear();
             return 0;
         }
-        let mut heirs: Vec<&LivePod> = live
-            .pods()
-            .filter(|pod| pod.node.is_none() && !pod.leaving() && !self.places.contains_key(&pod.uid))
-            .collect();
-        heirs.sort_unstable_by_key(|pod| (pod.created, pod.uid));
+        let mut open: Vec<(Option<Uid>, Vacancy)> = self.vacancies.drain(..).map(|vacancy| (None, vacancy)).collect();
+        open.extend(ending.into_iter().map(|(uid, vacancy)| (Some(uid), vacancy)));
         let mut inherited = 0;
-        for pod in heirs {
+        for pod in self.successors(live) {
             let own = pod.workload.map(|workload| live.text(workload));
-            if let Some(at) = self.vacancies.iter().position(|vacancy| own == Some(&*vacancy.workload)) {
-                let vacancy = self.vacancies.swap_remove(at);
-                let place =
-                    Place { target: vacancy.target, leaves: None, since: now, workload: Some(vacancy.workload) };
-                self.places.insert(pod.uid, place);
+            let bound = pod.node.map(|node| live.text(node));
+            let fits = |(_, vacancy): &(Option<Uid>, Vacancy)| {
+                let late = pod.created.saturating_add(LATE).is_ok_and(|time| time < vacancy.since);
+                own == Some(&*vacancy.workload) && (bound.is_none() || !late)
+            };
+            let there = |(_, vacancy): &(Option<Uid>, Vacancy)| {
+                bound.is_some() && vacancy.target.node(live).map(|node| &*node.name) == bound
+            };
+            let at = open.iter().position(|one| fits(one) && there(one)).or_else(|| open.iter().position(fits));
+            let Some((predecessor, vacancy)) = at.map(|at| open.remove(at)) else { continue };
+            predecessor.iter().for_each(|uid| self.forget(*uid));
+            self.heirs.insert(pod.uid);
+            if pod.node.is_none() {
+                let (target, workload) = (vacancy.target, Some(vacancy.workload));
+                self.places.insert(pod.uid, Place { target, leaves: None, since: now, workload });
                 inherited += 1;
             }
         }
+        self.vacancies = open.into_iter().filter_map(|(uid, vacancy)| uid.is_none().then_some(vacancy)).collect();
         inherited
+    }
+
+    /// Places of pods that are ending, as they will be vacant: a ReplicaSet makes the successor before they are gone.
+    fn ending(&self, live: &Live, now: Timestamp) -> Vec<(Uid, Vacancy)> {
+        let mut all: Vec<(Uid, Vacancy)> = self
+            .places
+            .iter()
+            .filter_map(|(uid, place)| {
+                let pod = live.pod(*uid).filter(|pod| pod.leaving() && place.leaves.is_some())?;
+                let grace = SignedDuration::from_secs(i64::from(pod.grace_seconds));
+                let since = pod.deletion.and_then(|time| time.checked_sub(grace).ok()).unwrap_or(now);
+                let (workload, target) = (place.workload.clone()?, place.target.clone());
+                Some((*uid, Vacancy { workload, target, since, until: now }))
+            })
+            .collect();
+        all.sort_unstable_by_key(|(uid, _)| *uid);
+        all
+    }
+
+    /// Pods that may be somebody's successor, the oldest first.
+    fn successors<'a>(&self, live: &'a Live) -> Vec<&'a LivePod> {
+        let new = |pod: &&LivePod| {
+            !pod.leaving()
+                && pod.workload.is_some()
+                && !self.places.contains_key(&pod.uid)
+                && !self.heirs.contains(&pod.uid)
+        };
+        let mut all: Vec<&LivePod> = live.pods().filter(new).collect();
+        all.sort_unstable_by_key(|pod| (pod.created, pod.uid));
+        all
     }
 }
 
@@ -467,37 +511,28 @@ mod tests {
     }
 
     #[test]
-    fn a_place_whose_pod_has_no_successor_is_kept_for_a_moment_only() {
+    fn nobody_waits_for_a_successor_that_was_bound_before_it_was_seen() {
         let mut state = State::new();
         state.node("old", "4", true);
-        state.claim("c1", None);
+        state.node("new", "4", true);
         state.pod("p1", Some("old"));
+        state.pod("p2", Some("old"));
         let mut plan = Plan::default();
-        plan.place(&state.live, state.uid("p1"), claim("c1"), at(0));
+        for pod in ["p1", "p2"] {
+            plan.place(&state.live, state.uid(pod), Target::Node("new".into()), at(0));
+        }
         state.remove_pod("p1");
-        plan.settle(&state.live, at(2));
-        assert!(plan.expects(Some("c1"), None));
-        plan.settle(&state.live, at(23));
-        assert!(!plan.expects(Some("c1"), None), "its workload runs fewer pods now");
-    }
-
-    #[test]
-    fn a_successor_that_comes_while_the_pod_is_ending_inherits_its_place() {
-        let mut state = State::new();
-        state.node("old", "4", true);
-        state.claim("c1", None);
-        state.pod("p1", Some("old"));
-        let mut plan = Plan::default();
-        plan.place(&state.live, state.uid("p1"), claim("c1"), at(0));
-        state.leaving_pod("p1", "old");
-        state.pod("p2", None);
+        state.pod("s1", Some("new"));
         plan.settle(&state.live, at(1));
-        assert_eq!(plan.inherit(&state.live, at(1)), 1);
-        assert_eq!(plan.place_of(state.uid("p2")).map(|place| place.target.clone()), Some(claim("c1")));
-        state.remove_pod("p1");
-        plan.settle(&state.live, at(31));
-        plan.forget(state.uid("p2"));
-        assert!(!plan.expects(Some("c1"), None), "nobody else is expected");
+        plan.inherit(&state.live, at(1));
+        assert!(plan.expects(None, Some("new")), "p2 is still to come");
+        state.remove_pod("p2");
+        plan.settle(&state.live, at(2));
+        plan.inherit(&state.live, at(2));
+        assert!(plan.expects(None, Some("new")), "one successor is not two");
+        state.pod("s2", Some("new"));
+        assert_eq!(plan.inherit(&state.live, at(3)), 0);
+        assert!(!plan.expects(None, Some("new")), "both are there");
     }
 
     #[test]

@@ -14,7 +14,6 @@ pub fn at(seconds: i64) -> Timestamp {
 pub struct State {
     pub live: Live,
     version: u32,
-    leaving: bool,
 }
 
 fn read<T: serde::de::DeserializeOwned>(value: Value) -> Box<T> {
@@ -23,7 +22,7 @@ fn read<T: serde::de::DeserializeOwned>(value: Value) -> Box<T> {
 
 impl State {
     pub fn new() -> Self {
-        Self { live: Live::default(), version: 0, leaving: false }
+        Self { live: Live::default(), version: 0 }
     }
 
     /// The id of a pod.
@@ -80,13 +79,6 @@ impl State {
         self.put(name, Value::Null, json!({ "nominatedNodeName": node }), "500m");
     }
 
-    /// A pod that is ending.
-    pub fn leaving_pod(&mut self, name: &str, node: &str) {
-        self.leaving = true;
-        self.pod(name, Some(node));
-        self.leaving = false;
-    }
-
     /// A pod that kube-scheduler has found no node for.
     pub fn unschedulable_pod(&mut self, name: &str) {
         let condition = json!({ "type": "PodScheduled", "status": "False", "reason": "Unschedulable" });
@@ -108,16 +100,13 @@ impl State {
     fn put_spread(&mut self, name: &str, node: Value, mut status: Value, cpu: &str, spread: Value) {
         self.version += 1;
         status["phase"] = json!("Pending");
-        let mut pod = json!({
+        let pod = json!({
             "metadata": { "name": name, "namespace": "default", "uid": name, "resourceVersion": self.version.to_string(),
                 "creationTimestamp": at(0).to_string(),
                 "ownerReferences": [{ "apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web", "uid": "w", "controller": true }] },
             "spec": { "nodeName": node, "topologySpreadConstraints": spread, "containers": [{ "name": "c", "resources": { "requests": { "cpu": cpu } } }] },
             "status": status,
         });
-        if self.leaving {
-            pod["metadata"]["deletionTimestamp"] = json!(at(30).to_string());
-        }
         self.live.apply(Observed::Pod(read(pod)), at(0));
     }
 

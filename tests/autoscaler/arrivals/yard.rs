@@ -22,7 +22,7 @@ pub const CLAIMS: &str = "/apis/karpenter.sh/v1/nodeclaims";
 /// The pods that a claim was made for.
 pub const PLANNED_FOR: &str = "eksup.dev/planned-for";
 pub const POOLS: &str = "/apis/karpenter.sh/v1/nodepools";
-const CLASSES: &str = "/apis/karpenter.k8s.aws/v1/ec2nodeclasses";
+pub const CLASSES: &str = "/apis/karpenter.k8s.aws/v1/ec2nodeclasses";
 const DEPLOYMENTS: &str = "/apis/apps/v1/namespaces/default/deployments";
 const PODS: &str = "/api/v1/namespaces/default/pods";
 
@@ -40,14 +40,19 @@ pub struct Yard {
     pub stage: Stage,
     /// Somebody with all rights.
     pub hands: Somebody,
-    cloud: Cloud,
-    runtime: Runtime,
+    pub cloud: Cloud,
+    pub runtime: Runtime,
 }
 
 impl Yard {
     /// A cluster into which nodes of a class called `default` may come; nothing acts in it.
     pub fn new() -> Self {
-        let stage = Stage::set(STACK);
+        Self::of("")
+    }
+
+    /// A cluster into which nodes may come, with these sections in its stack file.
+    pub fn of(sections: &str) -> Self {
+        let stage = Stage::set(&format!("{STACK}{sections}"));
         stage.rig.cloud.set_weather(&fine()).expect("fine weather");
         stage.apply();
         let hands = stage.somebody_in(CLUSTER);
@@ -70,9 +75,14 @@ impl Yard {
     pub fn with_pool(spec: &Value) -> (Self, Autoscaler) {
         let yard = Self::new();
         let autoscaler = yard.autoscaler();
-        yard.pool("default", spec);
-        until("the class is ready", || is_ready(&yard.hands.gets(&format!("{CLASSES}/default"))));
+        yard.opens(spec);
         (yard, autoscaler)
+    }
+
+    /// Makes a pool called `default`, and waits until something can be bought for it.
+    pub fn opens(&self, spec: &Value) {
+        self.pool("default", spec);
+        until("the class is ready", || is_ready(&self.hands.gets(&format!("{CLASSES}/default"))));
     }
 
     fn let_nodes_in(&self) {
@@ -124,7 +134,12 @@ impl Yard {
 
     /// Starts the autoscaler.
     pub fn autoscaler(&self) -> Autoscaler {
-        Autoscaler::start(self)
+        self.autoscaler_with(&[])
+    }
+
+    /// Starts the autoscaler with these settings.
+    pub fn autoscaler_with(&self, settings: &[(&str, &str)]) -> Autoscaler {
+        Autoscaler::start(self, settings)
     }
 
     /// Applies a Deployment of pods that ask for this; `spec` is merged into that of its pods.
@@ -180,6 +195,15 @@ impl Yard {
 
     /// The instances that an autoscaler has launched and that run, with their zone.
     pub fn instances(&self) -> BTreeMap<String, String> {
+        self.instances_in(&["pending", "running"])
+    }
+
+    /// Every instance that an autoscaler has ever launched, with its zone.
+    pub fn ever_launched(&self) -> BTreeMap<String, String> {
+        self.instances_in(&["pending", "running", "shutting-down", "terminated", "stopping", "stopped"])
+    }
+
+    fn instances_in(&self, states: &[&str]) -> BTreeMap<String, String> {
         use aws_sdk_ec2::types::Filter;
         let filter = |name: &str, values: &[&str]| {
             let values = values.iter().map(|value| (*value).to_owned()).collect();
@@ -187,7 +211,7 @@ impl Yard {
         };
         let request = self.cloud.read.ec2.describe_instances();
         let request = request.filters(filter("tag-key", &["karpenter.sh/nodepool"]));
-        let request = request.filters(filter("instance-state-name", &["pending", "running"]));
+        let request = request.filters(filter("instance-state-name", states));
         let answer = self.runtime.block_on(request.send()).expect("instances");
         let all = answer.reservations().iter().flat_map(|one| one.instances());
         let zone = |one: &aws_sdk_ec2::types::Instance| one.placement()?.availability_zone().map(str::to_owned);
@@ -263,7 +287,7 @@ pub struct Autoscaler {
 }
 
 impl Autoscaler {
-    fn start(yard: &Yard) -> Self {
+    fn start(yard: &Yard, settings: &[(&str, &str)]) -> Self {
         let rig = &yard.stage.rig;
         let kubeconfig = rig.file("autoscaler.kubeconfig");
         std::fs::write(&kubeconfig, rig.cloud.kubeconfig(CLUSTER).expect("a kubeconfig")).expect("a file");
@@ -277,6 +301,7 @@ impl Autoscaler {
         command.env("KUBECONFIG", &kubeconfig).env("AWS_REGION", REGION).env("CLUSTER_NAME", CLUSTER);
         command.env("DISABLE_DRY_RUN", "true").env("DISABLE_LEADER_ELECTION", "true");
         command.env("METRICS_PORT", port()).env("HEALTH_PROBE_PORT", port()).env("LOG_LEVEL", "debug");
+        command.envs(settings.iter().copied());
         command.stdout(output.try_clone().expect("a log")).stderr(Stdio::from(output));
         Self { child: command.spawn().expect("eksup runs"), log }
     }
@@ -285,6 +310,11 @@ impl Autoscaler {
     pub fn is_killed(&mut self) {
         let ended = until("it has been killed", || self.child.try_wait().expect("its state"));
         assert!(!ended.success(), "it was killed: {}", self.said());
+    }
+
+    /// Whether it has ended.
+    pub fn is_gone(&mut self) -> bool {
+        self.child.try_wait().expect("its state").is_some()
     }
 
     /// What it has said.

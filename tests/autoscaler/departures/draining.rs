@@ -39,7 +39,7 @@ fn a_node_that_is_deleted_takes_its_claim_with_it(ground: &Ground) {
     ground.pod("on-deleted-node", &standing, &json!({}), &json!({}));
     ground.hands.deletes(&node_path(&standing.node));
     ground.expect_gone("by-node", &standing);
-    assert!(ground.heard("Evicted", "on-deleted-node"), "its pod was evicted");
+    ground.hears("Evicted", "on-deleted-node");
 }
 
 fn a_budget_that_allows_nothing_is_waited_for(ground: &Ground) -> super::ground::Standing {
@@ -58,7 +58,7 @@ fn a_budget_that_allows_nothing_is_waited_for(ground: &Ground) -> super::ground:
     ground.hands.deletes(&claim_path("budgeted"));
     let condition = ground.condition("budgeted", "Drained", |one| text(one).contains("`default/keep`"));
     assert_eq!((&condition["status"], &condition["reason"]), (&json!("Unknown"), &json!("Draining")));
-    until("the event", || ground.heard("FailedDraining", "budgeted").then_some(()));
+    ground.hears("FailedDraining", "budgeted");
     let node = ground.hands.gets(&node_path(&standing.node));
     assert_eq!(node["metadata"]["labels"]["node.kubernetes.io/exclude-from-external-load-balancers"], "karpenter");
     let taints = node["spec"]["taints"].as_array().cloned().unwrap_or_default();
@@ -88,7 +88,7 @@ fn protected_pods_go_when_the_time_of_the_node_is_up(ground: &Ground, controller
     let claim = ground.hands.gets(&claim_path("timed"));
     assert!(claim["metadata"]["annotations"]["karpenter.sh/nodeclaim-termination-timestamp"].is_string());
     ground.expect_gone("timed", &standing);
-    assert!(ground.heard("TerminationGracePeriodExpiring", "timed"));
+    ground.hears("TerminationGracePeriodExpiring", "timed");
     assert!(controllers.figure("karpenter_pods_drained_total{reason=\"deleted\"}") >= 1.0);
 }
 
@@ -97,7 +97,8 @@ fn pods_go_in_tiers(ground: &Ground) {
     let critical = json!({ "priorityClassName": "system-cluster-critical" });
     let system = json!({ "namespace": "default" });
     ground.pod("critical", &standing, &system, &critical);
-    ground.pod("ordinary", &standing, &json!({}), &json!({}));
+    let slow = json!({ "annotations": { "sandbox.eksup.dev/hold-seconds": "4" } });
+    ground.pod("ordinary", &standing, &slow, &json!({}));
     ground.stage.rig.cloud.clear_kubernetes_requests().expect("a log");
     ground.hands.deletes(&claim_path("tiers"));
     until("the ordinary pod is sent away", || gone_or_going(ground, "ordinary"));

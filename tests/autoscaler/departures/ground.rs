@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use eksup::autoscaler::api::definitions::definitions;
 use eksup::autoscaler::cloud::{CloudSettings, ClusterFacts, Ec2};
-use eksup::autoscaler::lifecycle::collector;
+use eksup::autoscaler::lifecycle::{collector, repairer};
 use eksup::autoscaler::runtime::{Context, Events, Flags, Metrics, ServerVersion, Settings, Shared, watches};
 use eksup::autoscaler::state::live::Live;
 use eksup::autoscaler::{interruption, termination};
@@ -53,17 +53,18 @@ pub struct Ground {
 impl Ground {
     /// A cluster with so many nodes.
     pub fn with_nodes(count: usize) -> Self {
+        Self::with(count, "")
+    }
+
+    /// A cluster with so many nodes, and these sections in its stack file.
+    pub fn with(count: usize, sections: &str) -> Self {
         let stack = example("minimal.yaml").replace("min: 2, max: 3", &format!("min: {count}, max: {count}"));
-        let stage = Stage::set(&stack);
+        let stage = Stage::set(&format!("{stack}{sections}"));
         stage.apply();
         let hands = stage.somebody_in(CLUSTER);
         for definition in definitions() {
             let path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
-            let mut definition = serde_json::to_value(definition).expect("a definition");
-            // What is valid is tried elsewhere.
-            definition["spec"]["versions"][0]["schema"] =
-                json!({ "openAPIV3Schema": { "type": "object", "x-kubernetes-preserve-unknown-fields": true } });
-            hands.makes(path, &definition);
+            hands.makes(path, &serde_json::to_value(definition).expect("a definition"));
         }
         let runtime = Runtime::new().expect("a runtime");
         let cloud = runtime.block_on(connect(&stage.rig.cloud, REGION));
@@ -175,8 +176,13 @@ impl Ground {
         })
     }
 
-    /// Whether somebody has said an event with this reason about an object.
-    pub fn heard(&self, reason: &str, about: &str) -> bool {
+    /// Waits until somebody has said an event with this reason about an object.
+    #[track_caller]
+    pub fn hears(&self, reason: &str, about: &str) {
+        until(&format!("the event {reason} about {about}"), || self.heard(reason, about).then_some(()));
+    }
+
+    fn heard(&self, reason: &str, about: &str) -> bool {
         let events = self.hands.gets("/api/v1/namespaces/default/events");
         let events = events["items"].as_array().cloned().unwrap_or_default();
         events.iter().any(|event| event["reason"] == reason && event["involvedObject"]["name"] == about)
@@ -236,6 +242,7 @@ impl Controllers {
         let flags = Flags {
             cluster_name: Some(CLUSTER.to_owned()),
             interruption_queue: queue.map(str::to_owned),
+            feature_gates: "NodeRepair=true".to_owned(),
             ..defaults()
         };
         let settings = Settings::read(&flags).expect("settings");
@@ -264,6 +271,7 @@ impl Controllers {
             };
             tokio::spawn(termination::run(context.clone(), stop.clone()));
             tokio::spawn(interruption::run(context.clone(), stop.clone()));
+            tokio::spawn(repairer::run(context.clone(), stop.clone()));
             tokio::spawn(collector::run(context.clone(), stop));
         });
         Self { runtime: Some(runtime), metrics }

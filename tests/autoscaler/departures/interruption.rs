@@ -2,24 +2,32 @@
 
 use std::time::{Duration, Instant};
 
+use aws_sdk_eventbridge::types::PutEventsRequestEntry;
 use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
+use eksup::aws::Cloud;
 use serde_json::{Value, json};
+use tokio::runtime::Runtime;
 
-use super::ground::{Ground, claim_path, memory};
+use super::ground::{CLUSTER, Ground, claim_path, memory};
 use crate::stage::until;
 
-const QUEUE: &str = "interruptions";
+/// The section that makes a queue and a rule that fills it.
+pub const SECTION: &str = "interruption: {}\n";
+/// The queue of that section has the cluster's name.
+const QUEUE: &str = CLUSTER;
 const RECEIVED: &str = "karpenter_interruption_received_messages_total{message_type=";
 const MANY: usize = 15_000;
 
 #[test]
 fn notices_are_acted_on_and_a_queue_that_goes_comes_back() {
-    let ground = Ground::with_nodes(6);
-    let url = make_queue(&ground);
+    let ground = Ground::with(6, SECTION);
+    let asked = ground.cloud.read.sqs.get_queue_url().queue_name(QUEUE).send();
+    let url = ground.runtime.block_on(asked).expect("the queue").queue_url.expect("its URL");
     let controllers = ground.controllers(Some(QUEUE));
-    a_stopped_instance_loses_its_claim(&ground, &url);
-    a_terminated_instance_is_buried(&ground, &url);
-    a_warned_node_is_tainted_and_its_pods_end_in_peace(&ground, &url);
+    a_stopped_instance_loses_its_claim(&ground);
+    a_terminated_instance_is_buried(&ground);
+    a_warned_node_is_tainted_and_its_pods_end_in_peace(&ground);
+    a_change_that_aws_health_announces_takes_the_node_away(&ground);
     let read = controllers.figure(&format!("{RECEIVED}\"broken\"}}"));
     send(&ground, &url, &["{".to_owned(), "null".to_owned(), "{\"version\":\"0\"}".to_owned()]);
     until("broken messages are counted", || {
@@ -29,32 +37,45 @@ fn notices_are_acted_on_and_a_queue_that_goes_comes_back() {
     a_deleted_queue_is_named_and_used_again(&ground, &url);
 }
 
-fn a_stopped_instance_loses_its_claim(ground: &Ground, url: &str) {
+fn a_stopped_instance_loses_its_claim(ground: &Ground) {
     let standing = ground.claimed("stopping", &json!({}));
-    send(ground, url, &[state_change(&standing.instance, "stopping")]);
+    ground.says(STATE, &json!({ "instance-id": standing.instance, "state": "stopping" }));
     ground.expect_gone("stopping", &standing);
-    assert!(ground.heard("InstanceStopping", "stopping"));
+    ground.hears("InstanceStopping", "stopping");
 }
 
-fn a_terminated_instance_is_buried(ground: &Ground, url: &str) {
+fn a_terminated_instance_is_buried(ground: &Ground) {
     let standing = ground.claimed("terminated", &json!({}));
     ground.pod("lost", &standing, &json!({ "annotations": { "karpenter.sh/do-not-disrupt": "true" } }), &json!({}));
     let request = ground.cloud.write.ec2.terminate_instances().instance_ids(&standing.instance);
     ground.runtime.block_on(request.send()).expect("an answer");
-    send(ground, url, &[state_change(&standing.instance, "terminated")]);
+    ground.says(STATE, &json!({ "instance-id": standing.instance, "state": "terminated" }));
     ground.expect_gone("terminated", &standing);
 }
 
-fn a_warned_node_is_tainted_and_its_pods_end_in_peace(ground: &Ground, url: &str) {
+fn a_warned_node_is_tainted_and_its_pods_end_in_peace(ground: &Ground) {
     let standing = ground.claimed("warned", &json!({}));
-    send(ground, url, &[spot_warning(&standing.instance)]);
+    ground.says(SPOT, &json!({ "instance-id": standing.instance, "instance-action": "terminate" }));
     until("the claim remembers", || {
         let claim = ground.hands.sees(&claim_path("warned"));
         claim.is_none_or(|claim| claim["metadata"]["annotations"]["eksup.dev/interrupted"].is_string()).then_some(())
     });
     // Nothing has to move: it goes at once.
     ground.expect_gone("warned", &standing);
-    assert!(ground.heard("SpotInterrupted", "warned"));
+    ground.hears("SpotInterrupted", "warned");
+}
+
+fn a_change_that_aws_health_announces_takes_the_node_away(ground: &Ground) {
+    let standing = ground.claimed("announced", &json!({}));
+    let detail = json!({
+        "service": "EC2",
+        "eventTypeCategory": "scheduledChange",
+        "eventTypeCode": "AWS_EC2_PERSISTENT_INSTANCE_RETIREMENT_SCHEDULED",
+        "affectedEntities": [{ "entityValue": standing.instance }],
+    });
+    ground.says("AWS Health Event", &detail);
+    ground.expect_gone("announced", &standing);
+    ground.hears("InstanceUnhealthy", "announced");
 }
 
 fn a_flood_is_taken_in_bounded_memory(ground: &Ground, url: &str, controllers: &super::ground::Controllers) {
@@ -94,7 +115,7 @@ fn a_deleted_queue_is_named_and_used_again(ground: &Ground, url: &str) {
         conditions.into_iter().find(|one| one["type"] == "InterruptionsHeard" && one["status"] == status)
     };
     let condition = until("the pool says that the queue is gone", || heard("False"));
-    assert!(condition["message"].as_str().is_some_and(|text| text.contains("`interruptions` does not exist")));
+    assert!(condition["message"].as_str().is_some_and(|text| text.contains(&format!("`{QUEUE}` does not exist"))));
     // The name of a deleted queue is free again after a while.
     let url = make_queue(ground);
     until("the pool says that the queue is heard", || heard("True"));
@@ -131,7 +152,30 @@ fn send(ground: &Ground, url: &str, bodies: &[String]) {
     });
 }
 
-fn event(kind: &str, detail: &Value) -> String {
+const STATE: &str = "EC2 Instance State-change Notification";
+const SPOT: &str = "EC2 Spot Instance Interruption Warning";
+
+impl Ground {
+    fn says(&self, kind: &str, detail: &Value) {
+        announce(&self.runtime, &self.cloud, kind, detail);
+    }
+}
+
+/// Has AWS say something, by way of EventBridge.
+pub fn announce(runtime: &Runtime, cloud: &Cloud, kind: &str, detail: &Value) {
+    let source = if kind.starts_with("AWS Health") { "aws.health" } else { "aws.ec2" };
+    let entry = PutEventsRequestEntry::builder().source(source).detail_type(kind).detail(detail.to_string()).build();
+    let said = runtime.block_on(cloud.write.events.put_events().entries(entry).send()).expect("an answer");
+    assert_eq!(said.failed_entry_count(), 0, "{said:?}");
+}
+
+/// Has EC2 warn that it takes a spot instance back.
+pub fn warn(runtime: &Runtime, cloud: &Cloud, instance: &str) {
+    announce(runtime, cloud, SPOT, &json!({ "instance-id": instance, "instance-action": "terminate" }));
+}
+
+/// A message as EventBridge writes it.
+fn message(kind: &str, detail: &Value) -> String {
     json!({
         "version": "0", "id": "5f1d", "account": "123456789012", "region": "eu-central-1",
         "time": jiff::Timestamp::now().to_string(), "source": "aws.ec2", "detail-type": kind,
@@ -141,10 +185,9 @@ fn event(kind: &str, detail: &Value) -> String {
 }
 
 fn spot_warning(instance: &str) -> String {
-    let detail = json!({ "instance-id": instance, "instance-action": "terminate" });
-    event("EC2 Spot Instance Interruption Warning", &detail)
+    message(SPOT, &json!({ "instance-id": instance, "instance-action": "terminate" }))
 }
 
 fn state_change(instance: &str, state: &str) -> String {
-    event("EC2 Instance State-change Notification", &json!({ "instance-id": instance, "state": state }))
+    message(STATE, &json!({ "instance-id": instance, "state": state }))
 }

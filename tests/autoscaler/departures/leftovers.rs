@@ -5,15 +5,42 @@ use std::collections::BTreeMap;
 use aws_sdk_ec2::types::Tag;
 use serde_json::json;
 
-use super::ground::{CLUSTER, Ground, POOL, claim_path, node_path};
+use super::ground::{CLUSTER, Ground, POOL, Standing, claim_path, node_path};
 use crate::stage::until;
 
 #[test]
 fn claims_without_instances_and_instances_without_claims_are_collected() {
-    let ground = Ground::with_nodes(4);
+    let ground = Ground::with_nodes(7);
+    // EC2 is asked for the health of its instances once a minute: these two are found on the way.
+    let (impaired, retiring) = (ground.claimed("impaired", &json!({})), ground.claimed("retiring", &json!({})));
+    let protected = json!({ "annotations": { "karpenter.sh/do-not-disrupt": "true" } });
+    ground.pod("on-impaired", &impaired, &protected, &json!({}));
+    ground.pod("on-retiring", &retiring, &json!({}), &json!({}));
+    let fault = |kind: &str, standing: &Standing, seconds: u32| json!({ "fault": kind, "match": { "instance": standing.instance }, "seconds": seconds });
+    ground.stage.tell("nodes/faults", &json!([fault("impaired", &impaired, 300), fault("retires", &retiring, 0)]));
     let _controllers = ground.controllers(None);
     an_instance_that_is_terminated_behind_our_back_loses_its_claim(&ground);
     an_instance_without_a_claim_is_ended_with_its_node(&ground);
+    a_node_that_is_ill_for_long_is_replaced(&ground);
+    ground.expect_gone("impaired", &impaired);
+    ground.hears("InstanceUnhealthy", "impaired");
+    ground.expect_gone("retiring", &retiring);
+    ground.hears("Evicted", "on-retiring");
+}
+
+/// Its pods are not waited for: their node is of no use.
+fn a_node_that_is_ill_for_long_is_replaced(ground: &Ground) {
+    let standing = ground.claimed("ill", &json!({}));
+    let protected = json!({ "annotations": { "karpenter.sh/do-not-disrupt": "true" } });
+    ground.pod("on-ill", &standing, &protected, &json!({}));
+    let path = node_path(&standing.node);
+    let mut conditions = ground.hands.gets(&path)["status"]["conditions"].as_array().cloned().unwrap_or_default();
+    conditions.push(json!({
+        "type": "AcceleratedHardwareReady", "status": "False", "reason": "Test", "message": "",
+        "lastTransitionTime": "2026-01-01T00:00:00Z", "lastHeartbeatTime": "2026-01-01T00:00:00Z",
+    }));
+    ground.hands.changes(&format!("{path}/status"), "test", &json!({ "status": { "conditions": conditions } }));
+    ground.expect_gone("ill", &standing);
 }
 
 fn an_instance_that_is_terminated_behind_our_back_loses_its_claim(ground: &Ground) {

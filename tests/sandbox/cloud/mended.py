@@ -18,7 +18,7 @@ from .ec2 import (  # noqa: F401
     rules,
     tags,
 )
-from .nodes import leftovers  # noqa: F401
+from .nodes import health, leftovers  # noqa: F401
 
 
 def own_services():

@@ -1,6 +1,7 @@
 """What the cloud tells simulated kubelets, without any."""
 
 import json
+import time
 import urllib.error
 
 from .testing import LONG, CloudTest, client, cloud
@@ -60,6 +61,26 @@ class TestNodesView(CloudTest):
         ]
         self.assertEqual([one["Status"] for one in left], ["available"])
         self.assertEqual(self.told(), [])
+
+    def test_a_status_check_can_fail_and_a_retirement_be_scheduled(self):
+        self.group(2)
+        self.assertEqual(self.statuses("instance-status.status", "impaired"), [])
+        faults = [
+            {"fault": "impaired", "count": 1, "seconds": 300},
+            {"fault": "retires", "count": 1},
+        ]
+        cloud().ask("PUT", "nodes/faults", faults)
+        [impaired] = self.statuses("instance-status.status", "impaired")
+        since = impaired["InstanceStatus"]["Details"][0]["ImpairedSince"]
+        self.assertLess(since.timestamp(), time.time() - 250)
+        [retiring] = self.statuses("event.code", "instance-retirement")
+        self.assertEqual(len(self.statuses("instance-status.status", "ok")), 1)
+        self.assertEqual(retiring["Events"][0]["Code"], "instance-retirement")
+
+    def statuses(self, name, value):
+        """What EC2 says of instances for which a filter holds."""
+        filters = [{"Name": name, "Values": [value]}]
+        return self.ec2.describe_instance_status(Filters=filters)["InstanceStatuses"]
 
     def test_what_is_not_known_is_refused(self):
         for path, body in (

@@ -1,6 +1,14 @@
 """What a test has set for nodes and pods: faults, rules for pods, load. Forgotten by `reset`."""
 
-FAULTS = ("never-registers", "never-ready", "goes-silent", "boots-slowly", "leaves-interface")
+FAULTS = (
+    "never-registers",
+    "never-ready",
+    "goes-silent",
+    "boots-slowly",
+    "leaves-interface",
+    "impaired",
+    "retires",
+)
 _MATCH = ("instance", "nodegroup", "type", "zone", "lifecycle", "tags")
 _RULE = ("namespace", "workload", "image", "fail", "readySeconds", "holdSeconds", "runSeconds")
 _FAILURES = ("image", "crash", "never-ready")
