@@ -17,6 +17,9 @@ use crate::autoscaler::state::intern::FastMap;
 impl Round<'_> {
     /// Looks for a cheaper way, unless nothing has changed since the last look.
     pub(super) fn consolidate(&mut self, memory: &mut Memory, budget: &mut scheduling::Budget<'_>) {
+        if !self.fleet.settings.searching {
+            return;
+        }
         let mut candidates: Vec<u32> = Vec::new();
         let (mut complete, mut held) = (true, 0_u64);
         for (at, node) in (0_u32..).zip(&self.fleet.nodes) {

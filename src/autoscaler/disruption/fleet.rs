@@ -30,6 +30,8 @@ pub struct Settings {
     pub moving: MovingCost,
     /// Whether spot nodes may be replaced by cheaper spot nodes.
     pub spot_to_spot: bool,
+    /// Whether cheaper ways to run the same pods are looked for, or empty, drifted and expired nodes alone.
+    pub searching: bool,
     /// How long one search goes on, in steps of filling a node: some hundred million are a second.
     pub effort: u64,
     /// Where the search starts; equal seeds give equal decisions.
@@ -38,7 +40,7 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { moving: MovingCost::default(), spot_to_spot: false, effort: 200_000_000, seed: 42 }
+        Self { moving: MovingCost::default(), spot_to_spot: false, searching: true, effort: 200_000_000, seed: 42 }
     }
 }
 

@@ -17,7 +17,7 @@ use super::carrying_out::{Order, carry_out, take_back};
 use super::plan_claims::plan_claims;
 use super::reasons::tell_reasons;
 use super::survey::{DISRUPTION_REASON, Survey};
-use crate::autoscaler::disruption::{Decision, Memory, Reason, Settings, Stay, decide};
+use crate::autoscaler::disruption::{Decision, Memory, Reason, Settings, Stay, decide, is_empty};
 use crate::autoscaler::interruption::INTERRUPTED;
 use crate::autoscaler::runtime::Context;
 use crate::autoscaler::scheduling::{Budget, Problem, Settings as Solving};
@@ -121,11 +121,18 @@ impl Controller {
         if survey.nodes.is_empty() {
             return AGAIN;
         }
-        if let Some(wait) = self.worth_waiting(&survey, now) {
+        // What is empty goes meanwhile.
+        let wait = self.worth_waiting(&survey, now);
+        if let Some(wait) = wait
+            && !survey.nodes.iter().any(|node| is_empty(node) && !node.leaving)
+        {
             return wait;
         }
-        let settings =
-            Settings { spot_to_spot: context.settings.gates.spot_to_spot_consolidation, ..Settings::default() };
+        let settings = Settings {
+            spot_to_spot: context.settings.gates.spot_to_spot_consolidation,
+            searching: wait.is_none(),
+            ..Settings::default()
+        };
         let memory = std::mem::take(&mut self.memory);
         let looked = tokio::task::spawn_blocking(move || look(survey, settings, memory, now)).await;
         let Ok(Looked { survey, decision, orders, memory, took }) = looked else {
@@ -141,6 +148,9 @@ impl Controller {
                     tracing::warn!(reason, "a disruption is not carried out: its replacements cannot be bought")
                 }
             }
+        }
+        if let Some(wait) = wait {
+            return wait;
         }
         tell_reasons(context, &survey, &decision, &mut self.reasons, now).await;
         next_look(&decision, now)

@@ -110,7 +110,7 @@ fn at_pool(compiled: &Compiled<'_>, spec: &PodSpec, pool: &Pool) -> String {
                 )
             };
             let size = instance_type.allocatable.iter().map(|(_, amount)| i128::from(amount)).sum::<i128>();
-            let rank = short.len() * 1_000_000 - usize::try_from(size >> 30).unwrap_or(0).min(999_999);
+            let rank = short.len() * 1_000_000 + 999_999 - usize::try_from(size >> 30).unwrap_or(0).min(999_999);
             if nearest.as_ref().is_none_or(|(least, _)| rank < *least) {
                 nearest = Some((rank, text));
             }

@@ -101,7 +101,8 @@ impl Live {
     pub(super) fn remove_pod(&mut self, uid: Uid, now: Timestamp) -> bool {
         let Some(pod) = self.pods.remove(uid) else { return false };
         self.give_back(&pod);
-        if let Some(node) = pod.node.filter(|_| pod.owner != Owner::Daemon) {
+        // One that was leaving went then already, as far as others are concerned.
+        if let Some(node) = pod.node.filter(|_| pod.owner != Owner::Daemon && !pod.leaving()) {
             self.note_pod_event(node, now);
         }
         true

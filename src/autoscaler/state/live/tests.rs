@@ -345,6 +345,12 @@ fn pods_that_come_and_go_are_remembered_daemons_apart() {
     assert_eq!(live.last_pod_event("n1"), Some(at(10)));
     live.remove(Kind::Pod, "shop/a", at(40));
     assert_eq!(live.last_pod_event("n1"), Some(at(40)));
+    live.apply(observed(&pod("b", Some("n1"))), at(50));
+    let mut leaving = pod("b", Some("n1"));
+    leaving["metadata"]["deletionTimestamp"] = at(90).to_string().into();
+    live.apply(observed(&leaving), at(60));
+    live.remove(Kind::Pod, "shop/b", at(90));
+    assert_eq!(live.last_pod_event("n1"), Some(at(60)), "it went when it began to leave");
 }
 
 #[test]
