@@ -97,7 +97,12 @@ fn at_pool(compiled: &Compiled<'_>, spec: &PodSpec, pool: &Pool) -> String {
                     format!("{} of `{}` (has {has})", show_amount(id, amount), names.resources.name(id))
                 })
                 .collect();
-            let text = if short.is_empty() {
+            let text = if short.is_empty() && !pool.min_values.is_empty() {
+                format!(
+                    "`{}` would hold it, but there are fewer values to choose from than its `minValues` ask for",
+                    names.text(instance_type.name)
+                )
+            } else if short.is_empty() {
                 format!(
                     "`{}` would hold it but for the daemons and host ports that every node has",
                     names.text(instance_type.name)
@@ -110,7 +115,7 @@ fn at_pool(compiled: &Compiled<'_>, spec: &PodSpec, pool: &Pool) -> String {
                 )
             };
             let size = instance_type.allocatable.iter().map(|(_, amount)| i128::from(amount)).sum::<i128>();
-            let rank = short.len() * 1_000_000 - usize::try_from(size >> 30).unwrap_or(0).min(999_999);
+            let rank = (short.len() + 1) * 1_000_000 - usize::try_from(size >> 30).unwrap_or(0).min(999_999);
             if nearest.as_ref().is_none_or(|(least, _)| rank < *least) {
                 nearest = Some((rank, text));
             }
