@@ -152,7 +152,7 @@ impl Question {
             let entry = &snapshot.cluster.pods[at as usize];
             let placed = plan.place_of(*uid).is_some() || plan.is_loose(*uid, now);
             match entry.node {
-                None if !placed && live.pod(*uid).is_some_and(wants) => pending.push(at),
+                None if !placed && live.pod(*uid).is_some_and(|pod| wants(pod)) => pending.push(at),
                 Some(node) if !placed && leaving.contains(uid) => {
                     without[node as usize] = true;
                     pending.push(at);
