@@ -303,7 +303,7 @@ async fn every_field_of_a_class_arrives_in_the_template_and_the_instance() {
     let versions = versions.send().await.expect("a version");
     let data = versions.launch_template_versions()[0].launch_template_data().expect("its data");
     let interface = &data.network_interfaces()[0];
-    assert_eq!(interface.groups(), [stage.group.clone()]);
+    assert_eq!(interface.groups(), std::slice::from_ref(&stage.group));
     assert_eq!(interface.associate_public_ip_address(), Some(true));
     assert_eq!(data.monitoring().and_then(|monitoring| monitoring.enabled()), Some(true));
     assert_eq!(data.image_id(), Some(launched.image_id.as_str()));

@@ -118,6 +118,9 @@ fn remember(context: &Context, planned: &PlannedClaim, name: &str) {
     for pod in &planned.pods {
         plan.place(&live, *pod, Target::Claim(name.into()), now);
     }
+    for workload in &planned.coming {
+        plan.expect(&live, workload, Target::Claim(name.into()), now);
+    }
     drop(plan);
     for pod in planned.pods.iter().take(MOST_TOLD).filter_map(|pod| live.pod(*pod)) {
         let message = format!("Pod should schedule on: nodeclaim/{name}");

@@ -11,8 +11,9 @@ use crate::autoscaler::api::NodePool;
 use crate::autoscaler::interruption::INTERRUPTED;
 use crate::autoscaler::interruption::warned::moves;
 use crate::autoscaler::scheduling::{Problem, Settings};
-use crate::autoscaler::state::intern::FastMap;
-use crate::autoscaler::state::live::{Live, LivePod, LivePool, Owner, Protection, Snapshot, Uid};
+use crate::autoscaler::state::cluster::PodEntry;
+use crate::autoscaler::state::intern::{FastMap, Symbol};
+use crate::autoscaler::state::live::{Coming, Live, LivePod, LivePool, Owner, Protection, Snapshot, Uid};
 use crate::autoscaler::steering::{Plan, Target};
 
 /// A pod that kube-scheduler has not looked at for so long is held back by something else.
@@ -25,6 +26,8 @@ pub struct Demand {
     pub waiting: usize,
     /// Pods that kube-scheduler has yet to look at.
     pub unjudged: usize,
+    /// Those that wait and are still to be made, or to be looked at by kube-scheduler.
+    pub coming: usize,
 }
 
 /// Whether a pod is one that nodes are bought for.
@@ -32,19 +35,59 @@ fn counts(pod: &LivePod) -> bool {
     pod.node.is_none() && !pod.leaving() && !matches!(pod.owner, Owner::Daemon | Owner::Mirror)
 }
 
+/// What nothing can be done for now.
+#[derive(Clone, Debug, Default)]
+pub struct Hopeless {
+    /// Pods.
+    pub pods: BTreeSet<Uid>,
+    /// Workloads whose pods are still to come.
+    pub workloads: BTreeSet<Arc<str>>,
+}
+
 /// How many pods want something, those of `known` aside: nothing can be done for these now.
-pub fn demand(live: &Live, plan: &Plan, known: &BTreeSet<Uid>, now: Timestamp) -> Demand {
+pub fn demand(live: &Live, plan: &Plan, known: &Hopeless, now: Timestamp) -> Demand {
     let mut demand = Demand::default();
+    let (fresh, known_pods) = (live.fresh(now), &known.pods);
+    for (coming, pods) in uncovered(live, plan, now) {
+        demand.coming += if known.workloads.contains(&coming.workload) { 0 } else { pods };
+    }
     let open = |pod: &LivePod| counts(pod) && plan.place_of(pod.uid).is_none() && !plan.is_loose(pod.uid, now);
+    demand.waiting = demand.coming;
     for pod in live.pods().filter(|pod| open(pod)) {
-        if pod.unschedulable {
-            demand.waiting += usize::from(!known.contains(&pod.uid));
+        if pod.unschedulable || is_of(&fresh, pod) {
+            let waits = usize::from(!known_pods.contains(&pod.uid));
+            demand.waiting += waits;
+            demand.coming += if pod.unschedulable { 0 } else { waits };
         } else if now.duration_since(pod.created) < JUDGED_WITHIN {
             demand.unjudged += 1;
         }
     }
-    demand.waiting += moving(live).filter(|pod| plan.place_of(pod.uid).is_none() && !known.contains(&pod.uid)).count();
+    demand.waiting +=
+        moving(live).filter(|pod| plan.place_of(pod.uid).is_none() && !known_pods.contains(&pod.uid)).count();
     demand
+}
+
+/// Whether a pod is of a workload that has asked for more just now: what it asks for is decided about as a whole,
+/// before kube-scheduler has looked at every one of its pods.
+fn is_of(fresh: &BTreeSet<Symbol>, pod: &LivePod) -> bool {
+    !pod.gated && pod.workload.is_some_and(|workload| fresh.contains(&workload))
+}
+
+/// Pods to come that no place is kept for.
+fn uncovered(live: &Live, plan: &Plan, now: Timestamp) -> Vec<(Coming, usize)> {
+    let coming = live.coming(now);
+    if coming.is_empty() {
+        return Vec::new();
+    }
+    let mut kept: BTreeMap<&str, usize> = BTreeMap::new();
+    for (workload, _) in plan.vacancies() {
+        *kept.entry(workload).or_default() += 1;
+    }
+    let open = coming.into_iter().map(|coming| {
+        let pods = coming.pods.saturating_sub(kept.get(&*coming.workload).copied().unwrap_or(0));
+        (coming, pods)
+    });
+    open.filter(|(_, pods)| *pods > 0).collect()
 }
 
 /// Pods that will have to leave their node and will come again elsewhere. Those of a node that is taken back count
@@ -81,6 +124,8 @@ pub struct Question {
     pub pools: BTreeMap<String, Arc<NodePool>>,
     /// Pools that are left out, and why.
     pub left_out: Vec<String>,
+    /// The workloads of those pods that are still to come.
+    pub coming: BTreeMap<Uid, Arc<str>>,
 }
 
 impl Question {
@@ -92,16 +137,22 @@ impl Question {
         let class = |pool: &str| Some(pools.get(pool)?.spec.template.spec.node_class_ref.name.clone());
         stock.restrict(&mut snapshot.cluster, class);
         seat(plan, &mut snapshot);
+        let mut coming = keep_places(live, plan, &mut snapshot);
+        let fresh = live.fresh(now);
         let leaving: BTreeSet<Uid> = moving(live).map(|pod| pod.uid).collect();
+        let wants = |pod: &LivePod| counts(pod) && (pod.unschedulable || is_of(&fresh, pod));
         let mut without = vec![false; snapshot.cluster.nodes.len()];
         let mut pending = Vec::new();
+        for (of, pods) in uncovered(live, plan, now) {
+            for _ in 0..pods {
+                pending.push(add_coming(&mut snapshot, &mut coming, &of.workload, (of.spec, of.labels), None));
+            }
+        }
         for (at, uid) in (0_u32..).zip(&snapshot.pods) {
             let entry = &snapshot.cluster.pods[at as usize];
             let placed = plan.place_of(*uid).is_some() || plan.is_loose(*uid, now);
             match entry.node {
-                None if !placed && live.pod(*uid).is_some_and(|pod| counts(pod) && pod.unschedulable) => {
-                    pending.push(at)
-                }
+                None if !placed && live.pod(*uid).is_some_and(&wants) => pending.push(at),
                 Some(node) if !placed && leaving.contains(uid) => {
                     without[node as usize] = true;
                     pending.push(at);
@@ -109,7 +160,7 @@ impl Question {
                 _ => {}
             }
         }
-        Self { snapshot, pending, without, pools, left_out: left_out(live) }
+        Self { snapshot, pending, without, pools, left_out: left_out(live), coming }
     }
 
     /// As a problem.
@@ -149,23 +200,61 @@ impl Lookup for Question {
     }
 }
 
+/// Adds a pod that is still to come; its number.
+fn add_coming(
+    snapshot: &mut Snapshot,
+    coming: &mut BTreeMap<Uid, Arc<str>>,
+    workload: &Arc<str>,
+    (spec, labels): (u32, u32),
+    node: Option<u32>,
+) -> u32 {
+    let at = u32::try_from(snapshot.pods.len()).unwrap_or(u32::MAX);
+    let uid = Uid::of_nobody(u32::try_from(coming.len()).unwrap_or(u32::MAX));
+    let name = format!("{}/to-come-{}", workload.split('/').next().unwrap_or_default(), coming.len());
+    snapshot.cluster.pods.push(PodEntry { name: name.into(), spec, labels, node, leaving: false });
+    snapshot.pods.push(uid);
+    coming.insert(uid, Arc::clone(workload));
+    at
+}
+
+/// Puts pods that are still to come onto what is kept for them.
+fn keep_places(live: &Live, plan: &Plan, snapshot: &mut Snapshot) -> BTreeMap<Uid, Arc<str>> {
+    let mut coming = BTreeMap::new();
+    let numbers = Numbers::of(snapshot);
+    for (workload, target) in plan.vacancies() {
+        if let (Some(template), Some(node)) = (live.template(workload), numbers.node(target)) {
+            add_coming(snapshot, &mut coming, workload, template, Some(node));
+        }
+    }
+    coming
+}
+
+/// Nodes of a snapshot by the names of what pods are meant for.
+struct Numbers(BTreeMap<Target, u32>);
+
+impl Numbers {
+    fn of(snapshot: &Snapshot) -> Self {
+        let mut all = BTreeMap::new();
+        for (at, member) in (0_u32..).zip(&snapshot.members) {
+            all.extend(member.claim.iter().map(|claim| (Target::Claim(Arc::clone(claim)), at)));
+            all.extend(member.node.iter().map(|node| (Target::Node(Arc::clone(node)), at)));
+        }
+        Self(all)
+    }
+
+    fn node(&self, target: &Target) -> Option<u32> {
+        self.0.get(target).copied()
+    }
+}
+
 /// Puts pods onto what they are meant for.
 pub(super) fn seat(plan: &Plan, snapshot: &mut Snapshot) {
-    let mut by_claim: BTreeMap<&str, u32> = BTreeMap::new();
-    let mut by_node: BTreeMap<&str, u32> = BTreeMap::new();
-    for (at, member) in (0_u32..).zip(&snapshot.members) {
-        by_claim.extend(member.claim.as_deref().map(|claim| (claim, at)));
-        by_node.extend(member.node.as_deref().map(|node| (node, at)));
-    }
+    let numbers = Numbers::of(snapshot);
     let number: FastMap<Uid, usize> = snapshot.pods.iter().copied().zip(0_usize..).collect();
     let mut seats = Vec::new();
     for (uid, place) in plan.places() {
-        let node = match &place.target {
-            Target::Claim(name) => by_claim.get(&**name),
-            Target::Node(name) => by_node.get(&**name),
-        };
-        if let (Some(pod), Some(node)) = (number.get(&uid), node) {
-            seats.push((*pod, *node));
+        if let (Some(pod), Some(node)) = (number.get(&uid), numbers.node(&place.target)) {
+            seats.push((*pod, node));
         }
     }
     for (pod, node) in seats {
@@ -178,8 +267,8 @@ mod tests {
     use super::*;
     use crate::autoscaler::steering::testing::{State, at};
 
-    fn count(state: &State, plan: &Plan, known: &BTreeSet<Uid>) -> (usize, usize) {
-        let Demand { waiting, unjudged } = demand(&state.live, plan, known, at(1));
+    fn count(state: &State, plan: &Plan, known: &Hopeless) -> (usize, usize) {
+        let Demand { waiting, unjudged, .. } = demand(&state.live, plan, known, at(1));
         (waiting, unjudged)
     }
 
@@ -191,10 +280,14 @@ mod tests {
         state.unschedulable_pod("p2");
         state.pod("new", None);
         let mut plan = Plan::default();
-        assert_eq!(count(&state, &plan, &BTreeSet::new()), (2, 1));
+        assert_eq!(count(&state, &plan, &Hopeless::default()), (2, 1));
         plan.place(&state.live, state.uid("p1"), Target::Claim("c1".into()), at(0));
-        assert_eq!(count(&state, &plan, &BTreeSet::new()), (1, 1));
-        assert_eq!(count(&state, &plan, &BTreeSet::from([state.uid("p2")])), (0, 1), "nothing can be done for it");
+        assert_eq!(count(&state, &plan, &Hopeless::default()), (1, 1));
+        assert_eq!(
+            count(&state, &plan, &Hopeless { pods: BTreeSet::from([state.uid("p2")]), ..Hopeless::default() }),
+            (0, 1),
+            "nothing can be done for it"
+        );
     }
 
     #[test]
@@ -215,15 +308,33 @@ mod tests {
     }
 
     #[test]
+    fn pods_that_a_workload_has_yet_to_make_are_decided_about_with_those_that_it_has_made() {
+        let mut state = State::new();
+        state.replicas(5);
+        state.claim("c1", None);
+        state.pod("made", None);
+        let mut plan = Plan::default();
+        assert_eq!(count(&state, &plan, &Hopeless::default()), (5, 0));
+        plan.expect(&state.live, &"default/ReplicaSet/web".into(), Target::Claim("c1".into()), at(0));
+        assert_eq!(count(&state, &plan, &Hopeless::default()), (4, 0));
+        let question = Question::new(&mut state.live, &plan, &Stock::default(), at(1));
+        assert_eq!((question.pending.len(), question.coming.len()), (4, 4), "three to come, and one that is kept");
+        let seated = question.snapshot.cluster.pods.iter().filter(|pod| pod.node.is_some()).count();
+        assert_eq!(seated, 1);
+        let later = demand(&state.live, &plan, &Hopeless::default(), at(31));
+        assert_eq!(later.waiting, 0, "they are not believed in for ever");
+    }
+
+    #[test]
     fn pods_of_a_node_that_leaves_are_planned_before_they_are_evicted() {
         let mut state = State::new();
         state.claim("c1", Some("n1"));
         state.node("n1", "4", true);
         state.pod("p1", Some("n1"));
         let plan = Plan::default();
-        assert_eq!(count(&state, &plan, &BTreeSet::new()), (0, 0));
+        assert_eq!(count(&state, &plan, &Hopeless::default()), (0, 0));
         state.leaving_claim("c1", "n1");
-        assert_eq!(count(&state, &plan, &BTreeSet::new()), (1, 0));
+        assert_eq!(count(&state, &plan, &Hopeless::default()), (1, 0));
         let question = Question::new(&mut state.live, &plan, &Stock::default(), at(1));
         assert_eq!((question.pending.len(), question.without), (1, vec![true]));
     }

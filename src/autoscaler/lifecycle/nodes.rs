@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Node;
 use kube::Api;
 use serde_json::{Value, json};
@@ -16,28 +17,36 @@ use crate::autoscaler::api::NodeClaim;
 use crate::autoscaler::runtime::Context;
 use crate::autoscaler::runtime::events::{Tone, about};
 use crate::autoscaler::runtime::writes::{self, Truth, is_conflict, is_missing};
-use crate::autoscaler::state::live::{Kind, Live, LiveClaim, Observed};
-use crate::autoscaler::steering;
+use crate::autoscaler::state::live::{Kind, Live, LiveClaim, LiveNode, Observed};
+use crate::autoscaler::steering::{self, Plan};
 
 /// Changes that come within this time are looked at together.
 const TOGETHER: Duration = Duration::from_millis(10);
 /// After so long everything is looked at again.
 const AGAIN: Duration = Duration::from_secs(10);
+/// After so long it is looked again whether the pods of a node have been made.
+const SOON: Duration = Duration::from_millis(200);
+/// For how long a node waits for pods that have yet to be made.
+const HELD: SignedDuration = SignedDuration::from_secs(6);
 /// How often a node is written against changes of others.
 const ATTEMPTS: u32 = 4;
 
 /// Registers and initialises nodes, and gives up claims that wait for too long.
 pub async fn run(context: Context, stop: CancellationToken) -> anyhow::Result<()> {
     let mut changes = context.live.changes(&[Kind::Claim, Kind::Node]);
+    let mut planned = context.plan.changes();
     let busy = Launches::default();
+    let mut wake = AGAIN;
     loop {
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
             () = changes.next() => {}
-            () = tokio::time::sleep(AGAIN) => {}
+            _ = planned.changed() => {}
+            () = tokio::time::sleep(wake) => {}
         }
         tokio::time::sleep(TOGETHER).await;
-        let (ready, overdue) = look(&context, &busy);
+        let Found { ready, overdue, held } = look(&context, &busy);
+        wake = if held { SOON } else { AGAIN };
         for (claim, node, waiting) in ready {
             let (context, busy) = (context.clone(), busy.clone());
             tokio::spawn(async move {
@@ -56,26 +65,41 @@ pub async fn run(context: Context, stop: CancellationToken) -> anyhow::Result<()
 
 type Waiting = Option<initialization::Waiting>;
 
-/// Claims with something to do: those whose node can be taken a step further (they are held), and those that are
-/// given up.
-#[expect(clippy::type_complexity, reason = "two lists of what to do")]
-fn look(
-    context: &Context,
-    busy: &Launches,
-) -> (Vec<(Arc<NodeClaim>, Arc<str>, Waiting)>, Vec<(Arc<NodeClaim>, &'static str, String)>) {
+/// Claims with something to do.
+#[derive(Default)]
+struct Found {
+    /// Those whose node can be taken a step further; they are kept from others.
+    ready: Vec<(Arc<NodeClaim>, Arc<str>, Waiting)>,
+    /// Those that are given up.
+    overdue: Vec<(Arc<NodeClaim>, &'static str, String)>,
+    /// Whether the pods of some node are still being made.
+    held: bool,
+}
+
+fn look(context: &Context, busy: &Launches) -> Found {
     let now = context.now();
     let live = context.live.lock();
-    let (mut ready, mut overdue) = (Vec::new(), Vec::new());
+    let plan = context.plan.lock();
+    let mut found = Found::default();
     for claim in live.claims().filter(|claim| claim.deletion().is_none()) {
         if let Some((node, waiting)) = next_step(&live, claim) {
-            if busy.hold(&claim.name) {
-                ready.push((Arc::clone(&claim.object), node, waiting));
+            if context.version.steers() && is_early(&live, &plan, claim, &node, now) {
+                found.held = true;
+            } else if busy.hold(&claim.name) {
+                found.ready.push((Arc::clone(&claim.object), node, waiting));
             }
         } else if let Verdict::Overdue { reason, message } = verdict(&claim.object, now) {
-            overdue.push((Arc::clone(&claim.object), reason, message));
+            found.overdue.push((Arc::clone(&claim.object), reason, message));
         }
     }
-    (ready, overdue)
+    found
+}
+
+/// Whether a node has come before its pods have been made: it takes none before they can be told where to go, since
+/// those that come too late for that find their room taken by others.
+fn is_early(live: &Live, plan: &Plan, claim: &LiveClaim, node: &str, now: Timestamp) -> bool {
+    let young = |node: &LiveNode| now.duration_since(node.created) < HELD;
+    !claim.is(REGISTERED) && plan.foresees(&claim.name) && live.node(node).is_some_and(young)
 }
 
 /// The node of a claim and what it still waits for, if something has to be written.

@@ -47,6 +47,8 @@ pub struct PlannedClaim {
     pub relaxed: bool,
     /// The pods that it is for.
     pub pods: Vec<Uid>,
+    /// The workloads of pods that it is for and that are still to come, one for each.
+    pub coming: Vec<Arc<str>>,
     /// Why it is made, as the metrics have it: `provisioned`, or the reason of a disruption.
     pub reason: &'static str,
 }
@@ -121,7 +123,7 @@ fn claim(
         return Err(format!("nothing that NodePool `{pool}` may buy can be had for these pods now"));
     }
     let types: Vec<u32> = chosen.iter().map(|other| other.instance_type).collect();
-    if !has_choice(problem, node, &chosen, &types) {
+    if !problem.settings.fewer_values && !has_choice(problem, node, &chosen, &types) {
         return Err(format!("what is left does not offer the minimum of values that NodePool `{pool}` asks for"));
     }
     let (own_type, own) = bought(problem, node.instance_type, node.offering);
@@ -133,6 +135,7 @@ fn claim(
     });
     Ok(PlannedClaim {
         relaxed,
+        coming: Vec::new(),
         pool: pool.to_owned(),
         class: object.spec.template.spec.node_class_ref.name.clone(),
         labels: labels(problem, node, object),
@@ -457,11 +460,16 @@ mod tests {
             { "key": "node.kubernetes.io/instance-type", "operator": "Exists", "minValues": 9 },
         ]);
         let given = given(wanted, 1);
-        assert!(planned(&given).0.is_empty(), "nine types are not to be had");
+        let problem = Problem::provision(&given.cluster, Settings::default());
+        let strict = solve(&problem, Budget::rounds(20));
+        assert!(strict.nodes.is_empty(), "nine types are not to be had");
+        assert!(strict.unplaced[0].reason.contains("`minValues`"), "{:?}", strict.unplaced);
         let settings = Settings { fewer_values: true, ..Settings::default() };
         let problem = Problem::provision(&given.cluster, settings);
         let solution = solve(&problem, Budget::rounds(20));
-        let (claims, _) = plan_claims(&problem, &solution.nodes, &given, "provisioned");
+        assert!(solution.unplaced.is_empty(), "{:?}", solution.unplaced);
+        let (claims, refused) = plan_claims(&problem, &solution.nodes, &given, "provisioned");
+        assert!(refused.is_empty(), "{refused:?}");
         let own = claims[0].requirements.iter().find(|own| own.key == keys::INSTANCE_TYPE);
         assert_eq!(own.and_then(|own| own.min_values), Some(3), "there are three types");
         assert!(claims[0].relaxed);

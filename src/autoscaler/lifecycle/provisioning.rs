@@ -12,7 +12,7 @@ use jiff::SignedDuration;
 use tokio_util::sync::CancellationToken;
 
 use super::claims::{NotMade, create_claims};
-use super::demand::{Demand, Question, demand};
+use super::demand::{Demand, Hopeless, Question, demand};
 use super::plan_claims::{Lookup, PlannedClaim, Refused, plan_claims};
 use super::window::{Patience, Step, Window};
 use crate::autoscaler::runtime::Context;
@@ -38,26 +38,35 @@ const ROOM_TO_SPARE: f64 = 0.06;
 
 /// Buys nodes for pods.
 pub async fn run(context: Context, stop: CancellationToken) -> anyhow::Result<()> {
-    const LOOKED_AT: &[Kind] =
-        &[Kind::Pod, Kind::Node, Kind::Claim, Kind::Pool, Kind::Class, Kind::Daemon, Kind::Budget, Kind::VolumeClaim];
+    const LOOKED_AT: &[Kind] = &[
+        Kind::Pod,
+        Kind::Node,
+        Kind::Claim,
+        Kind::Pool,
+        Kind::Class,
+        Kind::Daemon,
+        Kind::Budget,
+        Kind::VolumeClaim,
+        Kind::Replicas,
+    ];
     let mut changes = context.live.changes(LOOKED_AT);
     let mut offers = context.live.changes(&[Kind::Pool, Kind::Class, Kind::Daemon, Kind::Volume, Kind::VolumeClaim]);
     let mut planned = context.plan.changes();
     let span = |setting: Option<Duration>| setting.and_then(|time| SignedDuration::try_from(time).ok());
     let patience = Patience::within(span(context.settings.batch_idle), span(context.settings.batch_max));
     let mut window = Window::default();
-    let mut hopeless = BTreeSet::new();
+    let mut hopeless = Hopeless::default();
     let mut recalled = false;
     let mut wake = AGAIN;
     loop {
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
             () = changes.next() => {}
-            () = offers.next() => hopeless.clear(),
+            () = offers.next() => hopeless = Hopeless::default(),
             _ = planned.changed() => {}
             () = tokio::time::sleep(wake) => {
                 if wake == AGAIN {
-                    hopeless.clear();
+                    hopeless = Hopeless::default();
                     context.market.stock(&context).await;
                 }
             }
@@ -73,7 +82,7 @@ pub async fn run(context: Context, stop: CancellationToken) -> anyhow::Result<()
         }
         let demand = look(&context, &mut hopeless);
         context.metrics.queue_depth.set([CONTROLLER], demand.waiting as f64);
-        wake = match window.look(context.now(), demand.waiting, demand.unjudged, patience) {
+        wake = match window.look(context.now(), demand, patience) {
             Step::Rest => AGAIN,
             Step::Wait(until) => until.duration_since(context.now()).try_into().unwrap_or(Duration::ZERO).min(AGAIN),
             Step::Act => {
@@ -108,10 +117,10 @@ fn recall(context: &Context) {
     }
 }
 
-fn look(context: &Context, hopeless: &mut BTreeSet<Uid>) -> Demand {
+fn look(context: &Context, hopeless: &mut Hopeless) -> Demand {
     let now = context.now();
     let live = context.live.lock();
-    hopeless.retain(|uid| live.pod(*uid).is_some());
+    hopeless.pods.retain(|uid| live.pod(*uid).is_some());
     let mut plan = context.plan.lock();
     plan.inherit(&live, now);
     demand(&live, &plan, hopeless, now)
@@ -127,7 +136,7 @@ struct Decision {
 }
 
 /// One decision, and what comes of it.
-async fn provision(context: &Context, hopeless: &mut BTreeSet<Uid>) {
+async fn provision(context: &Context, hopeless: &mut Hopeless) {
     let stock = context.market.stock(context).await;
     let question = {
         let now = context.now();
@@ -146,8 +155,10 @@ async fn provision(context: &Context, hopeless: &mut BTreeSet<Uid>) {
     };
     let Decision { solution, claims, refused, question, took } = decision;
     context.metrics.scheduling.took([CONTROLLER], took.as_secs_f64());
+    count_decided(context, &question);
     tracing::info!(
         pods = question.pending.len(),
+        to_come = question.coming.len(),
         nodes = solution.nodes.len(),
         on_existing = solution.existing.iter().map(|(_, pods)| pods.len()).sum::<usize>(),
         unplaced = solution.unplaced.iter().map(|group| group.pods.len()).sum::<usize>(),
@@ -165,23 +176,25 @@ async fn provision(context: &Context, hopeless: &mut BTreeSet<Uid>) {
         tell(context, &question, &solution.nodes[node].pods, &reason, hopeless);
     }
     let claims = still_wanted(context, &question, claims);
-    let pods: Vec<Vec<Uid>> = claims.iter().map(|claim| claim.pods.clone()).collect();
+    let pods: Vec<(Vec<Uid>, Vec<Arc<str>>)> =
+        claims.iter().map(|claim| (claim.pods.clone(), claim.coming.clone())).collect();
     let mut refused = false;
-    for (made, pods) in create_claims(context, claims).await.into_iter().zip(pods) {
+    for (made, (pods, coming)) in create_claims(context, claims).await.into_iter().zip(pods) {
         if let Err(error) = made {
             tracing::warn!(error = &error as &dyn std::error::Error, "a claim was not made");
             if matches!(error, NotMade::Refused(_)) {
                 refused = true;
             } else {
                 tell_pods(context, &pods, &error.to_string());
-                hopeless.extend(pods);
+                hopeless.pods.extend(pods);
+                hopeless.workloads.extend(coming);
             }
         }
     }
     if refused {
         tokio::time::sleep(AFTER_REFUSAL).await;
     }
-    context.metrics.unschedulable_pods.set([CONTROLLER], hopeless.len() as f64);
+    context.metrics.unschedulable_pods.set([CONTROLLER], hopeless.pods.len() as f64);
 }
 
 /// Whether a pod that had no node when the question was put has been bound, or has gone, since then.
@@ -199,10 +212,14 @@ fn still_wanted(context: &Context, question: &Question, mut claims: Vec<PlannedC
         .iter()
         .filter(|pod| is_settled(&live, question, **pod))
         .filter_map(|pod| question.uid(*pod))
+        .filter(|uid| !question.coming.contains_key(uid))
         .collect();
     drop(live);
-    claims.iter_mut().for_each(|claim| claim.pods.retain(|pod| !settled.contains(pod)));
-    claims.retain(|claim| !claim.pods.is_empty());
+    for claim in &mut claims {
+        claim.coming = claim.pods.iter().filter_map(|pod| question.coming.get(pod).cloned()).collect();
+        claim.pods.retain(|pod| !settled.contains(pod) && !question.coming.contains_key(pod));
+    }
+    claims.retain(|claim| !claim.pods.is_empty() || !claim.coming.is_empty());
     claims
 }
 
@@ -211,6 +228,16 @@ fn settings(context: &Context) -> Settings {
     let headroom = if context.version.steers() { 0.0 } else { ROOM_TO_SPARE };
     let fewer_values = context.settings.min_values_best_effort;
     Settings { preferences: context.settings.preferences, headroom, fewer_values, ..Settings::default() }
+}
+
+/// Counts how long pods have waited for the decision about them, and how many cannot be read.
+fn count_decided(context: &Context, question: &Question) {
+    let now = context.now();
+    let live = context.live.lock();
+    for pod in question.pending.iter().filter_map(|pod| live.pod(question.uid(*pod)?)) {
+        context.metrics.pods_scheduling_decision.took([], now.duration_since(pod.created).as_secs_f64());
+    }
+    context.metrics.ignored_pods.set([], question.snapshot.cluster.unreadable.len() as f64);
 }
 
 /// Waits for a decision, and lets it be seen for how long.
@@ -258,8 +285,13 @@ fn seat_on_existing(context: &Context, question: &Question, solution: &Solution)
             (_, Some(node)) => Target::Node(Arc::clone(node)),
             _ => continue,
         };
-        for pod in pods.iter().filter(|pod| !is_settled(&live, question, **pod)) {
-            plan.place(&live, question.snapshot.pods[*pod as usize], target.clone(), now);
+        for pod in pods {
+            let uid = question.snapshot.pods[*pod as usize];
+            match question.coming.get(&uid) {
+                Some(workload) => plan.expect(&live, workload, target.clone(), now),
+                None if is_settled(&live, question, *pod) => {}
+                None => plan.place(&live, uid, target.clone(), now),
+            }
         }
     }
     drop(plan);
@@ -267,10 +299,11 @@ fn seat_on_existing(context: &Context, question: &Question, solution: &Solution)
     context.plan.notify();
 }
 
-fn tell(context: &Context, question: &Question, pods: &[u32], reason: &str, hopeless: &mut BTreeSet<Uid>) {
+fn tell(context: &Context, question: &Question, pods: &[u32], reason: &str, hopeless: &mut Hopeless) {
     let uids: Vec<Uid> = pods.iter().filter_map(|pod| question.uid(*pod)).collect();
     tell_pods(context, &uids, reason);
-    hopeless.extend(uids);
+    hopeless.workloads.extend(uids.iter().filter_map(|uid| question.coming.get(uid).cloned()));
+    hopeless.pods.extend(uids.into_iter().filter(|uid| !question.coming.contains_key(uid)));
 }
 
 /// Says on pods why there is no node for them.

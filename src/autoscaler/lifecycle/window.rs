@@ -5,6 +5,8 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::demand::Demand;
+
 /// How long pods are collected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Patience {
@@ -16,6 +18,8 @@ pub struct Patience {
 
 /// A quiet moment that is short enough to go unnoticed, and long enough for the replicas of one workload.
 const SHORTEST_QUIET: SignedDuration = SignedDuration::from_millis(40);
+/// What is waited for more pods while workloads have yet to make theirs: others may be about to ask for some.
+const COMING_QUIET: SignedDuration = SignedDuration::from_millis(100);
 /// What is waited for a pod that kube-scheduler has not looked at yet.
 const UNJUDGED_QUIET: SignedDuration = SignedDuration::from_millis(160);
 
@@ -61,8 +65,9 @@ pub enum Step {
 }
 
 impl Window {
-    /// Looks at how many pods want a node and how many kube-scheduler has yet to judge.
-    pub fn look(&mut self, now: Timestamp, waiting: usize, unjudged: usize, patience: Patience) -> Step {
+    /// Looks at how many pods want a node.
+    pub fn look(&mut self, now: Timestamp, demand: Demand, patience: Patience) -> Step {
+        let Demand { waiting, unjudged, coming } = demand;
         if waiting == 0 {
             self.open = None;
             return Step::Rest;
@@ -75,7 +80,11 @@ impl Window {
         open.seen = seen;
         // The longer pods have been coming, the longer a pause may be without being the end.
         let age = now.duration_since(open.since);
-        let least = if unjudged > 0 { UNJUDGED_QUIET } else { SHORTEST_QUIET };
+        let least = match (unjudged, coming) {
+            (0, 0) => SHORTEST_QUIET,
+            (0, _) => COMING_QUIET,
+            _ => UNJUDGED_QUIET,
+        };
         let quiet = (age / 4).max(least).min(patience.longest_quiet);
         let until = (open.grew + quiet).min(open.since + patience.longest);
         if now < until { Step::Wait(until) } else { Step::Act }
@@ -100,8 +109,8 @@ mod tests {
         let mut window = Window::default();
         for now in 0..20_000 {
             let waiting = coming.iter().filter(|time| **time <= now).count();
-            let judged = if waiting > 0 { unjudged } else { 0 };
-            if window.look(at(now), waiting, judged, Patience::default()) == Step::Act {
+            let unjudged = if waiting > 0 { unjudged } else { 0 };
+            if window.look(at(now), Demand { waiting, unjudged, coming: 0 }, Patience::default()) == Step::Act {
                 return (now - coming[0], waiting);
             }
         }
@@ -136,6 +145,14 @@ mod tests {
     #[test]
     fn pods_that_nobody_has_judged_are_waited_for_a_little() {
         assert_eq!(closes(&[0], 1), (160, 1));
+    }
+
+    #[test]
+    fn pods_that_are_foreseen_are_decided_about_before_they_come() {
+        let mut window = Window::default();
+        let demand = Demand { waiting: 12, unjudged: 0, coming: 12 };
+        let after = (0..).find(|now| window.look(at(*now), demand, Patience::default()) == Step::Act);
+        assert_eq!(after, Some(100));
     }
 
     #[test]

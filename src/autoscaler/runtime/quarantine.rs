@@ -80,7 +80,7 @@ fn reference(kind: Kind, name: &str) -> ObjectReference {
         Kind::Pool => NodePool::api_version(&()),
         Kind::Class => EC2NodeClass::api_version(&()),
         Kind::Budget => "policy/v1".into(),
-        Kind::Daemon => "apps/v1".into(),
+        Kind::Daemon | Kind::Replicas => "apps/v1".into(),
         _ => "v1".into(),
     };
     let (namespace, own) = name.split_once('/').map_or((None, name), |(namespace, own)| (Some(namespace), own));

@@ -8,7 +8,7 @@ use crate::autoscaler::api::{EC2NodeClass, NodeClaim, NodePool};
 use crate::autoscaler::state::live::{Kind, Live, Observed};
 use futures::StreamExt;
 use jiff::Timestamp;
-use k8s_openapi::api::apps::v1::DaemonSet;
+use k8s_openapi::api::apps::v1::{DaemonSet, ReplicaSet};
 use k8s_openapi::api::core::v1::{Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::storage::v1::{CSINode, StorageClass, VolumeAttachment};
@@ -46,6 +46,7 @@ pub fn start(client: &Client, live: &Shared<Live>, stop: &CancellationToken, tas
     start.typed::<StorageClass>(Kind::StorageClass, None, |object| Observed::StorageClass(Box::new(object)));
     start.typed::<CSINode>(Kind::CsiNode, None, |object| Observed::CsiNode(Box::new(object)));
     start.typed::<VolumeAttachment>(Kind::Attachment, None, |object| Observed::Attachment(Box::new(object)));
+    start.typed::<ReplicaSet>(Kind::Replicas, None, |object| Observed::Replicas(Box::new(object)));
     start.lenient::<NodeClaim>(Kind::Claim, |object| Observed::Claim(Box::new(object)));
     start.lenient::<NodePool>(Kind::Pool, |object| Observed::Pool(Box::new(object)));
     start.lenient::<EC2NodeClass>(Kind::Class, |object| Observed::Class(Box::new(object)));

@@ -97,7 +97,12 @@ fn at_pool(compiled: &Compiled<'_>, spec: &PodSpec, pool: &Pool) -> String {
                     format!("{} of `{}` (has {has})", show_amount(id, amount), names.resources.name(id))
                 })
                 .collect();
-            let text = if short.is_empty() {
+            let text = if short.is_empty() && !pool.min_values.is_empty() {
+                format!(
+                    "`{}` would hold it, but there are fewer values to choose from than its `minValues` ask for",
+                    names.text(instance_type.name)
+                )
+            } else if short.is_empty() {
                 format!(
                     "`{}` would hold it but for the daemons and host ports that every node has",
                     names.text(instance_type.name)

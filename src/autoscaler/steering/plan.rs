@@ -4,7 +4,7 @@
 //! again. When kube-scheduler puts it elsewhere, another pod that is alike takes its place; when what it was
 //! meant for goes, it is planned anew.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
@@ -74,6 +74,8 @@ struct Vacancy {
     target: Target,
     since: Timestamp,
     until: Timestamp,
+    /// Whether it is for a pod that a workload has yet to make, rather than for the successor of one.
+    foreseen: bool,
 }
 
 /// A pod whose place others have taken.
@@ -102,6 +104,8 @@ pub struct Plan {
     loose: FastMap<Uid, Loose>,
     /// Successors that have been found, as long as others are looked for.
     heirs: BTreeSet<Uid>,
+    /// Pods of workloads with places for pods to come that have been reckoned with.
+    known: BTreeMap<Arc<str>, BTreeSet<Uid>>,
 }
 
 impl Plan {
@@ -113,8 +117,32 @@ impl Plan {
             let text = |symbol: Symbol| Arc::from(live.text(symbol));
             let (leaves, workload) = (pod.node.map(text), pod.workload.map(text));
             self.loose.remove(&uid);
+            if let Some(known) = workload.as_ref().and_then(|workload: &Arc<str>| self.known.get_mut(workload)) {
+                known.insert(uid);
+            }
             self.places.insert(uid, Place { target, leaves, since: now, workload });
         }
+    }
+
+    /// Keeps a place for a pod that its workload has yet to make.
+    pub fn expect(&mut self, live: &Live, workload: &Arc<str>, target: Target, now: Timestamp) {
+        self.known.entry(Arc::clone(workload)).or_insert_with(|| {
+            let own = live.symbol(workload).into_iter().flat_map(|workload| live.pods_of(workload));
+            own.map(|pod| pod.uid).collect()
+        });
+        let until = now.saturating_add(INHERITANCE).unwrap_or(now);
+        self.vacancies.push(Vacancy { workload: Arc::clone(workload), target, since: now, until, foreseen: true });
+    }
+
+    /// The places that are kept for pods to come: workload and target.
+    pub fn vacancies(&self) -> impl Iterator<Item = (&Arc<str>, &Target)> {
+        self.vacancies.iter().map(|vacancy| (&vacancy.workload, &vacancy.target))
+    }
+
+    /// Whether pods are still to be made that are meant for a claim.
+    pub fn foresees(&self, claim: &str) -> bool {
+        let means = |target: &Target| matches!(target, Target::Claim(name) if **name == *claim);
+        self.vacancies.iter().any(|open| open.foreseen && means(&open.target))
     }
 
     /// Takes the place of a pod away.
@@ -193,10 +221,50 @@ impl Plan {
                 crowded.insert(live.text(node).to_owned());
             }
         }
+        crowded.extend(self.take_arrived(live));
         self.loose.retain(|uid, _| live.pod(*uid).is_some_and(|pod| pod.node.is_none() && !pod.leaving()));
         settled.freed += self.loosen(live, &crowded, now);
         self.vacancies.retain(|vacancy| vacancy.until > now && vacancy.target.stands(live));
+        self.drop_surplus(live);
         settled
+    }
+
+    /// Pods that were foreseen and had been bound when they were first seen: each takes one of the places of its
+    /// workload, that on its node if there is one. The nodes of those that took another one.
+    fn take_arrived(&mut self, live: &Live) -> BTreeSet<String> {
+        let mut strayed = BTreeSet::new();
+        let (known, vacancies) = (&mut self.known, &mut self.vacancies);
+        for (workload, known) in known {
+            let own = live.symbol(workload).into_iter().flat_map(|workload| live.pods_of(workload));
+            for (pod, bound) in own.filter_map(|pod| Some((pod, live.text(pod.node?)))) {
+                if !known.insert(pod.uid) {
+                    continue;
+                }
+                let of_it = |open: &Vacancy| open.foreseen && open.workload == *workload;
+                let there = |open: &Vacancy| open.target.node(live).is_some_and(|node| *node.name == *bound);
+                let found = vacancies.iter().position(|open| of_it(open) && there(open));
+                if found.is_none() {
+                    strayed.insert(bound.to_owned());
+                }
+                if let Some(at) = found.or_else(|| vacancies.iter().position(of_it)) {
+                    vacancies.swap_remove(at);
+                }
+            }
+        }
+        strayed
+    }
+
+    /// Keeps no more places for pods to come than pods will come.
+    fn drop_surplus(&mut self, live: &Live) {
+        let mut left: BTreeMap<Arc<str>, usize> = BTreeMap::new();
+        self.vacancies.retain(|open| {
+            let left = left.entry(Arc::clone(&open.workload)).or_insert_with(|| live.to_come(&open.workload));
+            let keeps = !open.foreseen || *left > 0;
+            *left = left.saturating_sub(1);
+            keeps
+        });
+        let vacancies = &self.vacancies;
+        self.known.retain(|workload, _| vacancies.iter().any(|open| open.foreseen && open.workload == *workload));
     }
 
     fn look_at(&mut self, live: &Live, uid: Uid, now: Timestamp) -> Fate {
@@ -208,7 +276,8 @@ impl Plan {
                 && let Some(workload) = place.workload.clone()
             {
                 let until = now.saturating_add(INHERITANCE).unwrap_or(now);
-                self.vacancies.push(Vacancy { workload, target: place.target.clone(), since: now, until });
+                let target = place.target.clone();
+                self.vacancies.push(Vacancy { workload, target, since: now, until, foreseen: false });
             }
             return Fate::Gone;
         };
@@ -250,6 +319,7 @@ impl Plan {
             freed.extend(self.untold(live));
         }
         let before = self.places.len();
+        crowded.iter().for_each(|node| self.drop_without_room(live, node));
         for uid in freed {
             self.places.remove(&uid);
             self.loose.entry(uid).or_insert(Loose { since: now, until: now });
@@ -272,6 +342,25 @@ impl Plan {
             pod.is_some_and(is_spread) && place.target.node(live).is_some_and(is_open)
         });
         untold.map(|(uid, _)| *uid).collect()
+    }
+
+    /// Gives up places for pods to come on a node that has no room for them any more.
+    fn drop_without_room(&mut self, live: &Live, name: &str) {
+        let Some(node) = live.node(name) else { return };
+        let on_it = |target: &Target| target.node(live).is_some_and(|other| other.name == node.name);
+        let mut free = node.allocatable.clone();
+        live.pods_on(name).for_each(|pod| take(&mut free, live, pod));
+        let meant = self.places.iter().filter(|(_, place)| on_it(&place.target));
+        meant.filter_map(|(uid, _)| live.pod(*uid)).for_each(|pod| take(&mut free, live, pod));
+        self.vacancies.retain(|open| {
+            let requests = live.requests_of(&open.workload).filter(|_| open.foreseen && on_it(&open.target));
+            let Some(requests) = requests else { return true };
+            let fits = requests.iter().all(|(id, amount)| free.get(id) >= amount || free.stated(id).is_none());
+            if fits {
+                requests.iter().for_each(|(id, amount)| free.add(id, -amount));
+            }
+            fits
+        });
     }
 
     /// The pods that a node has no room for any more. Those that have been told keep theirs first, for
@@ -318,9 +407,13 @@ impl Plan {
         for pod in self.successors(live) {
             let own = pod.workload.map(|workload| live.text(workload));
             let bound = pod.node.map(|node| live.text(node));
+            if bound.is_none() && self.is_loose(pod.uid, now) {
+                continue;
+            }
+            // Whether a pod that is bound has taken a place that was foreseen, `settle` reckons.
             let fits = |(_, vacancy): &(Option<Uid>, Vacancy)| {
                 let late = pod.created.saturating_add(LATE).is_ok_and(|time| time < vacancy.since);
-                own == Some(&*vacancy.workload) && (bound.is_none() || !late)
+                own == Some(&*vacancy.workload) && (bound.is_none() || !(late || vacancy.foreseen))
             };
             let there = |(_, vacancy): &(Option<Uid>, Vacancy)| {
                 bound.is_some() && vacancy.target.node(live).map(|node| &*node.name) == bound
@@ -330,6 +423,9 @@ impl Plan {
             predecessor.iter().for_each(|uid| self.forget(*uid));
             self.heirs.insert(pod.uid);
             if pod.node.is_none() {
+                if let Some(known) = self.known.get_mut(&vacancy.workload) {
+                    known.insert(pod.uid);
+                }
                 let (target, workload) = (vacancy.target, Some(vacancy.workload));
                 self.places.insert(pod.uid, Place { target, leaves: None, since: now, workload });
                 inherited += 1;
@@ -349,7 +445,7 @@ impl Plan {
                 let grace = SignedDuration::from_secs(i64::from(pod.grace_seconds));
                 let since = pod.deletion.and_then(|time| time.checked_sub(grace).ok()).unwrap_or(now);
                 let (workload, target) = (place.workload.clone()?, place.target.clone());
-                Some((*uid, Vacancy { workload, target, since, until: now }))
+                Some((*uid, Vacancy { workload, target, since, until: now, foreseen: false }))
             })
             .collect();
         all.sort_unstable_by_key(|(uid, _)| *uid);
@@ -532,6 +628,31 @@ mod tests {
         state.pod("s2", Some("new"));
         assert_eq!(plan.inherit(&state.live, at(3)), 0);
         assert!(!plan.expects(None, Some("new")), "both are there");
+    }
+
+    #[test]
+    fn places_for_pods_to_come_are_taken_by_those_that_come_wherever_they_are_bound() {
+        let mut state = State::new();
+        state.replicas(3);
+        for (claim, node) in [("c1", "n1"), ("c2", "n2")] {
+            state.claim(claim, Some(node));
+            state.node(node, "4", true);
+        }
+        let workload: Arc<str> = "default/ReplicaSet/web".into();
+        let mut plan = Plan::default();
+        for to in ["c1", "c1", "c2"] {
+            plan.expect(&state.live, &workload, claim(to), at(0));
+        }
+        state.pod("early", None);
+        assert_eq!(plan.inherit(&state.live, at(1)), 1);
+        state.pod("bound", Some("n2"));
+        plan.settle(&state.live, at(1));
+        let kept: Vec<&Target> = plan.vacancies().map(|(_, target)| target).collect();
+        assert_eq!(kept, [&claim("c1")], "one is inherited, one was taken by binding");
+        assert!(plan.foresees("c1") && !plan.foresees("c2"));
+        state.replicas(2);
+        plan.settle(&state.live, at(2));
+        assert!(!plan.foresees("c1"), "nobody comes any more");
     }
 
     #[test]

@@ -110,6 +110,17 @@ impl State {
         self.live.apply(Observed::Pod(read(pod)), at(0));
     }
 
+    /// The replica set that the pods are of.
+    pub fn replicas(&mut self, count: u32) {
+        self.live.finish(Kind::Replicas, at(0));
+        let set = json!({
+            "metadata": { "name": "web", "namespace": "default", "uid": "w" },
+            "spec": { "replicas": count, "selector": {}, "template": { "spec": {
+                "containers": [{ "name": "c", "resources": { "requests": { "cpu": "500m" } } }] } } },
+        });
+        self.live.apply(Observed::Replicas(read(set)), at(0));
+    }
+
     pub fn remove_pod(&mut self, name: &str) {
         self.live.remove(Kind::Pod, &format!("default/{name}"), at(0));
     }

@@ -50,8 +50,15 @@ impl Yard {
         Self::of("")
     }
 
-    /// A cluster into which nodes may come, with these sections in its stack file.
+    /// The same, with these sections in its stack file.
     pub fn of(sections: &str) -> Self {
+        let yard = Self::without_class(sections);
+        yard.makes_class();
+        yard
+    }
+
+    /// A cluster into which nodes may come once there is a class, with these sections in its stack file.
+    pub fn without_class(sections: &str) -> Self {
         let stage = Stage::set(&format!("{STACK}{sections}"));
         stage.rig.cloud.set_weather(&fine()).expect("fine weather");
         stage.apply();
@@ -67,8 +74,17 @@ impl Yard {
             until("the kinds are served", || yard.hands.sees(path));
         }
         yard.let_nodes_in();
-        yard.hands.makes(CLASSES, &yard.class());
         yard
+    }
+
+    /// Makes the class called `default`.
+    pub fn makes_class(&self) {
+        self.hands.makes(CLASSES, &self.class());
+    }
+
+    /// Whether the class called `default` is ready.
+    pub fn class_is_ready(&self) -> Option<()> {
+        is_ready(&self.hands.gets(&format!("{CLASSES}/default")))
     }
 
     /// A cluster in which the autoscaler acts, with a pool called `default`.
@@ -82,7 +98,7 @@ impl Yard {
     /// Makes a pool called `default`, and waits until something can be bought for it.
     pub fn opens(&self, spec: &Value) {
         self.pool("default", spec);
-        until("the class is ready", || is_ready(&self.hands.gets(&format!("{CLASSES}/default"))));
+        until("the class is ready", || self.class_is_ready());
     }
 
     fn let_nodes_in(&self) {
@@ -139,7 +155,13 @@ impl Yard {
 
     /// Starts the autoscaler with these settings.
     pub fn autoscaler_with(&self, settings: &[(&str, &str)]) -> Autoscaler {
-        Autoscaler::start(self, settings)
+        let alone = [("DISABLE_LEADER_ELECTION", "true")];
+        Autoscaler::start(self, "autoscaler", &[&alone, settings].concat())
+    }
+
+    /// Starts one of several autoscalers of which one acts.
+    pub fn replica(&self, name: &str) -> Autoscaler {
+        Autoscaler::start(self, name, &[("POD_NAME", name), ("LEADER_ELECTION_NAMESPACE", "default")])
     }
 
     /// Applies a Deployment of pods that ask for this; `spec` is merged into that of its pods.
@@ -287,11 +309,11 @@ pub struct Autoscaler {
 }
 
 impl Autoscaler {
-    fn start(yard: &Yard, settings: &[(&str, &str)]) -> Self {
+    fn start(yard: &Yard, name: &str, settings: &[(&str, &str)]) -> Self {
         let rig = &yard.stage.rig;
         let kubeconfig = rig.file("autoscaler.kubeconfig");
         std::fs::write(&kubeconfig, rig.cloud.kubeconfig(CLUSTER).expect("a kubeconfig")).expect("a file");
-        let log = rig.file("autoscaler.log");
+        let log = rig.file(&format!("{name}.log"));
         let output = File::options().create(true).append(true).open(&log).expect("a log");
         let port = || {
             let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port");
@@ -299,11 +321,16 @@ impl Autoscaler {
         };
         let mut command = rig.command(&["autoscaler", "run"]);
         command.env("KUBECONFIG", &kubeconfig).env("AWS_REGION", REGION).env("CLUSTER_NAME", CLUSTER);
-        command.env("DISABLE_DRY_RUN", "true").env("DISABLE_LEADER_ELECTION", "true");
+        command.env("DISABLE_DRY_RUN", "true");
         command.env("METRICS_PORT", port()).env("HEALTH_PROBE_PORT", port()).env("LOG_LEVEL", "debug");
         command.envs(settings.iter().copied());
         command.stdout(output.try_clone().expect("a log")).stderr(Stdio::from(output));
         Self { child: command.spawn().expect("eksup runs"), log }
+    }
+
+    /// Whether it has ended.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("its state").is_some()
     }
 
     /// Waits until it has been killed by somebody else.

@@ -34,6 +34,9 @@ impl Live {
         for pod in self.pods.iter() {
             [pod.node, pod.nominated, pod.workload].into_iter().flatten().for_each(&mut visit);
         }
+        for workload in self.replicas.keys() {
+            self.base.names.strings.find(workload).into_iter().for_each(&mut visit);
+        }
         for selector in self.budgets.values().filter_map(|budget| budget.selector.as_ref()) {
             selector.symbols(&mut visit);
         }

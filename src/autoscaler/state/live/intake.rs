@@ -2,7 +2,7 @@
 
 use super::observed::{Kind, Observed};
 use super::pools::{LiveClass, LivePool};
-use super::{Live, LiveDaemon, Uid, budgets, claims, nodes, storage};
+use super::{Live, LiveDaemon, Uid, budgets, claims, nodes, replicas, storage};
 use crate::autoscaler::api::pool_reading::read_pool;
 use crate::autoscaler::api::{EC2NodeClass, NodeClaim, NodePool};
 use crate::autoscaler::state::pod_reading::{Surroundings, read_daemon};
@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// `name`, or `namespace/name`.
-fn key_of(metadata: &ObjectMeta) -> String {
+pub(super) fn key_of(metadata: &ObjectMeta) -> String {
     let name = metadata.name.as_deref().unwrap_or_default();
     metadata.namespace.as_deref().map_or_else(|| name.to_owned(), |namespace| format!("{namespace}/{name}"))
 }
@@ -98,6 +98,7 @@ impl Live {
                 keep(&mut self.storage.limits, key_of(&node.metadata), storage::limits(&node), round)
             }
             Observed::Attachment(attachment) => self.storage.attach(key_of(&attachment.metadata), &attachment, round),
+            Observed::Replicas(set) => self.apply_replicas(&set, round, now),
             Observed::Unreadable { kind, name, reason } => {
                 // What is known of it from better days stays: it is still there.
                 self.see(kind, &name, round);
@@ -142,6 +143,7 @@ impl Live {
             Kind::StorageClass => self.storage.classes.remove(key).is_some() && self.mark_stale(),
             Kind::CsiNode => self.storage.limits.remove(key).is_some(),
             Kind::Attachment => self.storage.detach(key),
+            Kind::Replicas => self.remove_replicas(&replicas::workload_of(key)),
         };
         known || quarantined
     }
@@ -176,6 +178,10 @@ impl Live {
             Kind::StorageClass => old(&self.storage.classes, |(seen, _)| *seen != round),
             Kind::CsiNode => old(&self.storage.limits, |(seen, _)| *seen != round),
             Kind::Attachment => old(&self.storage.attachments, |(seen, _)| *seen != round),
+            Kind::Replicas => {
+                let gone = old(&self.replicas, |set| set.round != round);
+                gone.iter().map(|workload| workload.replacen("/ReplicaSet/", "/", 1)).collect()
+            }
         };
         self.synced[kind as usize] = true;
         let mut changed = false;

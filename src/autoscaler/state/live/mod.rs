@@ -6,7 +6,7 @@
 //! | file | holds |
 //! |---|---|
 //! | `observed` | what a watch can tell |
-//! | `pods`, `nodes`, `claims`, `pools`, `budgets`, `storage` | one kind each: what is kept, and how it is read |
+//! | `pods`, `nodes`, `claims`, `pools`, `replicas`, `budgets`, `storage` | one kind each: what is kept, and how it is read |
 //! | `intake`, `pod_intake` | applies and removes |
 //! | `snapshot`, `on_the_way` | the scheduler's view; claims that are no nodes yet |
 //! | `garbage` | strings that nothing uses any more |
@@ -21,6 +21,7 @@ mod on_the_way;
 mod pod_intake;
 mod pods;
 mod pools;
+mod replicas;
 mod snapshot;
 mod storage;
 #[cfg(test)]
@@ -32,6 +33,7 @@ pub use nodes::{LiveNode, NodeCondition};
 pub use observed::{Kind, Observed};
 pub use pods::{LivePod, Owner, Phase, Protection, Uid};
 pub use pools::{LiveClass, LivePool};
+pub use replicas::Coming;
 pub use snapshot::{Member, Snapshot};
 pub use storage::Attachment;
 
@@ -67,6 +69,8 @@ pub struct Live {
     pools: BTreeMap<Arc<str>, LivePool>,
     classes: BTreeMap<Arc<str>, LiveClass>,
     daemons: BTreeMap<Arc<str>, LiveDaemon>,
+    /// By the name that pods know them by.
+    replicas: BTreeMap<Arc<str>, replicas::LiveReplicas>,
     budgets: BTreeMap<Arc<str>, LiveBudget>,
     namespace_rounds: BTreeMap<String, u32>,
     storage: Storage,
@@ -280,8 +284,8 @@ impl Live {
         self.synced[kind as usize]
     }
 
-    /// Whether that is so for every kind.
+    /// Whether that is so for every kind that decisions need. Replica sets only tell earlier what pods will come.
     pub fn all_synced(&self) -> bool {
-        self.synced.iter().all(|synced| *synced)
+        Kind::ALL.into_iter().all(|kind| kind == Kind::Replicas || self.synced(kind))
     }
 }

@@ -1,7 +1,7 @@
 //! What a watch can tell.
 
 use crate::autoscaler::api::{EC2NodeClass, NodeClaim, NodePool};
-use k8s_openapi::api::apps::v1::DaemonSet;
+use k8s_openapi::api::apps::v1::{DaemonSet, ReplicaSet};
 use k8s_openapi::api::core::v1::{Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::storage::v1::{CSINode, StorageClass, VolumeAttachment};
@@ -23,11 +23,12 @@ pub enum Kind {
     StorageClass,
     CsiNode,
     Attachment,
+    Replicas,
 }
 
 impl Kind {
     /// How many there are.
-    pub const COUNT: usize = 13;
+    pub const COUNT: usize = 14;
 
     /// All of them.
     pub const ALL: [Self; Self::COUNT] = [
@@ -44,6 +45,7 @@ impl Kind {
         Self::StorageClass,
         Self::CsiNode,
         Self::Attachment,
+        Self::Replicas,
     ];
 
     /// What Kubernetes calls it.
@@ -62,6 +64,7 @@ impl Kind {
             Self::StorageClass => "StorageClass",
             Self::CsiNode => "CSINode",
             Self::Attachment => "VolumeAttachment",
+            Self::Replicas => "ReplicaSet",
         }
     }
 }
@@ -83,6 +86,7 @@ pub enum Observed {
     StorageClass(Box<StorageClass>),
     CsiNode(Box<CSINode>),
     Attachment(Box<VolumeAttachment>),
+    Replicas(Box<ReplicaSet>),
     /// One that is not as its kind says.
     Unreadable {
         kind: Kind,
@@ -109,6 +113,7 @@ impl Observed {
             Self::StorageClass(_) => Kind::StorageClass,
             Self::CsiNode(_) => Kind::CsiNode,
             Self::Attachment(_) => Kind::Attachment,
+            Self::Replicas(_) => Kind::Replicas,
             Self::Unreadable { kind, .. } => *kind,
         }
     }

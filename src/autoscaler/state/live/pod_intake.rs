@@ -60,6 +60,7 @@ impl Live {
             owner: standing.owner,
             phase: standing.phase,
             unschedulable: standing.unschedulable,
+            gated: spec.scheduling_gates.as_ref().is_some_and(|gates| !gates.is_empty()),
             ready: standing.ready,
             do_not_disrupt: standing.do_not_disrupt,
             deletion_cost: standing.deletion_cost,

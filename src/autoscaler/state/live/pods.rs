@@ -30,6 +30,11 @@ impl Uid {
         })
     }
 
+    /// One that no object has.
+    pub fn of_nobody(number: u32) -> Self {
+        Self(u128::MAX - u128::from(number))
+    }
+
     /// The id of an object.
     pub fn of(metadata: &ObjectMeta) -> Self {
         Self::read(metadata.uid.as_deref().unwrap_or_default())
@@ -107,6 +112,8 @@ pub struct LivePod {
     pub phase: Phase,
     /// Whether kube-scheduler has looked for a node and found none.
     pub unschedulable: bool,
+    /// Whether somebody keeps it from being scheduled.
+    pub gated: bool,
     /// Whether it serves.
     pub ready: bool,
     /// Whether it keeps its node.

@@ -27,6 +27,7 @@ pub(super) fn observed(value: &Value) -> Observed {
         "StorageClass" => Observed::StorageClass(read(value)),
         "CSINode" => Observed::CsiNode(read(value)),
         "VolumeAttachment" => Observed::Attachment(read(value)),
+        "ReplicaSet" => Observed::Replicas(read(value)),
         other => panic!("no kind `{other}`"),
     }
 }

@@ -15,7 +15,7 @@ enum Step {
 }
 
 /// The kinds of the objects that there can be, some of each.
-const KINDS: [Kind; 24] = [
+const KINDS: [Kind; 25] = [
     Kind::Pod,
     Kind::Pod,
     Kind::Pod,
@@ -40,6 +40,7 @@ const KINDS: [Kind; 24] = [
     Kind::StorageClass,
     Kind::CsiNode,
     Kind::Attachment,
+    Kind::Replicas,
 ];
 
 fn step() -> impl Strategy<Value = Step> {
@@ -53,7 +54,7 @@ fn step() -> impl Strategy<Value = Step> {
 
 fn key(at: usize) -> String {
     match KINDS[at] {
-        Kind::Pod | Kind::Daemon | Kind::Budget | Kind::VolumeClaim => format!("shop/o{at}"),
+        Kind::Pod | Kind::Daemon | Kind::Budget | Kind::VolumeClaim | Kind::Replicas => format!("shop/o{at}"),
         Kind::Namespace => "shop".to_owned(),
         Kind::CsiNode => "o8".to_owned(),
         _ => format!("o{at}"),
@@ -123,6 +124,10 @@ fn object(at: usize, version: u8) -> Value {
             "volumeBindingMode": if one { "WaitForFirstConsumer" } else { "Immediate" } }),
         Kind::CsiNode => json!({ "kind": "CSINode", "metadata": { "name": "o8" }, "spec": { "drivers": [
             { "name": "ebs", "nodeID": "n", "allocatable": { "count": version } }] } }),
+        Kind::Replicas => {
+            json!({ "kind": "ReplicaSet", "metadata": namespaced, "spec": { "replicas": version % 3, "selector": {},
+            "template": { "spec": { "containers": [{ "name": "main", "resources": { "requests": { "cpu": format!("{version}m") } } }] } } } })
+        }
         Kind::Attachment => json!({ "kind": "VolumeAttachment", "metadata": plain, "spec": { "attacher": "ebs",
             "nodeName": format!("o{}", 8 + version % 3), "source": { "persistentVolumeName": "o19" } } }),
     }
