@@ -22,7 +22,7 @@ pub const CLAIMS: &str = "/apis/karpenter.sh/v1/nodeclaims";
 /// The pods that a claim was made for.
 pub const PLANNED_FOR: &str = "eksup.dev/planned-for";
 pub const POOLS: &str = "/apis/karpenter.sh/v1/nodepools";
-const CLASSES: &str = "/apis/karpenter.k8s.aws/v1/ec2nodeclasses";
+pub const CLASSES: &str = "/apis/karpenter.k8s.aws/v1/ec2nodeclasses";
 const DEPLOYMENTS: &str = "/apis/apps/v1/namespaces/default/deployments";
 const PODS: &str = "/api/v1/namespaces/default/pods";
 
@@ -208,6 +208,16 @@ impl Yard {
                 && event["source"]["component"] == "karpenter"
         })?;
         event["message"].as_str().map(str::to_owned)
+    }
+
+    /// What `eksup autoscaler explain` says of a node or claim.
+    #[track_caller]
+    pub fn explain(&self, name: &str) -> Value {
+        let kubeconfig = self.stage.rig.file("autoscaler.kubeconfig");
+        let mut command = self.stage.rig.command(&["autoscaler", "explain", name, "--output", "json"]);
+        let ran = command.env("KUBECONFIG", kubeconfig).output().expect("eksup runs");
+        assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+        serde_json::from_slice(&ran.stdout).expect("an explanation")
     }
 
     /// Changes the weather.

@@ -74,9 +74,9 @@ impl Live {
     fn put_pod(&mut self, pod: LivePod, aside: Aside, now: Timestamp) -> bool {
         let before = self.pods.get(pod.uid).cloned();
         let (uid, owner) = (pod.uid, pod.owner);
-        let changed = before.as_ref().is_none_or(|before| {
-            LivePod { round: pod.round, version: pod.version, ..before.clone() } != pod
-        });
+        let changed = before
+            .as_ref()
+            .is_none_or(|before| LivePod { round: pod.round, version: pod.version, ..before.clone() } != pod);
         let came = pod.node.filter(|_| before.as_ref().is_none_or(|before| before.node.is_none()));
         let leaves = pod.node.filter(|_| pod.leaving() && before.as_ref().is_some_and(|before| !before.leaving()));
         let event = came.map(|node| (node, pod.bound.unwrap_or(now))).or(leaves.map(|node| (node, now)));
