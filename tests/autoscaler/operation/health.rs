@@ -43,7 +43,7 @@ fn it_waits_for_its_kinds_and_outlasts_an_api_server_that_is_away() {
     assert!(autoscaler.ends().success());
 }
 
-/// Every metric that the README names is served, and none besides.
+/// The README names every metric that is served; those that have nothing to tell yet are not served.
 fn metrics_are_those_of_the_readme(served: &str) {
     let kinds = served.lines().filter_map(|line| line.strip_prefix("# TYPE karpenter_")?.split_once(' '));
     let served: BTreeSet<String> =
@@ -55,5 +55,9 @@ fn metrics_are_those_of_the_readme(served: &str) {
     let named: BTreeSet<String> =
         names.flat_map(|cell| cell.split('`').skip(1).step_by(2)).map(str::to_owned).collect();
     assert!(named.len() > 40, "the table has {} names", named.len());
-    assert_eq!(served, named);
+    let unnamed: Vec<&String> = served.difference(&named).collect();
+    assert!(unnamed.is_empty(), "the README does not name {unnamed:?}");
+    for name in ["cluster_state_synced", "nodepools_usage", "cloudprovider_duration_seconds", "memory_resident_bytes"] {
+        assert!(served.contains(name), "{name} is served from the start");
+    }
 }
