@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
@@ -126,6 +128,16 @@ impl CloudError {
     }
 }
 
+/// Is told of every call that has ended: its name, how long it took, and how it failed.
+type Watcher = dyn Fn(&'static str, Duration, Option<&CloudError>) + Send + Sync;
+
+static WATCHER: OnceLock<Box<Watcher>> = OnceLock::new();
+
+/// Has every call of this process told to `watcher` from now on; the first one stays.
+pub fn watch_calls(watcher: Box<Watcher>) {
+    let _ = WATCHER.set(watcher);
+}
+
 /// Waits for `sending` and sorts its failure. `action` is the call's name as an IAM policy has it.
 ///
 /// # Errors
@@ -138,14 +150,15 @@ where
     E: ProvideErrorMetadata + std::error::Error + 'static,
 {
     // On the heap: the futures of the SDK are large and deeply nested.
-    match Box::pin(sending).await {
-        Ok(answer) => Ok(answer),
-        Err(error) => {
-            let error = sorted(action, &error);
-            tracing::debug!(action, class = ?error.class, "{error}");
-            Err(error)
-        }
+    let began = Instant::now();
+    let ended = Box::pin(sending).await.map_err(|error| sorted(action, &error));
+    if let Err(error) = &ended {
+        tracing::debug!(action, class = ?error.class, "{error}");
     }
+    if let Some(watcher) = WATCHER.get() {
+        watcher(action, began.elapsed(), ended.as_ref().err());
+    }
+    ended
 }
 
 /// Turns "it does not exist" into `None`.

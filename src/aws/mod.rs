@@ -61,7 +61,7 @@ pub mod vpc_endpoint;
 mod waits;
 
 pub use cloud::{Clients, Cloud, looks_like_a_wrong_region};
-pub use error::{Class, CloudError, call, existing};
+pub use error::{Class, CloudError, call, existing, watch_calls};
 use kind::canonical;
 pub use kind::{AnyKind, BELIEF, Erased, Found, Kind, Left, Made, Progress, Work};
 pub use pace::{Pace, back_off};

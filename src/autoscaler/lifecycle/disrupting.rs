@@ -17,7 +17,7 @@ use super::carrying_out::{Order, carry_out, take_back};
 use super::plan_claims::plan_claims;
 use super::reasons::tell_reasons;
 use super::survey::{DISRUPTION_REASON, Survey};
-use crate::autoscaler::disruption::{Decision, Memory, Reason, Settings, Stay, decide, is_empty};
+use crate::autoscaler::disruption::{Allowed, Decision, Memory, Reason, Settings, Stay, decide, is_empty};
 use crate::autoscaler::interruption::INTERRUPTED;
 use crate::autoscaler::runtime::Context;
 use crate::autoscaler::scheduling::{Budget, Problem, Settings as Solving};
@@ -79,6 +79,8 @@ struct Controller {
 struct Looked {
     survey: Survey,
     decision: Decision,
+    /// What budgets allowed before the decision.
+    allowed: Allowed,
     orders: Vec<Result<Order, String>>,
     memory: Memory,
     took: Duration,
@@ -118,6 +120,7 @@ impl Controller {
             let plan = context.plan.lock();
             Survey::new(&mut live, &plan, &stock, &held, now)
         };
+        count_pools(context, &survey);
         if survey.nodes.is_empty() {
             return AGAIN;
         }
@@ -135,12 +138,13 @@ impl Controller {
         };
         let memory = std::mem::take(&mut self.memory);
         let looked = tokio::task::spawn_blocking(move || look(survey, settings, memory, now)).await;
-        let Ok(Looked { survey, decision, orders, memory, took }) = looked else {
+        let Ok(Looked { survey, decision, allowed, orders, memory, took }) = looked else {
             tracing::error!("a decision about disruption was broken off: it is made again");
             return AGAIN;
         };
         self.memory = memory;
         count(context, &decision, took);
+        count_allowed(context, &survey, &allowed);
         for order in orders {
             match order {
                 Ok(order) => self.start(context, order, stop),
@@ -193,6 +197,7 @@ impl Controller {
 fn look(survey: Survey, settings: Settings, mut memory: Memory, now: Timestamp) -> Looked {
     let started = Instant::now();
     let fleet = survey.fleet(settings);
+    let allowed = Allowed::new(&fleet, now);
     let mut stop = || started.elapsed() > MOST_TIME;
     let decision = decide(&fleet, now, &mut memory, &mut Budget { iterations: u64::MAX, stop: Some(&mut stop) });
     let problem = Problem {
@@ -215,7 +220,7 @@ fn look(survey: Survey, settings: Settings, mut memory: Memory, now: Timestamp) 
         .collect();
     let took = started.elapsed();
     drop(fleet);
-    Looked { survey, decision, orders, memory, took }
+    Looked { survey, decision, allowed, orders, memory, took }
 }
 
 /// The reason as metrics name it.
@@ -225,6 +230,28 @@ pub(super) fn metric_reason(reason: Reason) -> &'static str {
         Reason::Drifted => "drifted",
         Reason::Expired => "expired",
         Reason::Underutilized => "underutilized",
+    }
+}
+
+/// What the nodes of pools cost, and how many of them are going or not well.
+fn count_pools(context: &Context, survey: &Survey) {
+    let names = &survey.snapshot.cluster.names;
+    for (at, pool) in (0_u32..).zip(&survey.snapshot.cluster.pools) {
+        let nodes = || survey.nodes.iter().filter(|node| node.pool == at);
+        let dollars: f64 = nodes().map(|node| node.price.dollars()).sum();
+        let gone = nodes().filter(|node| node.initialized.is_some() && (node.leaving || !node.ready)).count();
+        context.metrics.pool_cost.set([names.text(pool.name)], dollars);
+        context.metrics.consuming_budgets.set([names.text(pool.name)], gone as f64);
+    }
+}
+
+fn count_allowed(context: &Context, survey: &Survey, allowed: &Allowed) {
+    let names = &survey.snapshot.cluster.names;
+    for (at, pool) in (0_u32..).zip(&survey.snapshot.cluster.pools) {
+        for reason in Reason::ALL {
+            let left = f64::from(allowed.left(at, reason));
+            context.metrics.allowed_disruptions.set([names.text(pool.name), metric_reason(reason)], left);
+        }
     }
 }
 
@@ -244,6 +271,7 @@ fn count(context: &Context, decision: &Decision, took: Duration) {
     }
     if decision.searched {
         context.metrics.decision_evaluation.took(["underutilized", ""], took.as_secs_f64());
+        context.metrics.consolidation_timeouts.add([""], u64::from(took >= MOST_TIME));
     }
 }
 

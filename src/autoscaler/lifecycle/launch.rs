@@ -180,6 +180,7 @@ async fn carry_out(context: &Context, mut orders: Vec<Order>, stop: &Cancellatio
         }
         let requests: Vec<LaunchRequest> =
             orders.iter_mut().filter_map(|order| request(context, order, &stock)).collect();
+        context.metrics.batch_size.took(["create_fleet"], requests.len() as f64);
         let mut answers: BTreeMap<String, Result<Launched, LaunchError>> =
             context.cloud.launch(requests, &claimed(context)).await.into_iter().collect();
         let mut again = Vec::new();

@@ -145,6 +145,7 @@ async fn provision(context: &Context, hopeless: &mut Hopeless) {
         Question::new(&mut live, &plan, &stock, now)
     };
     tell_unreadable(context, &question);
+    context.metrics.ignored_pods.set([], question.snapshot.cluster.unreadable.len() as f64);
     if question.pending.is_empty() {
         return;
     }

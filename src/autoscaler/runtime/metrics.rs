@@ -6,6 +6,9 @@ use prometheus_client::collector::Collector;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::aws::CloudError;
 
 /// Everything that is counted.
 #[derive(Debug)]
@@ -73,8 +76,6 @@ pub struct Metrics {
     pub ignored_pods: Level<0>,
     /// How long the plan in work has taken so far.
     pub unfinished_work: Level<1>,
-    /// What the fleet could cost, divided by what it does.
-    pub consolidation_score: Level<1>,
     /// The version of eksup.
     pub build_info: Level<1>,
     /// How long calls to the cloud took.
@@ -83,8 +84,6 @@ pub struct Metrics {
     pub cloud_errors: Count<4>,
     /// Requests in one call to the cloud.
     pub batch_size: Time<1>,
-    /// How long requests were gathered for one call.
-    pub batch_time: Time<1>,
     /// Messages of the interruption queue.
     pub messages_received: Count<1>,
     /// Messages that were taken off the interruption queue.
@@ -99,6 +98,8 @@ pub struct Metrics {
     pub events_dropped: Count<0>,
     /// Whether this process acts.
     pub leads: Level<0>,
+    /// What this process holds in memory, in bytes.
+    pub memory: Level<0>,
 }
 
 fn sizes() -> Histogram {
@@ -150,12 +151,10 @@ impl Metrics {
             unschedulable_pods: Level::new(r, "scheduler_unschedulable_pods_count", "Pods that no node can be bought for", ["controller"]),
             ignored_pods: Level::new(r, "scheduler_ignored_pods_count", "Pods that are left alone", []),
             unfinished_work: Level::new(r, "scheduler_unfinished_work_seconds", "How long the plan in work has taken so far", ["controller"]),
-            consolidation_score: Level::new(r, "consolidation_score", "What the fleet could cost, divided by what it does", ["nodepool"]),
             build_info: Level::new(r, "build_info", "The version of eksup", ["version"]),
             cloud_calls: Time::new(r, "cloudprovider_duration_seconds", "How long calls to the cloud took", ["controller", "method", "provider"]),
             cloud_errors: Count::new(r, "cloudprovider_errors", "Calls to the cloud that failed", ["controller", "method", "provider", "error"]),
             batch_size: Time::with(r, "cloudprovider_batcher_batch_size", "Requests in one call to the cloud", ["batcher"], sizes),
-            batch_time: Time::new(r, "cloudprovider_batcher_batch_time_seconds", "How long requests were gathered for one call", ["batcher"]),
             messages_received: Count::new(r, "interruption_received_messages", "Messages of the interruption queue", ["message_type"]),
             messages_deleted: Count::new(r, "interruption_deleted_messages", "Messages that were taken off the interruption queue", []),
             message_queue: Time::new(r, "interruption_message_queue_duration_seconds", "From the sending of a message to its receipt", []),
@@ -163,10 +162,20 @@ impl Metrics {
             quarantined: Count::new(r, "quarantined_objects", "Objects that were left out because they could not be used", ["kind"]),
             events_dropped: Count::new(r, "events_dropped", "Events that were not said because too many were", []),
             leads: Level::new(r, "leader", "Whether this process acts", []),
+            memory: Level::new(r, "memory_resident_bytes", "What this process holds in memory", []),
         };
         metrics.build_info.set([env!("CARGO_PKG_VERSION")], 1.0);
         *metrics.registry.lock().unwrap_or_else(PoisonError::into_inner) = registry;
         metrics
+    }
+
+    /// Counts a call to the cloud, as `ec2:CreateFleet`, that has ended.
+    pub fn called(&self, action: &str, took: Duration, failure: Option<&CloudError>) {
+        let method = action.rsplit(':').next().unwrap_or(action);
+        self.cloud_calls.took(["", method, "aws"], took.as_secs_f64());
+        if let Some(error) = failure {
+            self.cloud_errors.count(["", method, "aws", error.code.as_deref().unwrap_or("unreachable")]);
+        }
     }
 
     /// Adds what is worked out when somebody asks.

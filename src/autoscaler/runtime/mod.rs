@@ -14,6 +14,8 @@
 //! | `writes` | changes of objects, conditions, finalizers |
 //! | `events` | what is said about objects |
 //! | `metrics`, `series`, `gauges` | what is counted, and what can be read off the state, under Karpenter's names |
+//! | `pod_times` | how long pods take to a plan, to a node, to running |
+//! | `memory` | what the process holds, and a word when that comes near its limit |
 //! | `server` | metrics, health and readiness over HTTP |
 //! | `logging` | log lines as JSON |
 
@@ -23,8 +25,10 @@ pub mod explain;
 mod gauges;
 mod leader;
 pub mod logging;
+mod memory;
 pub mod metrics;
 mod pace;
+mod pod_times;
 mod quarantine;
 mod run;
 mod series;

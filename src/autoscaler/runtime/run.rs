@@ -20,14 +20,14 @@ use super::metrics::Metrics;
 use super::server::{Answer, Pages, serve};
 use super::settings::Settings;
 use super::shared::Shared;
-use super::{pace, quarantine, watches};
+use super::{memory, pace, pod_times, quarantine, watches};
 use crate::autoscaler::cloud::{ClusterFacts, Ec2, IpFamily};
 use crate::autoscaler::lifecycle::{
     collector, consolidatable, disrupting, drift, launch, node_class, node_pool, nodes, provisioning, repairer, tagging,
 };
 use crate::autoscaler::state::live::Live;
 use crate::autoscaler::{interruption, steering, termination};
-use crate::aws::{Cloud, CloudError, call};
+use crate::aws::{Cloud, CloudError, call, watch_calls};
 
 /// How long whoever has to stop may take.
 const LAST_WORDS: Duration = Duration::from_secs(8);
@@ -44,6 +44,7 @@ struct Controller {
 /// and a line here.
 const CONTROLLERS: &[Controller] = &[
     Controller { name: "quarantine", run: |context, stop| quarantine::run(context, stop).boxed() },
+    Controller { name: "pods", run: |context, stop| pod_times::run(context, stop).boxed() },
     Controller { name: "nodepool", run: |context, stop| node_pool::run(context, stop).boxed() },
     Controller { name: "nodeclass", run: |context, stop| node_class::run(context, stop).boxed() },
     Controller { name: "consolidatable", run: |context, stop| consolidatable::run(context, stop).map(Ok).boxed() },
@@ -69,6 +70,9 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<()> {
     let settings = Arc::new(settings);
     let (tasks, live, metrics) = (TaskTracker::new(), Shared::<Live>::default(), Arc::new(Metrics::new()));
     metrics.collect(Box::new(Gauges::of(&live)));
+    let counted = Arc::clone(&metrics);
+    watch_calls(Box::new(move |action, took, failure| counted.called(action, took, failure)));
+    tasks.spawn(memory::watch(settings.memory_limit, Arc::clone(&metrics), stop.clone()));
     serve_pages(&settings, &live, &metrics, &stop, &tasks).await?;
 
     let config = kube_config().await?;

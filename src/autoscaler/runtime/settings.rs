@@ -3,6 +3,7 @@
 use clap::Args;
 use std::time::Duration;
 
+use super::memory;
 use crate::autoscaler::api::duration;
 use crate::autoscaler::cloud::CloudSettings;
 use crate::autoscaler::state::quantity::Quantity;
@@ -34,7 +35,7 @@ pub struct Flags {
     /// The most requests to the API server at once.
     #[arg(long, env = "KUBE_CLIENT_BURST", value_name = "NUMBER", default_value = "300")]
     pub kube_client_burst: String,
-    /// The container's memory in bytes; -1 is without a limit.
+    /// The container's memory in bytes, of which nine tenths are warned about; -1 is without a limit.
     #[arg(long, env = "MEMORY_LIMIT", value_name = "BYTES", default_value = "-1", allow_hyphen_values = true)]
     pub memory_limit: String,
     /// The container's share of processors; decides how many threads work.
@@ -220,6 +221,8 @@ impl Reader<'_> {
         });
         let (gates, warnings) = self.gates(&flags.feature_gates);
         let memory_limit = self.number::<i64>("MEMORY_LIMIT", &flags.memory_limit, -1, "a number of bytes, or -1");
+        let memory_limit = u64::try_from(memory_limit).ok().filter(|bytes| *bytes > 0);
+        let warnings = warnings.into_iter().chain(memory::too_low(memory_limit)).collect();
         Settings {
             cluster_name,
             cluster_endpoint: text(&flags.cluster_endpoint),
@@ -229,7 +232,7 @@ impl Reader<'_> {
             health_probe_port: self.number("HEALTH_PROBE_PORT", &flags.health_probe_port, 8081, "a port"),
             kube_client_qps: self.positive("KUBE_CLIENT_QPS", &flags.kube_client_qps),
             kube_client_burst: self.positive("KUBE_CLIENT_BURST", &flags.kube_client_burst),
-            memory_limit: u64::try_from(memory_limit).ok().filter(|bytes| *bytes > 0),
+            memory_limit,
             cpu_milli: self.processors(&flags.cpu_requests),
             log_level: self.level(&flags.log_level),
             batch_idle: self.optional_duration("BATCH_IDLE_DURATION", flags.batch_idle_duration.as_deref()),

@@ -4,12 +4,14 @@
 //! |---|---|
 //! | `yard` | a cluster without nodes, and the autoscaler as a process |
 //! | `pods` | from a Deployment to pods that run; limits; pools that match nothing |
+//! | `lives` | pools and classes from beginning to end; a node is explained |
 //! | `scarcity` | what cannot be had; instances that never become nodes |
 //! | `restarts` | the process is killed at the worst moment |
 //! | `faults` | EC2 refuses, the API server is away, the leader dies, objects come in no order |
 //! | `steering` | every pod on the node that it was meant for |
 
 mod faults;
+mod lives;
 mod pods;
 mod restarts;
 mod scarcity;

@@ -256,6 +256,16 @@ impl Yard {
         event["message"].as_str().map(str::to_owned)
     }
 
+    /// What `eksup autoscaler explain` says of a node or claim.
+    #[track_caller]
+    pub fn explain(&self, name: &str) -> Value {
+        let kubeconfig = self.stage.rig.file("autoscaler.kubeconfig");
+        let mut command = self.stage.rig.command(&["autoscaler", "explain", name, "--output", "json"]);
+        let ran = command.env("KUBECONFIG", kubeconfig).output().expect("eksup runs");
+        assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+        serde_json::from_slice(&ran.stdout).expect("an explanation")
+    }
+
     /// Changes the weather.
     pub fn weather(&self, weather: &Weather) {
         self.stage.rig.cloud.set_weather(weather).expect("the weather");
