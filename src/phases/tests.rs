@@ -11,6 +11,7 @@ use super::{Surroundings, impossible, resources};
 use crate::aws::Kinds;
 use crate::plan::{Change, Desired, Graph, Observed, OperationKind, State, diff, placeholders, resolve, tear_down};
 use crate::spec::Stack;
+use crate::spec::objects::ObjectId;
 
 fn surroundings() -> Surroundings {
     Surroundings {
@@ -53,7 +54,13 @@ fn standing(declared: &BTreeMap<String, Desired>) -> Vec<Observed> {
         .values()
         .map(|resource| {
             let names = Kinds::get(&resource.kind).map(|kind| kind.facts().outputs).unwrap_or_default();
-            let of = |name: &&str| ((*name).to_owned(), json!(format!("{}:{name}", resource.address)));
+            // Objects refer to each other by their keys.
+            let key = ObjectId::of(&resource.body["manifest"]).filter(|_| resource.kind == "object");
+            let of = |name: &&str| {
+                let made_up = format!("{}:{name}", resource.address);
+                let output = key.as_ref().filter(|_| *name == "id").map_or(made_up, ObjectId::key);
+                ((*name).to_owned(), json!(output))
+            };
             (resource.address.clone(), names.iter().map(of).collect::<serde_json::Map<_, _>>())
         })
         .collect();

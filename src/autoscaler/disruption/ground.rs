@@ -89,7 +89,7 @@ pub struct Ground<'a> {
 
 impl<'a> Ground<'a> {
     /// Lays out the fleet. Pods of candidates are `compiled`'s pending ones. Candidates with pods that must be
-    /// beside others are left out. `open` says which nodes may take pods.
+    /// beside others are left out, and so are those with pods of a spread that is too uneven for them to come back. `open` says which nodes may take pods.
     pub fn new(
         compiled: &'a Compiled<'a>,
         candidates: &'a [Candidate],
@@ -110,8 +110,16 @@ impl<'a> Ground<'a> {
         let bound: Vec<bool> =
             (0..compiled.groups.groups.len()).map(|group| dealer.concerns(&compiled.groups, group)).collect();
         let loose = |pod: &u32| group_of_pod.get(pod).is_some_and(|group| compiled.rules.beside[*group].is_empty());
-        let usable: Vec<bool> =
-            candidates.iter().map(|one| room_of_node.contains_key(&one.node) && one.pods.iter().all(loose)).collect();
+        // A spread that a scale-in has left uneven would send a pod's successor elsewhere.
+        let level = |pod: &u32, room: usize| {
+            let group = group_of_pod[pod];
+            !bound[group] || dealer.could_come_back(group, compiled.nodes.rooms[room].cell)
+        };
+        let is_usable = |one: &Candidate| {
+            let room = room_of_node.get(&one.node);
+            room.is_some_and(|room| one.pods.iter().all(|pod| loose(pod) && level(pod, *room)))
+        };
+        let usable: Vec<bool> = candidates.iter().map(is_usable).collect();
         // Items: pods by group, and by cell where terms bind them to it.
         let key = |pod: u32, node: u32| {
             let group = group_of_pod[&pod];

@@ -148,6 +148,8 @@ impl<'a> Dealer<'a> {
             let part = &taking_part[term.scope as usize];
             let nodes = (0..cluster.nodes.len()).filter(|node| part[*node]);
             tally.counted = nodes.filter_map(|node| domain_at(term.key, node)).collect();
+            tally.counted.sort_unstable();
+            tally.counted.dedup();
         }
         let mut pods: Vec<(u32, u32)> =
             groups.identity_of_pod.iter().map(|(pod, identity)| (*pod, *identity)).collect();
@@ -298,6 +300,21 @@ impl<'a> Dealer<'a> {
             }
         }
         self.load[usize::from(cell)] += weight;
+    }
+
+    /// Whether a pod of a group that stands in a cell would be let in there again: its spreads are level enough,
+    /// counting what stands.
+    pub fn could_come_back(&self, group: usize, cell: u16) -> bool {
+        self.terms.carried[group].iter().all(|at| {
+            let DomainRule::Spread { max_skew, min_domains } = self.terms.terms[*at as usize].rule else {
+                return true;
+            };
+            let Some(domain) = self.domain_of(*at, cell) else { return true };
+            let tally = &self.tallies[*at as usize];
+            let few = usize::try_from(min_domains).is_ok_and(|least| tally.counted.len() < least);
+            let least = tally.counted.iter().map(|domain| tally.certain[*domain as usize]).min().filter(|_| !few);
+            i64::from(tally.matching[domain as usize]) - i64::from(least.unwrap_or(0)) <= i64::from(max_skew)
+        })
     }
 
     /// The allowed cell where a pod costs least; where that is equal, the one that is most level.
