@@ -10,7 +10,7 @@ use crate::support::whole_example;
 
 /// Requests that depend on each other never overlap; others may happen not to. Were each made alone, there would be more
 /// than fifty.
-const MOST_IN_A_ROW: usize = 15;
+const MOST_IN_A_ROW: usize = 22;
 
 #[test]
 fn the_shop_lives_whole_and_a_plan_of_it_asks_little() {
