@@ -26,11 +26,10 @@ torture: ## Kill apply and destroy at every call and request that changes someth
 	EKSUP_TORTURE=all cargo test --locked --test cluster killed -- --nocapture
 
 bench: ## Measure what the README claims, and print it beside Terraform's and Karpenter's figures
-	cargo build --locked --release
 	cargo bench --locked --bench stack
-	cargo bench --locked --bench scheduling
+	cargo bench --locked --profile quick --bench scheduling
+	cargo bench --locked --profile quick --bench disruption
 
 bench-live: ## Measure the autoscaler beside upstream Karpenter, and hand a fleet over; LIVE="--scenario web-small" for one row
-	cargo build --locked --release
-	cargo bench --locked --bench live -- $(LIVE)
+	cargo bench --locked --profile quick --bench live -- $(LIVE)
 	cargo test --locked --test compatibility -- --ignored

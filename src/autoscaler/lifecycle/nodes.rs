@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Node;
 use kube::Api;
 use serde_json::{Value, json};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::conditions::{INITIALIZED, LAUNCHED, REGISTERED};
@@ -36,6 +37,7 @@ pub async fn run(context: Context, stop: CancellationToken) -> anyhow::Result<()
     let mut changes = context.live.changes(&[Kind::Claim, Kind::Node]);
     let mut planned = context.plan.changes();
     let busy = Launches::default();
+    let mut opening: Option<JoinHandle<()>> = None;
     let mut wake = AGAIN;
     loop {
         tokio::select! {
@@ -45,8 +47,12 @@ pub async fn run(context: Context, stop: CancellationToken) -> anyhow::Result<()
             () = tokio::time::sleep(wake) => {}
         }
         tokio::time::sleep(TOGETHER).await;
-        let Found { ready, overdue, held } = look(&context, &busy);
+        let at_the_door = opening.as_ref().is_some_and(|opening| !opening.is_finished());
+        let Found { come, ready, overdue, held } = look(&context, &busy, at_the_door);
         wake = if held { SOON } else { AGAIN };
+        if !come.is_empty() {
+            opening = Some(tokio::spawn(open(context.clone(), busy.clone(), come)));
+        }
         for (claim, node, waiting) in ready {
             let (context, busy) = (context.clone(), busy.clone());
             tokio::spawn(async move {
@@ -64,29 +70,35 @@ pub async fn run(context: Context, stop: CancellationToken) -> anyhow::Result<()
 }
 
 type Waiting = Option<initialization::Waiting>;
+type Step = (Arc<NodeClaim>, Arc<str>, Waiting);
 
 /// Claims with something to do.
 #[derive(Default)]
 struct Found {
+    /// Those whose node has come and takes no pods yet; they are kept from others.
+    come: Vec<Step>,
     /// Those whose node can be taken a step further; they are kept from others.
-    ready: Vec<(Arc<NodeClaim>, Arc<str>, Waiting)>,
+    ready: Vec<Step>,
     /// Those that are given up.
     overdue: Vec<(Arc<NodeClaim>, &'static str, String)>,
     /// Whether the pods of some node are still being made.
     held: bool,
 }
 
-fn look(context: &Context, busy: &Launches) -> Found {
+/// What can be done. While nodes are being opened, those that come meanwhile wait for the next turn.
+fn look(context: &Context, busy: &Launches, opening: bool) -> Found {
     let now = context.now();
     let live = context.live.lock();
     let plan = context.plan.lock();
     let mut found = Found::default();
     for claim in live.claims().filter(|claim| claim.deletion().is_none()) {
         if let Some((node, waiting)) = next_step(&live, claim) {
-            if context.version.steers() && is_early(&live, &plan, claim, &node, now) {
+            let fresh = !claim.is(REGISTERED);
+            if context.version.steers() && fresh && is_early(&live, &plan, claim, &node, now) {
                 found.held = true;
-            } else if busy.hold(&claim.name) {
-                found.ready.push((Arc::clone(&claim.object), node, waiting));
+            } else if !(fresh && opening) && busy.hold(&claim.name) {
+                let steps = if fresh { &mut found.come } else { &mut found.ready };
+                steps.push((Arc::clone(&claim.object), node, waiting));
             }
         } else if let Verdict::Overdue { reason, message } = verdict(&claim.object, now) {
             found.overdue.push((Arc::clone(&claim.object), reason, message));
@@ -99,7 +111,7 @@ fn look(context: &Context, busy: &Launches) -> Found {
 /// those that come too late for that find their room taken by others.
 fn is_early(live: &Live, plan: &Plan, claim: &LiveClaim, node: &str, now: Timestamp) -> bool {
     let young = |node: &LiveNode| now.duration_since(node.created) < HELD;
-    !claim.is(REGISTERED) && plan.foresees(&claim.name) && live.node(node).is_some_and(young)
+    plan.foresees(&claim.name) && live.node(node).is_some_and(young)
 }
 
 /// The node of a claim and what it still waits for, if something has to be written.
@@ -115,13 +127,24 @@ fn next_step(live: &Live, claim: &LiveClaim) -> Option<(Arc<str>, Waiting)> {
     (!claim.is(REGISTERED) || !told).then(|| (Arc::clone(&node.name), waiting))
 }
 
-/// Takes a node a step further: its pods are told, it is registered, and if nothing is left to wait for initialised.
+/// Lets nodes take pods that have come: all of them are told to their pods first, and then opened together. Whenever a
+/// node begins to take pods, kube-scheduler tries all that wait, and takes back what those were told whose node does
+/// not take any yet.
+async fn open(context: Context, busy: Launches, come: Vec<Step>) {
+    let nodes: Vec<&str> = come.iter().map(|(_, node, _)| &**node).collect();
+    steering::prepare(&context, &nodes).await;
+    let each = come.iter().map(|(claim, node, waiting)| advance(&context, claim, node, waiting.clone()));
+    futures::future::join_all(each).await;
+    for (claim, ..) in &come {
+        busy.release(claim.metadata.name.as_deref().unwrap_or_default());
+    }
+    context.live.notify(Kind::Claim);
+}
+
+/// Takes a node a step further: it is registered, and if nothing is left to wait for initialised.
 async fn advance(context: &Context, claim: &NodeClaim, node: &str, waiting: Waiting) {
     let name = claim.metadata.name.clone().unwrap_or_default();
     let fresh = !super::conditions::holds(claim, REGISTERED);
-    if fresh {
-        steering::prepare(context, node).await;
-    }
     let written = match write_node(context, claim, node, waiting.is_none()).await {
         Ok(written) => written,
         Err(error) => {

@@ -38,6 +38,8 @@ pub use plan::{Place, Plan, Settled, Target};
 const AT_A_TIME: usize = 48;
 /// Changes that come within this time are looked at together.
 const TOGETHER: Duration = Duration::from_millis(15);
+/// How often pods are told of a node to come, when kube-scheduler takes it back meanwhile.
+const ROUNDS: usize = 3;
 /// After so long everything is looked at again.
 const AGAIN: Duration = Duration::from_secs(10);
 
@@ -126,7 +128,7 @@ fn step(context: &Context) -> Vec<Nomination> {
     told.adopt(&live, plan, now);
     plan.inherit(&live, now);
     let settled = plan.settle(&live, now);
-    let due = if context.version.steers() { due(&mut live, plan, told, None, now) } else { Vec::new() };
+    let due = if context.version.steers() { due(&mut live, plan, told, &[], now) } else { Vec::new() };
     drop(held);
     drop(live);
     if settled.freed > 0 {
@@ -140,19 +142,24 @@ fn step(context: &Context) -> Vec<Nomination> {
     due
 }
 
-/// Tells the pods that are meant for a node, which does not take any yet.
-pub async fn prepare(context: &Context, node: &str) {
+/// Tells the pods that are meant for nodes which do not take any yet, and sees to it that they remember it.
+pub async fn prepare(context: &Context, nodes: &[&str]) {
     if !context.version.steers() {
         return;
     }
-    let now = context.now();
-    let due = {
-        let mut live = context.live.lock();
-        let mut held = context.plan.lock();
-        let (plan, told) = &mut *held.0;
-        due(&mut live, plan, told, Some(node), now)
-    };
-    tell(context, due).await;
+    for _ in 0..ROUNDS {
+        let now = context.now();
+        let due = {
+            let mut live = context.live.lock();
+            let mut held = context.plan.lock();
+            let (plan, told) = &mut *held.0;
+            due(&mut live, plan, told, nodes, now)
+        };
+        if due.is_empty() {
+            return;
+        }
+        tell(context, due).await;
+    }
 }
 
 async fn tell(context: &Context, due: Vec<Nomination>) {

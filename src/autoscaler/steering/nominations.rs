@@ -57,19 +57,19 @@ impl Told {
     }
 }
 
-/// What has to be told now: about the node `only`, or about all nodes that take pods.
-pub fn due(live: &mut Live, plan: &Plan, told: &mut Told, only: Option<&str>, now: Timestamp) -> Vec<Nomination> {
+/// What has to be told now: about the nodes `only`, or without any about all nodes that take pods.
+pub fn due(live: &mut Live, plan: &Plan, told: &mut Told, only: &[&str], now: Timestamp) -> Vec<Nomination> {
     let open: Vec<(Uid, Arc<str>, bool)> = plan
         .places()
         .filter_map(|(uid, place)| {
             let pod = live.pod(uid).filter(|pod| waits(pod))?;
             let node = place.target.node(live)?;
             let said = pod.nominated.is_some_and(|known| live.text(known) == &*node.name);
-            let concerned = only.map_or(!node.has_taint(UNREGISTERED), |only| *node.name == *only);
+            let concerned = if only.is_empty() { !node.has_taint(UNREGISTERED) } else { only.contains(&&*node.name) };
             (said || concerned).then(|| (uid, Arc::clone(&node.name), said))
         })
         .collect();
-    let mut due = if only.is_none() { told.stale(live, plan) } else { Vec::new() };
+    let mut due = if only.is_empty() { told.stale(live, plan) } else { Vec::new() };
     if open.iter().all(|(_, _, said)| *said) {
         return due;
     }
@@ -131,12 +131,12 @@ mod tests {
         state.pod("p1", None);
         let (mut plan, mut told) = (Plan::default(), Told::default());
         plan.place(&state.live, state.uid("p1"), Target::Claim("c1".into()), at(0));
-        assert!(due(&mut state.live, &plan, &mut told, Some("n1"), at(0)).is_empty(), "there is no node yet");
+        assert!(due(&mut state.live, &plan, &mut told, &["n1"], at(0)).is_empty(), "there is no node yet");
         state.node("n1", "4", false);
-        assert!(due(&mut state.live, &plan, &mut told, None, at(0)).is_empty());
-        assert_eq!(names(&due(&mut state.live, &plan, &mut told, Some("n1"), at(0))), [to("p1", "n1")]);
+        assert!(due(&mut state.live, &plan, &mut told, &[], at(0)).is_empty());
+        assert_eq!(names(&due(&mut state.live, &plan, &mut told, &["n1"], at(0))), [to("p1", "n1")]);
         state.nominated_pod("p1", "n1");
-        assert!(due(&mut state.live, &plan, &mut told, Some("n1"), at(0)).is_empty(), "it has been told");
+        assert!(due(&mut state.live, &plan, &mut told, &["n1"], at(0)).is_empty(), "it has been told");
     }
 
     #[test]
@@ -147,10 +147,10 @@ mod tests {
         state.nominated_pod("p1", "n1");
         let (plan, mut told) = (Plan::default(), Told::default());
         told.note(&Nomination { pod: state.uid("p1"), name: "default/p1".into(), node: Some("n1".into()) });
-        let back = due(&mut state.live, &plan, &mut told, None, at(0));
+        let back = due(&mut state.live, &plan, &mut told, &[], at(0));
         assert_eq!(names(&back), [("default/p1".to_owned(), None)]);
         told.note(&back[0]);
-        assert!(due(&mut state.live, &plan, &mut told, None, at(0)).is_empty());
+        assert!(due(&mut state.live, &plan, &mut told, &[], at(0)).is_empty());
     }
 
     #[test]
@@ -163,6 +163,6 @@ mod tests {
         let (mut plan, mut told) = (Plan::default(), Told::default());
         told.adopt(&state.live, &mut plan, at(0));
         assert_eq!(plan.place_of(state.uid("p1")).map(|place| place.target.clone()), Some(Target::Node("n1".into())));
-        assert_eq!(names(&due(&mut state.live, &plan, &mut told, None, at(0))), [("default/p2".to_owned(), None)]);
+        assert_eq!(names(&due(&mut state.live, &plan, &mut told, &[], at(0))), [("default/p2".to_owned(), None)]);
     }
 }

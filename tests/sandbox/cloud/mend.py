@@ -21,6 +21,18 @@ def mend(owner, name):
     return put_in_place
 
 
+def mend_property(owner, name):
+    """Decorator: `function(self)` takes the place of the property `owner.name`."""
+    if not isinstance(getattr(owner, name), property):
+        raise RuntimeError(f"{owner.__name__}.{name} is no property any more")
+
+    def put_in_place(function):
+        setattr(owner, name, property(function))
+        return function
+
+    return put_in_place
+
+
 def add(owner):
     """Decorator: a method that moto does not have at all."""
 

@@ -158,6 +158,27 @@ class Queues(CloudTest):
         send = next(call for call in self.calls() if call["action"] == "SendMessage")
         self.assertLessEqual(send["time"], receive["time"] + receive["ms"] / 1000)
 
+    def test_messages_are_counted_as_they_stand(self):
+        sqs = client("sqs")
+        url = sqs.create_queue(QueueName="q")["QueueUrl"]
+
+        def counts():
+            kinds = ["", "NotVisible", "Delayed"]
+            names = [f"ApproximateNumberOfMessages{kind}" for kind in kinds]
+            found = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
+            return [int(found[name]) for name in names]
+
+        for body in ["a", "b", "c"]:
+            sqs.send_message(QueueUrl=url, MessageBody=body)
+        sqs.send_message(QueueUrl=url, MessageBody="later", DelaySeconds=600)
+        self.assertEqual(counts(), [3, 0, 1])
+        [received] = sqs.receive_message(QueueUrl=url)["Messages"]
+        self.assertEqual(counts(), [2, 1, 1])
+        sqs.delete_message(QueueUrl=url, ReceiptHandle=received["ReceiptHandle"])
+        self.assertEqual(counts(), [2, 0, 1])
+        with self.assertRaises(sqs.exceptions.ReceiptHandleIsInvalid):
+            sqs.delete_message(QueueUrl=url, ReceiptHandle="nobody's")
+
     def test_a_rule_goes_when_it_has_no_targets(self):
         events = client("events")
         events.put_rule(Name="r", EventPattern='{"source": ["aws.ec2"]}', State="ENABLED")
