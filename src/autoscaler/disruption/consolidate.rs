@@ -1,8 +1,11 @@
 //! Cheaper ways to run the same pods, over the whole fleet at once.
 
-use super::command::Reason;
-use super::fleet::FleetNode;
+use std::collections::BTreeSet;
+
+use super::command::{Command, Reason};
+use super::fleet::{Fleet, FleetNode};
 use super::ground::{Candidate, Ground, Kind};
+use super::homes::{Homes, homes};
 use super::memory::{self, Memory};
 use super::plan;
 use super::search::{Limits, Mover};
@@ -13,6 +16,9 @@ use crate::autoscaler::api::node_pool::ConsolidationPolicy;
 use crate::autoscaler::scheduling::compile::Compiled;
 use crate::autoscaler::scheduling::{self, Problem};
 use crate::autoscaler::state::intern::FastMap;
+
+/// How often what is to go is laid out anew.
+const ROUNDS: usize = 4;
 
 impl Round<'_> {
     /// Looks for a cheaper way, unless nothing has changed since the last look.
@@ -111,20 +117,21 @@ impl Round<'_> {
         let compiled = Compiled::new(&problem);
         let outgoing = self.outgoing();
         let open = |node: u32| fleet.cluster.nodes[node as usize].initialized && !outgoing.contains_key(&node);
-        let mut ground = Ground::new(&compiled, &candidates, fleet.settings.moving, &open, &homeless);
         let limits = Limits { allowed: allowed.to_vec(), spot_to_spot: fleet.settings.spot_to_spot };
-        let stop = budget.stop.as_mut().map(|stop| &mut **stop as &mut dyn FnMut() -> bool);
-        Mover::new(&mut ground, limits, fleet.settings.seed, fleet.settings.effort, stop).run();
-        let before = self.decision.commands.len();
-        let commands = plan::split(fleet, Reason::Underutilized, plan::read(&ground, at));
-        for command in commands.into_iter().filter(|command| pays(fleet, command)) {
-            match out_of_balance(fleet, &command) {
-                None => self.take(vec![command]),
-                Some(pool) => {
-                    let stay = Stay::OutOfBalance { pool: fleet.pools[pool as usize].name.clone() };
-                    command.remove.iter().for_each(|node| self.stays[*node as usize] = Some(stay.clone()));
-                }
+        let field = Field { fleet, compiled: &compiled, limits, homeless: &homeless, open: &open };
+        let wide = homes(&compiled, &candidates);
+        let (mut ground, mut found) = field.search(&candidates, at, &wide, budget);
+        if !wide.is_empty() && !found.good.is_empty() {
+            found = field.settled(&candidates, at, found.good, budget);
+            if found.good.is_empty() {
+                (ground, found) = field.search(&candidates, at, &Homes::default(), budget);
             }
+        }
+        let before = self.decision.commands.len();
+        self.take(found.good);
+        for (command, pool) in found.unbalanced {
+            let stay = Stay::OutOfBalance { pool: fleet.pools[pool as usize].name.clone() };
+            command.remove.iter().for_each(|node| self.stays[*node as usize] = Some(stay.clone()));
         }
         for at in at.iter().filter(|at| !self.taken[**at as usize]) {
             let node = &fleet.nodes[*at as usize];
@@ -154,6 +161,97 @@ impl Round<'_> {
             (0_u32..).zip(&cluster.pods).filter(|(_, pod)| pod.node.is_none() && !pod.leaving).map(|(at, _)| at);
         let leaving = self.fleet.nodes.iter().zip(&self.taken).filter(|(node, taken)| node.leaving || **taken);
         pending.chain(leaving.flat_map(|(node, _)| node.pods.iter().map(|pod| pod.pod))).collect()
+    }
+}
+
+/// Where a search goes on.
+struct Field<'f, 'c> {
+    fleet: &'f Fleet<'f>,
+    compiled: &'c Compiled<'c>,
+    limits: Limits,
+    homeless: &'f [u32],
+    open: &'f dyn Fn(u32) -> bool,
+}
+
+/// What a search has found.
+#[derive(Default)]
+struct Found {
+    /// Commands that are worth it.
+    good: Vec<Command>,
+    /// Commands that would upset the balance of a pool.
+    unbalanced: Vec<(Command, u32)>,
+    /// Whether there were others.
+    more: bool,
+}
+
+impl<'c> Field<'_, 'c> {
+    /// Looks for nodes to take away, with pods that come up where `homes` says.
+    fn search(
+        &self,
+        candidates: &'c [Candidate],
+        at: &[u32],
+        homes: &Homes,
+        budget: &mut scheduling::Budget<'_>,
+    ) -> (Ground<'c>, Found) {
+        let mut ground = self.ground(candidates, homes);
+        self.mover(&mut ground, budget).run();
+        let found = self.judge(&ground, at);
+        (ground, found)
+    }
+
+    /// Where pods come up that have to leave their zone depends on which others move. So what is to go is laid out
+    /// anew for exactly these nodes, until all of it is worth it; nothing otherwise.
+    fn settled(
+        &self,
+        candidates: &[Candidate],
+        at: &[u32],
+        mut good: Vec<Command>,
+        budget: &mut scheduling::Budget<'_>,
+    ) -> Found {
+        for _ in 0..ROUNDS {
+            let gone: BTreeSet<u32> = good.iter().flat_map(|command| command.remove.iter().copied()).collect();
+            let chosen = candidates.iter().zip(at).filter(|(_, at)| gone.contains(at));
+            let (chosen, at): (Vec<Candidate>, Vec<u32>) = chosen.map(|(one, at)| (one.clone(), *at)).unzip();
+            let mut ground = self.ground(&chosen, &homes(self.compiled, &chosen));
+            if !self.mover(&mut ground, budget).take_together() {
+                break;
+            }
+            let found = self.judge(&ground, &at);
+            if found.unbalanced.is_empty() && !found.more {
+                return found;
+            }
+            good = found.good;
+        }
+        Found::default()
+    }
+
+    fn ground<'d>(&self, candidates: &'d [Candidate], homes: &Homes) -> Ground<'d>
+    where
+        'c: 'd,
+    {
+        Ground::new(self.compiled, candidates, self.fleet.settings.moving, self.open, self.homeless, homes)
+    }
+
+    fn mover<'g, 'a, 's>(
+        &self,
+        ground: &'g mut Ground<'a>,
+        budget: &'s mut scheduling::Budget<'_>,
+    ) -> Mover<'g, 'a, 's> {
+        let settings = &self.fleet.settings;
+        let stop = budget.stop.as_mut().map(|stop| &mut **stop as &mut dyn FnMut() -> bool);
+        Mover::new(ground, self.limits.clone(), settings.seed, settings.effort, stop)
+    }
+
+    fn judge(&self, ground: &Ground<'_>, at: &[u32]) -> Found {
+        let mut found = Found::default();
+        for command in plan::split(self.fleet, Reason::Underutilized, plan::read(ground, at)) {
+            match (pays(self.fleet, &command), out_of_balance(self.fleet, &command)) {
+                (false, _) => found.more = true,
+                (true, None) => found.good.push(command),
+                (true, Some(pool)) => found.unbalanced.push((command, pool)),
+            }
+        }
+        found
     }
 }
 

@@ -1,8 +1,10 @@
 //! The fleet as the search sees it: sites that hold items and have room, and what could be bought.
 //!
 //! A site is a node that runs, or one that the plan buys. Pods that are alike are items of the packing
-//! model; those with terms over zones stay in the zone that they are in, so that no term is upset.
+//! model; those with terms over zones stay in the zone that they are in, so that no term is upset, unless they have to
+//! leave it.
 
+use super::homes::Homes;
 use super::moving::MovingCost;
 use crate::autoscaler::scheduling::compile::{Apart, Compiled, Demand};
 use crate::autoscaler::scheduling::dealer::Dealer;
@@ -89,13 +91,15 @@ pub struct Ground<'a> {
 
 impl<'a> Ground<'a> {
     /// Lays out the fleet. Pods of candidates are `compiled`'s pending ones. Candidates with pods that must be
-    /// beside others are left out, and so are those with pods of a spread that is too uneven for them to come back. `open` says which nodes may take pods.
+    /// beside others are left out, and so are those with pods of a spread that is too uneven for them to come back, and
+    /// that have no other home. `open` says which nodes may take pods.
     pub fn new(
         compiled: &'a Compiled<'a>,
         candidates: &'a [Candidate],
         moving: MovingCost,
         open: &dyn Fn(u32) -> bool,
         homeless: &[u32],
+        homes: &Homes,
     ) -> Self {
         let group_of_pod: FastMap<u32, usize> = compiled
             .groups
@@ -113,7 +117,7 @@ impl<'a> Ground<'a> {
         // A spread that a scale-in has left uneven would send a pod's successor elsewhere.
         let level = |pod: &u32, room: usize| {
             let group = group_of_pod[pod];
-            !bound[group] || dealer.could_come_back(group, compiled.nodes.rooms[room].cell)
+            !bound[group] || homes.contains_key(pod) || dealer.could_come_back(group, compiled.nodes.rooms[room].cell)
         };
         let is_usable = |one: &Candidate| {
             let room = room_of_node.get(&one.node);
@@ -123,7 +127,8 @@ impl<'a> Ground<'a> {
         // Items: pods by group, and by cell where terms bind them to it.
         let key = |pod: u32, node: u32| {
             let group = group_of_pod[&pod];
-            (group, bound[group].then(|| compiled.nodes.rooms[room_of_node[&node]].cell))
+            let own = || compiled.nodes.rooms[room_of_node[&node]].cell;
+            (group, bound[group].then(|| homes.get(&pod).copied().unwrap_or_else(own)))
         };
         let mut counts: BTreeMap<(usize, Option<u16>), u32> = BTreeMap::new();
         for (one, _) in candidates.iter().zip(&usable).filter(|(_, usable)| **usable) {

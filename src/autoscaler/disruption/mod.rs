@@ -13,6 +13,7 @@
 //! | `replace` | drifted and expired nodes: what has to be there before they go |
 //! | `consolidate` | cheaper ways to run the same pods |
 //! | `ground`, `search` | the search over sets of nodes |
+//! | `homes` | in which zone the successors of pods come up that are out of balance |
 //! | `moving`, `worth` | what moving costs, and whether a saving is worth it |
 //! | `plan` | from what was found to commands |
 //! | `memory` | what was decided before |
@@ -24,6 +25,7 @@ pub mod drift;
 pub mod fleet;
 pub mod ground;
 pub mod hash;
+pub mod homes;
 pub mod memory;
 pub mod moving;
 pub mod plan;

@@ -21,6 +21,10 @@ const MOST_DESTINATIONS: usize = 96;
 const TRIAL: u64 = 2000;
 /// How often a node is filled until one is bought.
 const FILLS_PER_PURCHASE: u64 = 15;
+/// How much a trial must gain, in dollars per hour.
+const LEAST_CHANGE: f64 = 1e-6;
+/// How much chance there is in the order of pods, in the trials for nodes that go together.
+const NOISES: [f64; 8] = [0.0, 0.05, 0.1, 0.1, 0.2, 0.2, 0.4, 0.4];
 /// How many prefixes of a part, the most wasteful nodes first, are looked at.
 const PREFIXES: usize = 16;
 
@@ -100,6 +104,21 @@ impl<'g, 'a, 's> Mover<'g, 'a, 's> {
         }
     }
 
+    /// Takes all away at once, if that is a gain.
+    pub fn take_together(&mut self) -> bool {
+        let gone = self.movable();
+        let rooms = self.by_room(self.open().filter(|at| gone.binary_search(at).is_err()).collect());
+        let trials = NOISES.map(|noise| self.trial(&gone, &rooms, BuyStyle::PLAIN, noise));
+        let best = trials.into_iter().flatten().min_by(|a, b| a.change.total_cmp(&b.change));
+        let Some(mut best) = best.filter(|_| self.within_budget(&gone)) else { return false };
+        self.polish(&mut best);
+        let gains = best.change < -LEAST_CHANGE;
+        if gains {
+            self.commit(best);
+        }
+        gains
+    }
+
     fn goes_on(&mut self) -> bool {
         self.ended |= self.left == 0 || self.stop.as_mut().is_some_and(|stop| stop());
         !self.ended
@@ -161,22 +180,31 @@ impl<'g, 'a, 's> Mover<'g, 'a, 's> {
     }
 
     /// The part itself and the sites with most room.
-    fn destinations(&mut self, part: &[usize]) -> Vec<usize> {
-        let sites = &self.ground.sites;
-        let open = |at: &usize| sites[*at].open && sites[*at].alive;
-        let mut all: Vec<usize> = (0..sites.len()).filter(open).collect();
+    fn destinations(&self, part: &[usize]) -> Vec<usize> {
+        let mut all: Vec<usize> = self.open().collect();
         if all.len() > MOST_DESTINATIONS {
-            let mut others: Vec<usize> = all.iter().copied().filter(|at| part.binary_search(at).is_err()).collect();
-            others.sort_by_key(|at| std::cmp::Reverse(sites[*at].free[0]));
+            let (own, mut others): (Vec<usize>, Vec<usize>) =
+                all.into_iter().partition(|at| part.binary_search(at).is_ok());
+            others.sort_by_key(|at| std::cmp::Reverse(self.ground.sites[*at].free[0]));
             others.truncate(MOST_DESTINATIONS.saturating_sub(part.len()));
-            all = part.iter().copied().filter(open).chain(others).collect();
+            all = own.into_iter().chain(others).collect();
         }
+        self.by_room(all)
+    }
+
+    /// Sites that take pods.
+    fn open(&self) -> impl Iterator<Item = usize> {
+        self.ground.sites.iter().enumerate().filter(|(_, site)| site.open && site.alive).map(|(at, _)| at)
+    }
+
+    /// Sites, those with the least room first.
+    fn by_room(&self, mut sites: Vec<usize>) -> Vec<usize> {
         let room = |at: &usize| -> f64 {
             let site = &self.ground.sites[*at];
             site.free[0] as f64 / 1e3 + site.free[1] as f64 / 8e9
         };
-        all.sort_by(|a, b| room(a).total_cmp(&room(b)).then(a.cmp(b)));
-        all
+        sites.sort_by(|a, b| room(a).total_cmp(&room(b)).then(a.cmp(b)));
+        sites
     }
 
     fn within_budget(&self, gone: &[usize]) -> bool {
@@ -214,7 +242,7 @@ impl<'g, 'a, 's> Mover<'g, 'a, 's> {
         best.dedup_by(|a, b| a.gone == b.gone);
         best.truncate(4);
         best.iter_mut().for_each(|trial| self.polish(trial));
-        best.into_iter().min_by(|a, b| a.change.total_cmp(&b.change)).filter(|trial| trial.change < -1e-6)
+        best.into_iter().min_by(|a, b| a.change.total_cmp(&b.change)).filter(|trial| trial.change < -LEAST_CHANGE)
     }
 
     fn consider(&mut self, pool: &mut Vec<Trial>, gone: &[usize], rooms: &[usize], noise: f64) {

@@ -56,6 +56,44 @@ impl Tally {
     }
 }
 
+/// How the pods of a spread stand, by cell.
+#[derive(Clone, Debug)]
+pub struct Balance {
+    max_skew: u32,
+    pods: Vec<(u16, u32)>,
+}
+
+impl Balance {
+    /// Pods by cell, of which one may have `max_skew` more than another.
+    pub fn new(max_skew: u32, pods: Vec<(u16, u32)>) -> Self {
+        Self { max_skew, pods }
+    }
+
+    /// Whether no cell has more pods than the spread allows.
+    pub fn is_even(&self) -> bool {
+        let counts = || self.pods.iter().map(|(_, count)| *count);
+        counts().max().unwrap_or(0) - counts().min().unwrap_or(0) <= self.max_skew
+    }
+
+    /// Takes pods out of a cell.
+    pub fn take(&mut self, cell: u16, count: usize) {
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        self.pods.iter_mut().filter(|(at, _)| *at == cell).for_each(|(_, pods)| *pods = pods.saturating_sub(count));
+    }
+
+    /// Puts a pod into a cell.
+    pub fn put(&mut self, cell: u16) {
+        self.pods.iter_mut().filter(|(at, _)| *at == cell).for_each(|(_, pods)| *pods += 1);
+    }
+
+    /// A cell that may take one more pod: one that is preferred before others, and the one with fewest pods of these.
+    pub fn choose(&self, preferred: impl Fn(u16) -> bool) -> Option<u16> {
+        let least = self.pods.iter().map(|(_, pods)| *pods).min()?;
+        let open = self.pods.iter().filter(|(_, pods)| pods + 1 - least <= self.max_skew);
+        open.min_by_key(|(cell, pods)| (!preferred(*cell), *pods, *cell)).map(|(cell, _)| *cell)
+    }
+}
+
 /// Counts by term and domain while pods are dealt out.
 pub struct Dealer<'a> {
     terms: &'a DomainTerms,
@@ -300,6 +338,31 @@ impl<'a> Dealer<'a> {
             }
         }
         self.load[usize::from(cell)] += weight;
+    }
+
+    /// The spread of a group over single cells, if it takes part in nothing else.
+    pub fn only_spread(&self, group: usize) -> Option<Balance> {
+        let [at] = *self.terms.carried[group].as_slice() else { return None };
+        let DomainRule::Spread { max_skew, min_domains } = self.terms.terms[at as usize].rule else { return None };
+        let tally = &self.tallies[at as usize];
+        let alone = self.terms.matched.iter().enumerate().all(|(other, terms)| other == group || !terms.contains(&at));
+        if !alone || self.terms.matched[group].iter().any(|term| *term != at) || tally.matching != tally.certain {
+            return None;
+        }
+        let mut pods: Vec<(u16, u32)> = Vec::new();
+        let mut seen: Vec<u32> = Vec::new();
+        for cell in 0..u16::try_from(self.load.len()).ok()? {
+            let Some(domain) = self.domain_of(at, cell).filter(|domain| tally.counted.contains(domain)) else {
+                continue;
+            };
+            if seen.contains(&domain) {
+                return None;
+            }
+            seen.push(domain);
+            pods.push((cell, tally.matching[domain as usize]));
+        }
+        let few = usize::try_from(min_domains).is_ok_and(|least| seen.len() < least);
+        (!few && !pods.is_empty()).then(|| Balance::new(max_skew.unsigned_abs(), pods))
     }
 
     /// Whether a pod of a group that stands in a cell would be let in there again: its spreads are level enough,
