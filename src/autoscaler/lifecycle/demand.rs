@@ -69,8 +69,8 @@ pub fn demand(live: &Live, plan: &Plan, known: &Hopeless, now: Timestamp) -> Dem
 
 /// Whether a pod is of a workload that has asked for more just now: what it asks for is decided about as a whole,
 /// before kube-scheduler has looked at every one of its pods.
-fn is_of(fresh: &BTreeSet<Symbol>, pod: &LivePod) -> bool {
-    !pod.gated && pod.workload.is_some_and(|workload| fresh.contains(&workload))
+fn is_of(fresh: &BTreeMap<Symbol, Timestamp>, pod: &LivePod) -> bool {
+    !pod.gated && pod.workload.and_then(|workload| fresh.get(&workload)).is_some_and(|until| pod.created <= *until)
 }
 
 /// Pods to come that no place is kept for.
@@ -323,6 +323,20 @@ mod tests {
         assert_eq!(seated, 1);
         let later = demand(&state.live, &plan, &Hopeless::default(), at(31));
         assert_eq!(later.waiting, 0, "they are not believed in for ever");
+    }
+
+    #[test]
+    fn pods_that_take_the_place_of_others_are_no_new_demand() {
+        let mut state = State::new();
+        state.replicas(2);
+        state.node("n1", "4", true);
+        state.pod("p1", Some("n1"));
+        state.pod("p2", Some("n1"));
+        state.made_replicas(2);
+        state.remove_pod("p1");
+        assert_eq!(count(&state, &Plan::default(), &Hopeless::default()), (0, 0), "its successor is not missed");
+        state.replicas(3);
+        assert_eq!(count(&state, &Plan::default(), &Hopeless::default()), (2, 0), "more are asked for");
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Nodes that have come for claims: registered, then initialised.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Node;
@@ -25,8 +26,12 @@ use crate::autoscaler::steering::{self, Plan};
 const TOGETHER: Duration = Duration::from_millis(10);
 /// After so long everything is looked at again.
 const AGAIN: Duration = Duration::from_secs(10);
-/// After so long it is looked again whether the pods of a node have been made.
-const SOON: Duration = Duration::from_millis(200);
+/// After so long it is looked again at nodes that wait for others, or for their pods to be made.
+const SOON: Duration = Duration::from_millis(100);
+/// For how long a node waits for others that were launched with it, so that they take pods at the same moment.
+const GATHER: Duration = Duration::from_millis(700);
+/// Claims that were launched within this time were launched together.
+const TOGETHER_LAUNCHED: SignedDuration = SignedDuration::from_secs(2);
 /// For how long a node waits for pods that have yet to be made.
 const HELD: SignedDuration = SignedDuration::from_secs(6);
 /// How often a node is written against changes of others.
@@ -38,6 +43,7 @@ pub async fn run(context: Context, stop: CancellationToken) -> anyhow::Result<()
     let mut planned = context.plan.changes();
     let busy = Launches::default();
     let mut opening: Option<JoinHandle<()>> = None;
+    let mut seen: BTreeMap<Arc<str>, Instant> = BTreeMap::new();
     let mut wake = AGAIN;
     loop {
         tokio::select! {
@@ -48,7 +54,7 @@ pub async fn run(context: Context, stop: CancellationToken) -> anyhow::Result<()
         }
         tokio::time::sleep(TOGETHER).await;
         let at_the_door = opening.as_ref().is_some_and(|opening| !opening.is_finished());
-        let Found { come, ready, overdue, held } = look(&context, &busy, at_the_door);
+        let Found { come, ready, overdue, held } = look(&context, &busy, &mut seen, at_the_door);
         wake = if held { SOON } else { AGAIN };
         if !come.is_empty() {
             opening = Some(tokio::spawn(open(context.clone(), busy.clone(), come)));
@@ -86,15 +92,21 @@ struct Found {
 }
 
 /// What can be done. While nodes are being opened, those that come meanwhile wait for the next turn.
-fn look(context: &Context, busy: &Launches, opening: bool) -> Found {
+fn look(context: &Context, busy: &Launches, seen: &mut BTreeMap<Arc<str>, Instant>, opening: bool) -> Found {
     let now = context.now();
     let live = context.live.lock();
+    let awaited: Vec<Timestamp> = live.claims().filter_map(|claim| awaited(&live, claim)).collect();
+    seen.retain(|node, _| live.node(node).is_some());
     let plan = context.plan.lock();
     let mut found = Found::default();
     for claim in live.claims().filter(|claim| claim.deletion().is_none()) {
         if let Some((node, waiting)) = next_step(&live, claim) {
             let fresh = !claim.is(REGISTERED);
-            if context.version.steers() && fresh && is_early(&live, &plan, claim, &node, now) {
+            let early = |seen: Instant| {
+                is_early(&live, &plan, claim, &node, now) || (seen.elapsed() < GATHER && is_first(claim, &awaited))
+            };
+            let first = fresh.then(|| *seen.entry(Arc::clone(&node)).or_insert_with(Instant::now));
+            if context.version.steers() && first.is_some_and(early) {
                 found.held = true;
             } else if !(fresh && opening) && busy.hold(&claim.name) {
                 let steps = if fresh { &mut found.come } else { &mut found.ready };
@@ -105,6 +117,24 @@ fn look(context: &Context, busy: &Launches, opening: bool) -> Found {
         }
     }
     found
+}
+
+/// When a claim was launched whose node has not come yet.
+fn awaited(live: &Live, claim: &LiveClaim) -> Option<Timestamp> {
+    if claim.deletion().is_some() || live.node_of_claim(claim).is_some() {
+        return None;
+    }
+    launched(claim)
+}
+
+fn launched(claim: &LiveClaim) -> Option<Timestamp> {
+    let condition = claim.condition(LAUNCHED).filter(|condition| condition.status == "True")?;
+    Some(condition.last_transition_time.0)
+}
+
+/// Whether a node has come before others that were launched with it.
+fn is_first(claim: &LiveClaim, awaited: &[Timestamp]) -> bool {
+    launched(claim).is_some_and(|own| awaited.iter().any(|other| own.duration_since(*other).abs() <= TOGETHER_LAUNCHED))
 }
 
 /// Whether a node has come before its pods have been made: it takes none before they can be told where to go, since

@@ -267,7 +267,7 @@ fn decide(question: Question, settings: Settings) -> Decision {
 
 /// How long a search may take: a few pods are not worth waiting for, many are.
 fn time_for(pods: usize) -> Duration {
-    let milliseconds = 40 + u64::try_from(pods).unwrap_or(u64::MAX).saturating_mul(2) / 3;
+    let milliseconds = 40 + u64::try_from(pods).unwrap_or(u64::MAX) / 3;
     Duration::from_millis(milliseconds.min(900))
 }
 

@@ -57,16 +57,22 @@ impl Told {
     }
 }
 
-/// What has to be told now: about the nodes `only`, or without any about all nodes that take pods.
+/// What has to be told now: about the nodes `only`, or without any about all nodes that take pods or are yet to come.
 pub fn due(live: &mut Live, plan: &Plan, told: &mut Told, only: &[&str], now: Timestamp) -> Vec<Nomination> {
     let open: Vec<(Uid, Arc<str>, bool)> = plan
         .places()
         .filter_map(|(uid, place)| {
             let pod = live.pod(uid).filter(|pod| waits(pod))?;
-            let node = place.target.node(live)?;
-            let said = pod.nominated.is_some_and(|known| live.text(known) == &*node.name);
-            let concerned = if only.is_empty() { !node.has_taint(UNREGISTERED) } else { only.contains(&&*node.name) };
-            (said || concerned).then(|| (uid, Arc::clone(&node.name), said))
+            let node = place.target.node(live);
+            let name = node.map(|node| &node.name).or_else(|| plan.name_to_come(&place.target))?;
+            let said = pod.nominated.is_some_and(|known| live.text(known) == &**name);
+            let concerned = match node {
+                Some(node) if only.is_empty() => !node.has_taint(UNREGISTERED),
+                Some(node) => only.contains(&&*node.name),
+                // Once is enough until it is there.
+                None => only.is_empty() && told.0.get(&uid) != Some(name),
+            };
+            (said || concerned).then(|| (uid, Arc::clone(name), said))
         })
         .collect();
     let mut due = if only.is_empty() { told.stale(live, plan) } else { Vec::new() };
@@ -137,6 +143,25 @@ mod tests {
         assert_eq!(names(&due(&mut state.live, &plan, &mut told, &["n1"], at(0))), [to("p1", "n1")]);
         state.nominated_pod("p1", "n1");
         assert!(due(&mut state.live, &plan, &mut told, &["n1"], at(0)).is_empty(), "it has been told");
+    }
+
+    #[test]
+    fn pods_are_told_once_of_a_node_whose_name_is_known_before_it_comes() {
+        let mut state = State::new();
+        state.claim("c1", None);
+        state.pod("p1", None);
+        let (mut plan, mut told) = (Plan::default(), Told::default());
+        plan.place(&state.live, state.uid("p1"), Target::Claim("c1".into()), at(0));
+        assert!(due(&mut state.live, &plan, &mut told, &[], at(0)).is_empty());
+        plan.foretell("c1", "n1");
+        let first = due(&mut state.live, &plan, &mut told, &[], at(0));
+        assert_eq!(names(&first), [to("p1", "n1")]);
+        told.note(&first[0]);
+        assert!(due(&mut state.live, &plan, &mut told, &[], at(0)).is_empty(), "kube-scheduler took it back");
+        state.claim("c1", Some("n1"));
+        state.node("n1", "4", false);
+        let again = due(&mut state.live, &plan, &mut told, &["n1"], at(0));
+        assert_eq!(names(&again), [to("p1", "n1")], "it is told again before the node takes pods");
     }
 
     #[test]

@@ -17,6 +17,8 @@ use crate::autoscaler::state::resources::Amounts;
 const INHERITANCE: SignedDuration = SignedDuration::from_secs(30);
 /// The news that a pod is gone may come so much later than its successor was made.
 const LATE: SignedDuration = SignedDuration::from_secs(5);
+/// When a pod was bound is known in whole seconds, and a moment later.
+const BOUND_WITHIN: SignedDuration = SignedDuration::from_secs(2);
 /// How long a pod may wait for a node that has room for it and takes pods, before it is planned anew.
 const PATIENCE: SignedDuration = SignedDuration::from_secs(60);
 
@@ -106,6 +108,10 @@ pub struct Plan {
     heirs: BTreeSet<Uid>,
     /// Pods of workloads with places for pods to come that have been reckoned with.
     known: BTreeMap<Arc<str>, BTreeSet<Uid>>,
+    /// What the nodes of claims will be called, until they are there.
+    names: BTreeMap<Arc<str>, Arc<str>>,
+    /// Until when it has been looked at which nodes pods have come to.
+    looked: Timestamp,
 }
 
 impl Plan {
@@ -121,6 +127,19 @@ impl Plan {
                 known.insert(uid);
             }
             self.places.insert(uid, Place { target, leaves, since: now, workload });
+        }
+    }
+
+    /// Says what the node of a claim will be called.
+    pub fn foretell(&mut self, claim: &str, node: &str) {
+        self.names.insert(claim.into(), node.into());
+    }
+
+    /// What the node of a target that is not there yet will be called.
+    pub fn name_to_come(&self, target: &Target) -> Option<&Arc<str>> {
+        match target {
+            Target::Claim(claim) => self.names.get(claim),
+            Target::Node(_) => None,
         }
     }
 
@@ -222,6 +241,8 @@ impl Plan {
             }
         }
         crowded.extend(self.take_arrived(live));
+        crowded.extend(self.joined(live, now));
+        self.names.retain(|name, _| live.claim(name).is_some_and(|claim| live.node_of_claim(claim).is_none()));
         self.loose.retain(|uid, _| live.pod(*uid).is_some_and(|pod| pod.node.is_none() && !pod.leaving()));
         settled.freed += self.loosen(live, &crowded, now);
         self.vacancies.retain(|vacancy| vacancy.until > now && vacancy.target.stands(live));
@@ -252,6 +273,15 @@ impl Plan {
             }
         }
         strayed
+    }
+
+    /// Nodes that pods are still to come to, and that others have come to since the last look.
+    fn joined(&mut self, live: &Live, now: Timestamp) -> BTreeSet<String> {
+        let since = std::mem::replace(&mut self.looked, now).checked_sub(BOUND_WITHIN).unwrap_or(now);
+        let nodes: BTreeSet<&str> =
+            self.places.values().filter_map(|place| place.target.node(live)).map(|node| &*node.name).collect();
+        let joined = |node: &&str| live.last_pod_event(node).is_some_and(|at| at >= since);
+        nodes.into_iter().filter(joined).map(str::to_owned).collect()
     }
 
     /// Keeps no more places for pods to come than pods will come.
@@ -314,7 +344,13 @@ impl Plan {
     /// where they are meant to be, so kube-scheduler is at work on the others: when it has begun to take places of
     /// its own choice, all of them are planned anew at once, when it has come to an end. How many.
     fn loosen(&mut self, live: &Live, crowded: &BTreeSet<String>, now: Timestamp) -> u64 {
-        let mut freed: Vec<Uid> = crowded.iter().flat_map(|node| self.without_room(live, node)).collect();
+        let mut meant: BTreeMap<&str, Vec<Uid>> = BTreeMap::new();
+        for (uid, place) in &self.places {
+            if let Some(name) = place.target.node(live).and_then(|node| crowded.get(&*node.name)) {
+                meant.entry(name).or_default().push(*uid);
+            }
+        }
+        let mut freed: Vec<Uid> = meant.into_iter().flat_map(|(node, pods)| without_room(live, node, &pods)).collect();
         if !freed.is_empty() {
             freed.extend(self.untold(live));
         }
@@ -361,36 +397,6 @@ impl Plan {
             }
             fits
         });
-    }
-
-    /// The pods that a node has no room for any more. Those that have been told keep theirs first, for
-    /// kube-scheduler keeps it for them; then the smallest, so that most pods stay where they were meant to be.
-    fn without_room(&self, live: &Live, name: &str) -> Vec<Uid> {
-        let Some(node) = live.node(name) else { return Vec::new() };
-        let mut free = node.allocatable.clone();
-        for pod in live.pods_on(name) {
-            take(&mut free, live, pod);
-        }
-        let mut meant: Vec<(bool, Amounts, Uid)> = self
-            .places
-            .iter()
-            .filter(|(_, place)| place.target.node(live).is_some_and(|other| other.name == node.name))
-            .filter_map(|(uid, _)| {
-                let pod = live.pod(*uid).filter(|pod| pod.node.map(|on| live.text(on)) != Some(name))?;
-                let told = pod.nominated.is_some_and(|node| live.text(node) == name);
-                Some((!told, live.spec(pod)?.requests.clone(), *uid))
-            })
-            .collect();
-        meant.sort_unstable();
-        let mut without = Vec::new();
-        for (_, requests, uid) in meant {
-            if requests.iter().all(|(id, amount)| free.get(id) >= amount || free.stated(id).is_none()) {
-                requests.iter().for_each(|(id, amount)| free.add(id, -amount));
-            } else {
-                without.push(uid);
-            }
-        }
-        without
     }
 
     /// Gives new pods the places of their predecessors, which may still be ending. A successor that kube-scheduler was
@@ -464,6 +470,34 @@ impl Plan {
         all.sort_unstable_by_key(|pod| (pod.created, pod.uid));
         all
     }
+}
+
+/// Those of the pods that are meant for a node that it has no room for any more. Those that have been told keep theirs
+/// first, for kube-scheduler keeps it for them; then the smallest, so that most pods stay where they were meant to be.
+fn without_room(live: &Live, name: &str, meant: &[Uid]) -> Vec<Uid> {
+    let Some(node) = live.node(name) else { return Vec::new() };
+    let mut free = node.allocatable.clone();
+    for pod in live.pods_on(name) {
+        take(&mut free, live, pod);
+    }
+    let mut waiting: Vec<(bool, Amounts, Uid)> = meant
+        .iter()
+        .filter_map(|uid| {
+            let pod = live.pod(*uid).filter(|pod| pod.node.map(|on| live.text(on)) != Some(name))?;
+            let told = pod.nominated.is_some_and(|node| live.text(node) == name);
+            Some((!told, live.spec(pod)?.requests.clone(), *uid))
+        })
+        .collect();
+    waiting.sort_unstable();
+    let mut without = Vec::new();
+    for (_, requests, uid) in waiting {
+        if requests.iter().all(|(id, amount)| free.get(id) >= amount || free.stated(id).is_none()) {
+            requests.iter().for_each(|(id, amount)| free.add(id, -amount));
+        } else {
+            without.push(uid);
+        }
+    }
+    without
 }
 
 /// How a place stands.
@@ -551,6 +585,19 @@ mod tests {
         assert!(!plan.is_loose(p1, at(2)) && plan.settles_at(at(2)).is_none());
         plan.place(&state.live, p1, claim("c2"), at(1));
         assert!(!plan.is_loose(p1, at(1)), "it has a place");
+    }
+
+    #[test]
+    fn a_pod_that_nobody_had_a_place_for_frees_the_places_that_it_takes_the_room_of() {
+        let mut state = State::new();
+        state.claim("c1", Some("n1"));
+        state.node("n1", "1", true);
+        state.sized_pod("meant", None, "600m");
+        let mut plan = Plan::default();
+        plan.place(&state.live, state.uid("meant"), claim("c1"), at(0));
+        assert_eq!(plan.settle(&state.live, at(1)).freed, 0);
+        state.sized_pod("other", Some("n1"), "600m");
+        assert_eq!(plan.settle(&state.live, at(2)).freed, 1);
     }
 
     #[test]

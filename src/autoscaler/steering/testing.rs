@@ -112,11 +112,21 @@ impl State {
 
     /// The replica set that the pods are of.
     pub fn replicas(&mut self, count: u32) {
+        self.counted_replicas(count, 0);
+    }
+
+    /// The same, all of which have been made.
+    pub fn made_replicas(&mut self, count: u32) {
+        self.counted_replicas(count, count);
+    }
+
+    fn counted_replicas(&mut self, count: u32, made: u32) {
         self.live.finish(Kind::Replicas, at(0));
         let set = json!({
             "metadata": { "name": "web", "namespace": "default", "uid": "w" },
             "spec": { "replicas": count, "selector": {}, "template": { "spec": {
                 "containers": [{ "name": "c", "resources": { "requests": { "cpu": "500m" } } }] } } },
+            "status": { "replicas": made },
         });
         self.live.apply(Observed::Replicas(read(set)), at(0));
     }

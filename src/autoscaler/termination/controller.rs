@@ -1,6 +1,7 @@
 //! Takes what goes through its steps: looks at everything that goes whenever something changes, decides, and has the
 //! writes done beside each other, one at a time for each object. What fails is tried again later and stops nothing else.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::time::Duration;
@@ -12,7 +13,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::attempts::Attempts;
-use super::drain::{Drain, DrainPod};
+use super::drain::DrainPod;
 use super::instances::Instances;
 use super::report::{self, Told};
 use super::steps::{self, Do, Memory};
@@ -29,8 +30,8 @@ const GATHER: Duration = Duration::from_millis(20);
 const HEARD_WITHIN: SignedDuration = SignedDuration::from_secs(1);
 /// After a failed write.
 const AFTER_FAILURE: SignedDuration = SignedDuration::from_secs(2);
-/// So many pods are sent away at once.
-const EVICTIONS_AT_ONCE: usize = 64;
+/// So many pods are sent away at once, the largest first: their successors have the least choice.
+const EVICTIONS_AT_ONCE: usize = 16;
 /// A write that takes longer has failed.
 const PATIENCE: Duration = Duration::from_secs(15);
 
@@ -54,6 +55,13 @@ struct Remembered {
     /// Whether the last write failed: then nothing is written before that.
     failed: bool,
     begun: Option<Timestamp>,
+}
+
+/// A pod that is to leave: evicted, or with a grace period deleted.
+struct Parting<'a> {
+    pod: &'a DrainPod,
+    doubtful: bool,
+    grace: Option<i64>,
 }
 
 struct Controller<'a> {
@@ -118,10 +126,11 @@ impl Controller<'_> {
         let all = going(&self.context.live.lock(), |id| self.instances.state(id), now);
         self.forget(&all);
         let mut again = None;
+        let mut partings = Vec::new();
         for one in &all {
-            again = earlier(again, self.one(one, now));
+            again = earlier(again, self.one(one, &mut partings, now));
         }
-        again
+        earlier(again, self.part(partings, now))
     }
 
     /// Forgets what is gone.
@@ -139,7 +148,8 @@ impl Controller<'_> {
         self.attempts.keep(&pods);
     }
 
-    fn one(&mut self, going: &Going, now: Timestamp) -> Option<Timestamp> {
+    /// Decides about one that goes; pods that are to leave are added to `partings`.
+    fn one<'g>(&mut self, going: &'g Going, partings: &mut Vec<Parting<'g>>, now: Timestamp) -> Option<Timestamp> {
         let remembered = self.all.entry(going.key.clone()).or_default();
         remembered.begun.get_or_insert(now);
         let mut next = steps::next(&going.leaving, &mut remembered.memory, now);
@@ -169,10 +179,15 @@ impl Controller<'_> {
                 }
             }
         }
-        match drain {
-            Some(Do::Drain(drain)) => earlier(again, self.drain(&going.leaving.pods, &drain, now)),
-            _ => again,
+        if let Some(Do::Drain(drain)) = drain {
+            let pods = &going.leaving.pods;
+            let evictions = drain.evict.iter().map(|eviction| (eviction.pod, eviction.doubtful, None));
+            let deletions = drain.delete.iter().map(|(pod, grace)| (*pod, false, Some(*grace)));
+            let all = deletions.chain(evictions);
+            partings
+                .extend(all.filter_map(|(at, doubtful, grace)| Some(Parting { pod: pods.get(at)?, doubtful, grace })));
         }
+        again
     }
 
     fn spawn(&mut self, key: String, task: impl Future<Output = (bool, bool)> + Send + 'static) {
@@ -182,15 +197,14 @@ impl Controller<'_> {
         });
     }
 
-    fn drain(&mut self, pods: &[DrainPod], drain: &Drain, now: Timestamp) -> Option<Timestamp> {
+    /// Sends pods away, as many as may be in work.
+    fn part(&mut self, mut partings: Vec<Parting<'_>>, now: Timestamp) -> Option<Timestamp> {
+        partings.sort_by_key(|one| (one.grace.is_none(), Reverse(one.pod.size)));
         let mut again = None;
-        let evictions = drain.evict.iter().map(|eviction| (eviction.pod, eviction.doubtful, None));
-        let deletions = drain.delete.iter().map(|(pod, grace)| (*pod, false, Some(*grace)));
-        for (at, doubtful, grace) in deletions.chain(evictions) {
+        for Parting { pod, doubtful, grace } in partings {
             if self.pods_in_work >= EVICTIONS_AT_ONCE {
                 break;
             }
-            let Some(pod) = pods.get(at) else { continue };
             match self.attempts.begin(&pod.uid, doubtful, now) {
                 Err(next) => again = earlier(again, next),
                 Ok(()) => {

@@ -65,6 +65,8 @@ pub struct DrainPod {
     pub tolerates: bool,
     /// Whether it is ready.
     pub ready: bool,
+    /// How large it is: thousandths of a core, with 4 GiB of memory counting as one.
+    pub size: u64,
     /// Its grace period in seconds.
     pub grace: i64,
     /// The time by which it should be gone, once it has been deleted.

@@ -10,7 +10,7 @@ use crate::autoscaler::state::pod_reading::{Surroundings, read_labels, read_pod}
 use crate::autoscaler::state::resources::Amounts;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::apps::v1::ReplicaSet;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// So long after more pods were asked for they are believed to come.
@@ -25,6 +25,8 @@ pub(super) struct LiveReplicas {
     labels: u32,
     /// When it last wanted more than before.
     raised: Timestamp,
+    /// When all that it wanted then had been made. What it makes later takes the place of others.
+    made: Option<Timestamp>,
     /// Whether its pods are refused, by a quota for instance.
     failing: bool,
     pub(super) round: u32,
@@ -52,7 +54,7 @@ impl Live {
     pub(super) fn apply_replicas(&mut self, set: &ReplicaSet, round: u32, now: Timestamp) -> bool {
         let workload = workload_of(&key_of(&set.metadata));
         let desired = set.spec.replicas.and_then(|count| usize::try_from(count).ok()).unwrap_or(1);
-        let before = self.replicas.get(workload.as_str()).map(|set| (set.desired, set.raised, set.failing));
+        let before = self.replicas.get(workload.as_str()).map(|set| (set.desired, set.raised, set.made, set.failing));
         let template = set.spec.template.as_ref();
         let pod = template.and_then(|template| template.spec.as_ref());
         let gated = pod.is_none_or(|pod| pod.scheduling_gates.as_ref().is_some_and(|gates| !gates.is_empty()));
@@ -73,14 +75,17 @@ impl Live {
             .any(|one| one.type_.as_deref() == Some("ReplicaFailure") && one.status.as_deref() == Some("True"));
         let (spec, labels) = (self.base.specs.take(spec), self.base.label_sets.take(labels));
         let raised = match before {
-            Some((known, raised, _)) if desired <= known => raised,
+            Some((known, raised, ..)) if desired <= known => raised,
             // What was there at the start has its pods.
             None if !self.synced(super::Kind::Replicas) => Timestamp::MIN,
             _ => now,
         };
+        let counted = set.status.as_ref().and_then(|status| usize::try_from(status.replicas).ok()).unwrap_or(0);
+        let made = before.filter(|(known, ..)| desired <= *known).and_then(|(_, _, made, _)| made);
+        let made = made.or_else(|| (counted >= desired).then_some(now));
         self.remove_replicas(&workload);
-        self.replicas.insert(workload.into(), LiveReplicas { desired, spec, labels, raised, failing, round });
-        before != Some((desired, raised, failing))
+        self.replicas.insert(workload.into(), LiveReplicas { desired, spec, labels, raised, made, failing, round });
+        before != Some((desired, raised, made, failing))
     }
 
     pub(super) fn remove_replicas(&mut self, workload: &str) -> bool {
@@ -125,14 +130,16 @@ impl Live {
         open.filter(|(workload, _)| !self.alive(workload).any(|pod| pod.gated))
     }
 
-    /// The workloads whose pods are counted on without waiting for what kube-scheduler says about each of them.
-    pub fn fresh(&self, now: Timestamp) -> BTreeSet<Symbol> {
-        self.fresh_ones(now).filter_map(|(workload, _)| self.symbol(workload)).collect()
+    /// The workloads whose pods are counted on without waiting for what kube-scheduler says about each of them, and
+    /// until when these were made.
+    pub fn fresh(&self, now: Timestamp) -> BTreeMap<Symbol, Timestamp> {
+        let made = |set: &LiveReplicas| set.made.unwrap_or(Timestamp::MAX);
+        self.fresh_ones(now).filter_map(|(workload, set)| Some((self.symbol(workload)?, made(set)))).collect()
     }
 
     /// The pods that are still to come of workloads that have asked for more just now.
     pub fn coming(&self, now: Timestamp) -> Vec<Coming> {
-        let coming = self.fresh_ones(now).map(|(workload, set)| {
+        let coming = self.fresh_ones(now).filter(|(_, set)| set.made.is_none()).map(|(workload, set)| {
             let pods = set.desired.saturating_sub(self.alive(workload).count());
             Coming { workload: Arc::clone(workload), spec: set.spec, labels: set.labels, pods }
         });

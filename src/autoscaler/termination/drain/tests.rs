@@ -17,6 +17,7 @@ fn pod(name: &str) -> DrainPod {
         finished: false,
         tolerates: false,
         ready: true,
+        size: 100,
         grace: 30,
         deletion: None,
         protected: Protected::No,
