@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::try_join_all;
 use k8s_openapi::api::core::v1::{Node, Taint};
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::claims::create_claims;
@@ -72,6 +74,28 @@ impl Order {
     }
 }
 
+/// The commands of one decision: none lets pods go before the nodes of all are marked, or its pods would come to a node
+/// that another is about to take away.
+#[derive(Clone, Debug)]
+pub(super) struct Together {
+    marking: watch::Receiver<()>,
+    all_marked: Arc<watch::Sender<()>>,
+}
+
+impl Together {
+    /// Commands that wait for each other: those that get a copy each, as soon as this one is dropped.
+    pub(super) fn new() -> Self {
+        let (all_marked, marking) = watch::channel(());
+        Self { marking, all_marked: Arc::new(all_marked) }
+    }
+
+    /// This command has marked its nodes: waits for the others, as long as they are not given up.
+    async fn marked(self) {
+        drop(self.marking);
+        self.all_marked.closed().await;
+    }
+}
+
 /// Why a command was given up.
 #[derive(Debug, thiserror::Error)]
 enum GivenUp {
@@ -90,10 +114,10 @@ enum GivenUp {
 }
 
 /// Carries a command out, or takes it back.
-pub(super) async fn carry_out(context: &Context, order: Order, stop: &CancellationToken) {
+pub(super) async fn carry_out(context: &Context, order: Order, together: Together, stop: &CancellationToken) {
     let mut made = Vec::new();
     let done = tokio::select! {
-        done = act(context, &order, &mut made) => done,
+        done = act(context, &order, together, &mut made) => done,
         () = stop.cancelled() => Err(GivenUp::Ending),
     };
     let Err(error) = done else { return };
@@ -113,11 +137,11 @@ pub(super) async fn carry_out(context: &Context, order: Order, stop: &Cancellati
     give_back(context, &order, &made).await;
 }
 
-async fn act(context: &Context, order: &Order, made: &mut Vec<String>) -> Result<(), GivenUp> {
+async fn act(context: &Context, order: &Order, together: Together, made: &mut Vec<String>) -> Result<(), GivenUp> {
     check(context, order)?;
-    for node in &order.nodes {
-        mark(context, node, order).await.map_err(GivenUp::Refused)?;
-    }
+    let marks = order.nodes.iter().map(|node| mark(context, node, order));
+    try_join_all(marks).await.map_err(GivenUp::Refused)?;
+    together.marked().await;
     // Somebody may have come between the look and the mark.
     check(context, order)?;
     if !order.claims.is_empty() {

@@ -28,6 +28,8 @@ pub struct Demand {
     pub unjudged: usize,
     /// Those that wait and are still to be made, or to be looked at by kube-scheduler.
     pub coming: usize,
+    /// How many workloads those are of that wait.
+    pub workloads: usize,
 }
 
 /// Whether a pod is one that nodes are bought for.
@@ -48,20 +50,28 @@ pub struct Hopeless {
 pub fn demand(live: &Live, plan: &Plan, known: &Hopeless, now: Timestamp) -> Demand {
     let mut demand = Demand::default();
     let (fresh, known_pods) = (live.fresh(now), &known.pods);
+    let mut workloads: BTreeSet<Symbol> = BTreeSet::new();
     for (coming, pods) in uncovered(live, plan, now) {
-        demand.coming += if known.workloads.contains(&coming.workload) { 0 } else { pods };
+        if !known.workloads.contains(&coming.workload) {
+            demand.coming += pods;
+            workloads.extend(live.symbol(&coming.workload));
+        }
     }
     let open = |pod: &LivePod| counts(pod) && plan.place_of(pod.uid).is_none() && !plan.is_loose(pod.uid, now);
     demand.waiting = demand.coming;
     for pod in live.pods().filter(|pod| open(pod)) {
         if pod.unschedulable || is_of(&fresh, pod) {
-            let waits = usize::from(!known_pods.contains(&pod.uid));
-            demand.waiting += waits;
-            demand.coming += if pod.unschedulable { 0 } else { waits };
+            if known_pods.contains(&pod.uid) {
+                continue;
+            }
+            demand.waiting += 1;
+            demand.coming += usize::from(!pod.unschedulable);
+            workloads.extend(pod.workload);
         } else if now.duration_since(pod.created) < JUDGED_WITHIN {
             demand.unjudged += 1;
         }
     }
+    demand.workloads = workloads.len();
     demand.waiting +=
         moving(live).filter(|pod| plan.place_of(pod.uid).is_none() && !known_pods.contains(&pod.uid)).count();
     demand

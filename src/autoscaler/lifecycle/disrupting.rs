@@ -13,7 +13,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::carrying_out::{Order, carry_out, take_back};
+use super::carrying_out::{Order, Together, carry_out, take_back};
 use super::plan_claims::plan_claims;
 use super::reasons::tell_reasons;
 use super::survey::{DISRUPTION_REASON, Survey};
@@ -145,14 +145,16 @@ impl Controller {
         self.memory = memory;
         count(context, &decision, took);
         count_allowed(context, &survey, &allowed);
+        let together = Together::new();
         for order in orders {
             match order {
-                Ok(order) => self.start(context, order, stop),
+                Ok(order) => self.start(context, order, together.clone(), stop),
                 Err(reason) => {
                     tracing::warn!(reason, "a disruption is not carried out: its replacements cannot be bought")
                 }
             }
         }
+        drop(together);
         if let Some(wait) = wait {
             return wait;
         }
@@ -179,12 +181,12 @@ impl Controller {
         Some(until.duration_since(now).unsigned_abs().max(Duration::from_millis(50)))
     }
 
-    fn start(&mut self, context: &Context, order: Order, stop: &CancellationToken) {
+    fn start(&mut self, context: &Context, order: Order, together: Together, stop: &CancellationToken) {
         let nodes: Vec<Arc<str>> = order.nodes.iter().map(|node| Arc::clone(&node.name)).collect();
         self.held.lock().unwrap_or_else(PoisonError::into_inner).extend(nodes.iter().cloned());
         let (context, held, stop) = (context.clone(), Arc::clone(&self.held), stop.clone());
         self.commands.spawn(async move {
-            carry_out(&context, order, &stop).await;
+            carry_out(&context, order, together, &stop).await;
             let mut held = held.lock().unwrap_or_else(PoisonError::into_inner);
             nodes.iter().for_each(|node| {
                 held.remove(node);

@@ -29,7 +29,7 @@ const AGAIN: Duration = Duration::from_secs(10);
 /// After so long it is looked again at nodes that wait for others, or for their pods to be made.
 const SOON: Duration = Duration::from_millis(100);
 /// For how long a node waits for others that were launched with it, so that they take pods at the same moment.
-const GATHER: Duration = Duration::from_millis(700);
+const GATHER: Duration = Duration::from_millis(1200);
 /// Claims that were launched within this time were launched together.
 const TOGETHER_LAUNCHED: SignedDuration = SignedDuration::from_secs(2);
 /// For how long a node waits for pods that have yet to be made.

@@ -20,6 +20,8 @@ pub struct Patience {
 const SHORTEST_QUIET: SignedDuration = SignedDuration::from_millis(40);
 /// What is waited for more pods while workloads have yet to make theirs: others may be about to ask for some.
 const COMING_QUIET: SignedDuration = SignedDuration::from_millis(100);
+/// What is waited for more pods when several workloads have asked for some: where two come together, more may follow.
+const SEVERAL_QUIET: SignedDuration = SignedDuration::from_millis(200);
 /// What is waited for a pod that kube-scheduler has not looked at yet.
 const UNJUDGED_QUIET: SignedDuration = SignedDuration::from_millis(160);
 
@@ -67,7 +69,7 @@ pub enum Step {
 impl Window {
     /// Looks at how many pods want a node.
     pub fn look(&mut self, now: Timestamp, demand: Demand, patience: Patience) -> Step {
-        let Demand { waiting, unjudged, coming } = demand;
+        let Demand { waiting, unjudged, coming, workloads } = demand;
         if waiting == 0 {
             self.open = None;
             return Step::Rest;
@@ -80,9 +82,10 @@ impl Window {
         open.seen = seen;
         // The longer pods have been coming, the longer a pause may be without being the end.
         let age = now.duration_since(open.since);
-        let least = match (unjudged, coming) {
-            (0, 0) => SHORTEST_QUIET,
-            (0, _) => COMING_QUIET,
+        let least = match (workloads, unjudged, coming) {
+            (2.., ..) => SEVERAL_QUIET,
+            (_, 0, 0) => SHORTEST_QUIET,
+            (_, 0, _) => COMING_QUIET,
             _ => UNJUDGED_QUIET,
         };
         let quiet = (age / 4).max(least).min(patience.longest_quiet);
@@ -110,7 +113,8 @@ mod tests {
         for now in 0..20_000 {
             let waiting = coming.iter().filter(|time| **time <= now).count();
             let unjudged = if waiting > 0 { unjudged } else { 0 };
-            if window.look(at(now), Demand { waiting, unjudged, coming: 0 }, Patience::default()) == Step::Act {
+            if window.look(at(now), Demand { waiting, unjudged, ..Demand::default() }, Patience::default()) == Step::Act
+            {
                 return (now - coming[0], waiting);
             }
         }
@@ -149,10 +153,13 @@ mod tests {
 
     #[test]
     fn pods_that_are_foreseen_are_decided_about_before_they_come() {
-        let mut window = Window::default();
-        let demand = Demand { waiting: 12, unjudged: 0, coming: 12 };
-        let after = (0..).find(|now| window.look(at(*now), demand, Patience::default()) == Step::Act);
-        assert_eq!(after, Some(100));
+        let closes_for = |workloads| {
+            let mut window = Window::default();
+            let demand = Demand { waiting: 12, unjudged: 0, coming: 12, workloads };
+            (0..).find(|now| window.look(at(*now), demand, Patience::default()) == Step::Act)
+        };
+        assert_eq!(closes_for(1), Some(100));
+        assert_eq!(closes_for(2), Some(200), "where two ask for pods, others may follow");
     }
 
     #[test]
