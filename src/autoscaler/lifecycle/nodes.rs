@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures::future::join_all;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Node;
 use kube::Api;
@@ -62,7 +63,7 @@ pub async fn run(context: Context, stop: CancellationToken) -> anyhow::Result<()
         for (claim, node, waiting) in ready {
             let (context, busy) = (context.clone(), busy.clone());
             tokio::spawn(async move {
-                advance(&context, &claim, &node, waiting).await;
+                advance(&context, &claim, &node, waiting, None).await;
                 busy.release(claim.metadata.name.as_deref().unwrap_or_default());
                 context.live.notify(Kind::Claim);
             });
@@ -162,20 +163,27 @@ fn next_step(live: &Live, claim: &LiveClaim) -> Option<(Arc<str>, Waiting)> {
 /// not take any yet.
 async fn open(context: Context, busy: Launches, come: Vec<Step>) {
     let nodes: Vec<&str> = come.iter().map(|(_, node, _)| &**node).collect();
+    // They are read before, so that nothing but the openings themselves lies between the first and the last.
+    let api: Api<Node> = Api::all(context.client.clone());
+    let read = join_all(nodes.iter().map(|node| api.get_opt(node))).await;
     steering::prepare(&context, &nodes).await;
-    let each = come.iter().map(|(claim, node, waiting)| advance(&context, claim, node, waiting.clone()));
-    futures::future::join_all(each).await;
+    let each = come
+        .iter()
+        .zip(read)
+        .map(|((claim, node, waiting), read)| advance(&context, claim, node, waiting.clone(), read.ok().flatten()));
+    join_all(each).await;
     for (claim, ..) in &come {
         busy.release(claim.metadata.name.as_deref().unwrap_or_default());
     }
     context.live.notify(Kind::Claim);
 }
 
-/// Takes a node a step further: it is registered, and if nothing is left to wait for initialised.
-async fn advance(context: &Context, claim: &NodeClaim, node: &str, waiting: Waiting) {
+/// Takes a node a step further: it is registered, and if nothing is left to wait for initialised. `read` is the node as
+/// it was a moment ago, if that is known.
+async fn advance(context: &Context, claim: &NodeClaim, node: &str, waiting: Waiting, read: Option<Node>) {
     let name = claim.metadata.name.clone().unwrap_or_default();
     let fresh = !super::conditions::holds(claim, REGISTERED);
-    let written = match write_node(context, claim, node, waiting.is_none()).await {
+    let written = match write_node(context, claim, node, waiting.is_none(), read).await {
         Ok(written) => written,
         Err(error) => {
             tracing::warn!(claim = name, node, %error, "a node could not be registered yet");
@@ -205,10 +213,22 @@ async fn advance(context: &Context, claim: &NodeClaim, node: &str, waiting: Wait
 }
 
 /// Writes what a node is to have; whether it is there.
-async fn write_node(context: &Context, claim: &NodeClaim, name: &str, initialized: bool) -> kube::Result<bool> {
+async fn write_node(
+    context: &Context,
+    claim: &NodeClaim,
+    name: &str,
+    initialized: bool,
+    mut read: Option<Node>,
+) -> kube::Result<bool> {
     let api: Api<Node> = Api::all(context.client.clone());
     for attempt in 1.. {
-        let Some(node) = api.get_opt(name).await? else { return Ok(false) };
+        let node = match read.take() {
+            Some(node) => node,
+            None => match api.get_opt(name).await? {
+                Some(node) => node,
+                None => return Ok(false),
+            },
+        };
         if registration::came_open(&node) {
             let message = format!(
                 "the node `{name}` came without the taint `{}`: pods may have been put onto it before it was registered; have its kubelet register with that taint",
