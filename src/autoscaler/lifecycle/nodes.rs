@@ -35,6 +35,8 @@ const GATHER: Duration = Duration::from_millis(1200);
 const TOGETHER_LAUNCHED: SignedDuration = SignedDuration::from_secs(2);
 /// For how long a node waits for pods that have yet to be made.
 const HELD: SignedDuration = SignedDuration::from_secs(6);
+/// Nodes that are opened together are given up for the moment after this: others wait behind them.
+const OPENED_WITHIN: Duration = Duration::from_secs(15);
 /// How often a node is written against changes of others.
 const ATTEMPTS: u32 = 4;
 
@@ -88,7 +90,7 @@ struct Found {
     ready: Vec<Step>,
     /// Those that are given up.
     overdue: Vec<(Arc<NodeClaim>, &'static str, String)>,
-    /// Whether the pods of some node are still being made.
+    /// Whether some node waits for others, or for its pods to be made.
     held: bool,
 }
 
@@ -162,20 +164,26 @@ fn next_step(live: &Live, claim: &LiveClaim) -> Option<(Arc<str>, Waiting)> {
 /// node begins to take pods, kube-scheduler tries all that wait, and takes back what those were told whose node does
 /// not take any yet.
 async fn open(context: Context, busy: Launches, come: Vec<Step>) {
-    let nodes: Vec<&str> = come.iter().map(|(_, node, _)| &**node).collect();
-    // They are read before, so that nothing but the openings themselves lies between the first and the last.
-    let api: Api<Node> = Api::all(context.client.clone());
-    let read = join_all(nodes.iter().map(|node| api.get_opt(node))).await;
-    steering::prepare(&context, &nodes).await;
-    let each = come
-        .iter()
-        .zip(read)
-        .map(|((claim, node, waiting), read)| advance(&context, claim, node, waiting.clone(), read.ok().flatten()));
-    join_all(each).await;
+    if tokio::time::timeout(OPENED_WITHIN, open_together(&context, &come)).await.is_err() {
+        tracing::warn!(nodes = come.len(), "nodes could not be opened in time: it is tried again");
+    }
     for (claim, ..) in &come {
         busy.release(claim.metadata.name.as_deref().unwrap_or_default());
     }
     context.live.notify(Kind::Claim);
+}
+
+async fn open_together(context: &Context, come: &[Step]) {
+    let nodes: Vec<&str> = come.iter().map(|(_, node, _)| &**node).collect();
+    // They are read before, so that nothing but the openings themselves lies between the first and the last.
+    let api: Api<Node> = Api::all(context.client.clone());
+    let read = join_all(nodes.iter().map(|node| api.get_opt(node))).await;
+    steering::prepare(context, &nodes).await;
+    let each = come
+        .iter()
+        .zip(read)
+        .map(|((claim, node, waiting), read)| advance(context, claim, node, waiting.clone(), read.ok().flatten()));
+    join_all(each).await;
 }
 
 /// Takes a node a step further: it is registered, and if nothing is left to wait for initialised. `read` is the node as

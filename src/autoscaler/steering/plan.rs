@@ -24,7 +24,8 @@ const PATIENCE: SignedDuration = SignedDuration::from_secs(60);
 
 /// How long kube-scheduler is left to itself with pods whose place others have taken, before they are planned anew:
 /// so long after the last one, and so long after the first.
-const SETTLING: (SignedDuration, SignedDuration) = (SignedDuration::from_millis(1000), SignedDuration::from_secs(4));
+const SETTLING: (SignedDuration, SignedDuration) =
+    (SignedDuration::from_millis(500), SignedDuration::from_millis(1500));
 
 /// What a pod is meant for.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -581,7 +582,7 @@ mod tests {
         assert!(plan.place_of(state.uid("p1")).is_none());
         let p1 = state.uid("p1");
         assert!(plan.is_loose(p1, at(1)), "kube-scheduler is left to itself with it for a moment");
-        assert_eq!(plan.settles_at(at(1)), Some(at(2)));
+        assert_eq!(plan.settles_at(at(1)), Some(at(1) + SETTLING.0));
         assert!(!plan.is_loose(p1, at(2)) && plan.settles_at(at(2)).is_none());
         plan.place(&state.live, p1, claim("c2"), at(1));
         assert!(!plan.is_loose(p1, at(1)), "it has a place");
