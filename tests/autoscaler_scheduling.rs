@@ -7,6 +7,7 @@ mod inputs;
 use eksup::autoscaler::checker::{self, Input, Order};
 use eksup::autoscaler::scheduling::{Budget, PlannedNode, Problem, Settings, Solution, export, solve};
 use eksup::autoscaler::state::cluster::Cluster;
+use eksup::autoscaler::state::instance_types::Price;
 use eksup::autoscaler::state::resources::{CPU, MEMORY, PODS};
 use k8s_openapi::api::core::v1::{Node, Pod};
 use proptest::prelude::*;
@@ -292,6 +293,28 @@ fn what_cannot_be_placed_says_why() {
 }
 
 /// Each wants to be where another one is already: no first one can be bound, by kube-scheduler's own rules.
+#[test]
+fn where_a_limit_binds_larger_nodes_are_bought_rather_than_pods_left_out() {
+    let mut cluster = small_cluster();
+    // The smallest nodes are by far the cheapest, and half of each is left over.
+    for of in cluster.catalogue.types.iter_mut().filter(|of| of.capacity.get(CPU) == 2000) {
+        of.offerings.iter_mut().for_each(|offering| offering.price = Price(1_000_000));
+    }
+    cluster.pools[0].limits.set(CPU, 20_000);
+    let requests =
+        json!({ "containers": [{ "name": "c", "resources": { "requests": { "cpu": "1", "memory": "256Mi" } } }] });
+    for at in 0..12 {
+        let mut pod = pod_with(requests.clone()).expect("a pod");
+        pod.metadata.name = Some(format!("p{at}"));
+        cluster.add_pod(&pod);
+    }
+    let solution = solve(&Problem::provision(&cluster, settings(0.0)), Budget::rounds(50));
+    assert_eq!(solution.placed(), 12, "{:?}", solution.unplaced);
+    let cores: i64 =
+        solution.nodes.iter().map(|node| cluster.catalogue.types[node.instance_type as usize].capacity.get(CPU)).sum();
+    assert!(cores <= 20_000, "{cores}");
+}
+
 #[test]
 fn pods_that_wait_for_each_other_in_a_circle_are_not_placed() {
     for circle in [2, 3, 7] {

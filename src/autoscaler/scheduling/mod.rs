@@ -45,7 +45,7 @@ pub use solution::{PlannedNode, Solution, Unplaced};
 use compile::{Apart, Compiled, Deal, Demand};
 use existing::{Placed, fill_existing};
 use explain::explain;
-use fill::Filler;
+use fill::{Bin, Filler};
 use finish::{Dispenser, add_existing, add_nodes};
 use improve::Search;
 use model::Model;
@@ -269,6 +269,37 @@ fn improve_in_turn(searches: &mut [Search<'_>], budget: &mut Budget<'_>) -> u64 
     rounds
 }
 
+/// Where limits of pools leave pods without a place, these are scarcer than money: nodes are bought by what they take of
+/// them. A packing of `model` that leaves fewer than `left` pieces, if there is one.
+fn within_limits(compiled: &Compiled<'_>, demand: &Demand, apart: Apart, model: &Model, left: u64) -> Option<Packing> {
+    /// How many times the cost of the whole demand all that limits leave is worth, one after the other.
+    const WORTH: [f64; 3] = [10.0, 100.0, 1000.0];
+    if model.limit_use.is_empty() {
+        return None;
+    }
+    let (mut best, mut least) = (None, left);
+    for worth in WORTH {
+        let mut scarce = compiled.model(demand, apart);
+        let order = scarce.price_by_limits(worth * model.bound.max(1e-3));
+        set_prices(&mut scarce);
+        scarce.index();
+        let (mut packing, mut supply) = (Packing::new(&scarce), Supply::full(&scarce));
+        let (mut filler, mut random) = (Filler::new(&scarce), Random::new(compiled.problem.settings.seed));
+        let menu = Menu::new(&scarce, 2);
+        buy(&scarce, &menu, &mut packing, &mut supply, &mut filler, BuyStyle::PLAIN, &mut random);
+        if supply.pieces() < least {
+            least = supply.pieces();
+            let mut same = Packing::new(model);
+            packing.bins.into_iter().for_each(|bin| same.push(model, Bin { shape: order[bin.shape as usize], ..bin }));
+            best = Some(same);
+        }
+        if least == 0 {
+            break;
+        }
+    }
+    best
+}
+
 /// Nodes for a demand, bought greedily, with what is plainly too much taken away again.
 fn first_answer(compiled: &Compiled<'_>, demand: &Demand, apart: Apart) -> (Model, Packing) {
     let seed = compiled.problem.settings.seed;
@@ -299,6 +330,11 @@ fn first_answer(compiled: &Compiled<'_>, demand: &Demand, apart: Apart) -> (Mode
         if (other.0, other.1.cost) < (left, packing.cost) {
             (left, packing) = other;
         }
+    }
+    if left > 0
+        && let Some(other) = within_limits(compiled, demand, apart, &model, left)
+    {
+        packing = other;
     }
     let mut search = Search::new(&model, &mut packing, seed);
     if let Some(term) = term {

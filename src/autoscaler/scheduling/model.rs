@@ -160,6 +160,23 @@ pub struct Model {
 }
 
 impl Model {
+    /// Makes shapes dearer by their share of what the limits of their pool leave, of which all is worth so many dollars,
+    /// and puts the cheapest first again. Which shape each was before.
+    pub fn price_by_limits(&mut self, worth: f64) -> Vec<u32> {
+        for (shape, needs) in self.shapes.iter_mut().zip(&self.limit_use) {
+            let pool = self.pool_of_variant[shape.variant as usize] as usize;
+            let left = self.pool_limits[pool].iter().flat_map(|limit| &limit.left);
+            let share = needs.iter().zip(left).map(|(need, left)| *need as f64 / (*left).max(1) as f64);
+            let dollars = shape.price.dollars() + worth * share.fold(0.0, f64::max).min(1e3);
+            shape.price = Price::from_dollars(dollars).unwrap_or(shape.price);
+        }
+        let mut order: Vec<u32> = (0_u32..).zip(&self.shapes).map(|(at, _)| at).collect();
+        order.sort_by_key(|at| self.shapes[*at as usize].price);
+        self.shapes = order.iter().map(|at| self.shapes[*at as usize].clone()).collect();
+        self.limit_use = order.iter().map(|at| self.limit_use[*at as usize].clone()).collect();
+        order
+    }
+
     /// Whether a shape accepts a class.
     pub fn accepts(&self, shape: &Shape, class: u32) -> bool {
         self.accept_sets[shape.accepts as usize].contains(class as usize)
