@@ -1,5 +1,6 @@
 //! One run of eksup, measured, and the table of all of them.
 
+use std::collections::BTreeSet;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
@@ -61,6 +62,14 @@ impl Bench {
     pub fn requests(&self) -> anyhow::Result<usize> {
         let all = self.cloud.kubernetes_requests()?;
         Ok(all.iter().filter(|request| request.user_agent.starts_with("eksup/")).count())
+    }
+
+    /// How many of these say again what another has said: the same verb for the same address.
+    pub fn repeated_requests(&self) -> anyhow::Result<usize> {
+        let all = self.cloud.kubernetes_requests()?;
+        let own = all.iter().filter(|request| request.user_agent.starts_with("eksup/"));
+        let said: Vec<(&str, &str)> = own.map(|request| (request.verb.as_str(), request.uri.as_str())).collect();
+        Ok(said.len() - said.iter().collect::<BTreeSet<_>>().len())
     }
 
     /// How many resources `stack` has.
