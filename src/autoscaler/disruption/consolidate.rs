@@ -14,6 +14,7 @@ use super::worth::{out_of_balance, pays};
 use super::{Round, hash, is_empty};
 use crate::autoscaler::api::node_pool::ConsolidationPolicy;
 use crate::autoscaler::scheduling::compile::Compiled;
+use crate::autoscaler::scheduling::dealer::Dealer;
 use crate::autoscaler::scheduling::{self, Problem};
 use crate::autoscaler::state::intern::FastMap;
 
@@ -118,8 +119,9 @@ impl Round<'_> {
         let outgoing = self.outgoing();
         let open = |node: u32| fleet.cluster.nodes[node as usize].initialized && !outgoing.contains_key(&node);
         let limits = Limits { allowed: allowed.to_vec(), spot_to_spot: fleet.settings.spot_to_spot };
-        let field = Field { fleet, compiled: &compiled, limits, homeless: &homeless, open: &open };
-        let wide = homes(&compiled, &candidates);
+        let dealer = Dealer::new(&problem, &compiled.groups, &compiled.cells, &compiled.terms);
+        let field = Field { fleet, compiled: &compiled, dealer: &dealer, limits, homeless: &homeless, open: &open };
+        let wide = homes(&compiled, &dealer, &candidates);
         let (mut ground, mut found) = field.search(&candidates, at, &wide, budget);
         if !wide.is_empty() && !found.good.is_empty() {
             found = field.settled(&candidates, at, found.good, budget);
@@ -168,6 +170,7 @@ impl Round<'_> {
 struct Field<'f, 'c> {
     fleet: &'f Fleet<'f>,
     compiled: &'c Compiled<'c>,
+    dealer: &'f Dealer<'c>,
     limits: Limits,
     homeless: &'f [u32],
     open: &'f dyn Fn(u32) -> bool,
@@ -212,7 +215,7 @@ impl<'c> Field<'_, 'c> {
             let gone: BTreeSet<u32> = good.iter().flat_map(|command| command.remove.iter().copied()).collect();
             let chosen = candidates.iter().zip(at).filter(|(_, at)| gone.contains(at));
             let (chosen, at): (Vec<Candidate>, Vec<u32>) = chosen.map(|(one, at)| (one.clone(), *at)).unzip();
-            let mut ground = self.ground(&chosen, &homes(self.compiled, &chosen));
+            let mut ground = self.ground(&chosen, &homes(self.compiled, self.dealer, &chosen));
             if !self.mover(&mut ground, budget).take_together() {
                 break;
             }
@@ -229,7 +232,7 @@ impl<'c> Field<'_, 'c> {
     where
         'c: 'd,
     {
-        Ground::new(self.compiled, candidates, self.fleet.settings.moving, self.open, self.homeless, homes)
+        Ground::new(self.compiled, self.dealer, candidates, self.fleet.settings.moving, self.open, self.homeless, homes)
     }
 
     fn mover<'g, 'a, 's>(

@@ -95,6 +95,7 @@ impl<'a> Ground<'a> {
     /// that have no other home. `open` says which nodes may take pods.
     pub fn new(
         compiled: &'a Compiled<'a>,
+        dealer: &Dealer<'_>,
         candidates: &'a [Candidate],
         moving: MovingCost,
         open: &dyn Fn(u32) -> bool,
@@ -110,7 +111,6 @@ impl<'a> Ground<'a> {
             .collect();
         let room_of_node: FastMap<u32, usize> =
             compiled.nodes.rooms.iter().enumerate().map(|(at, room)| (room.node, at)).collect();
-        let dealer = Dealer::new(compiled.problem, &compiled.groups, &compiled.cells, &compiled.terms);
         let bound: Vec<bool> =
             (0..compiled.groups.groups.len()).map(|group| dealer.concerns(&compiled.groups, group)).collect();
         let loose = |pod: &u32| group_of_pod.get(pod).is_some_and(|group| compiled.rules.beside[*group].is_empty());

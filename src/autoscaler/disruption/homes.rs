@@ -19,8 +19,7 @@ type Movable = BTreeMap<u16, Vec<u32>>;
 
 /// Where the successors come up when the pods of all `candidates` move. Those of candidates that come first leave a
 /// crowded zone first. Pods that come back where they are have no entry, unless their spread is uneven.
-pub fn homes(compiled: &Compiled<'_>, candidates: &[Candidate]) -> Homes {
-    let dealer = Dealer::new(compiled.problem, &compiled.groups, &compiled.cells, &compiled.terms);
+pub fn homes(compiled: &Compiled<'_>, dealer: &Dealer<'_>, candidates: &[Candidate]) -> Homes {
     let groups = compiled.groups.groups.iter().enumerate();
     let mut uneven: BTreeMap<usize, (Balance, Movable)> = groups
         .filter_map(|(at, _)| Some((at, dealer.only_spread(at)?)))

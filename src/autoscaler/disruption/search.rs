@@ -107,10 +107,13 @@ impl<'g, 'a, 's> Mover<'g, 'a, 's> {
     /// Takes all away at once, if that is a gain.
     pub fn take_together(&mut self) -> bool {
         let gone = self.movable();
+        if !self.within_budget(&gone) {
+            return false;
+        }
         let rooms = self.by_room(self.open().filter(|at| gone.binary_search(at).is_err()).collect());
         let trials = NOISES.map(|noise| self.trial(&gone, &rooms, BuyStyle::PLAIN, noise));
         let best = trials.into_iter().flatten().min_by(|a, b| a.change.total_cmp(&b.change));
-        let Some(mut best) = best.filter(|_| self.within_budget(&gone)) else { return false };
+        let Some(mut best) = best else { return false };
         self.polish(&mut best);
         let gains = best.change < -LEAST_CHANGE;
         if gains {
