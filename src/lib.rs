@@ -13,7 +13,8 @@
 //! - [`plan`] is pure: what differs, what that means, in which order it is done.
 //! - [`aws`] has one file per kind of resource, with read, create, update and delete side by side.
 //! - [`cluster`] is the Kubernetes side: the connection, and objects as resources like any other.
-//! - [`autoscaler`] decides which nodes pods get: so far the scheduling core and its simulation.
+//! - [`autoscaler`] decides which nodes pods get: what decides is a crate of its own there, compiled
+//!   for speed; the rest watches, launches, drains and ends.
 //! - [`render`] fills in templates and policies that are embedded in the binary, and makes certificates.
 //! - [`views`] turn events and plans into a live terminal, plain lines, or JSON.
 //!

@@ -14,16 +14,15 @@
 //! | [`termination`] | drain, detach, end |
 //! | [`interruption`] | what the cloud announces about instances |
 //! | [`runtime`] | `eksup autoscaler run` |
+//!
+//! What decides (`api`, `state`, `scheduling`, `checker`, `disruption`) is a crate of its own in this folder, `lib.rs`.
 
-pub mod api;
-pub mod checker;
 pub mod cloud;
-pub mod disruption;
 pub mod interruption;
 pub mod lifecycle;
 pub mod runtime;
-pub mod scheduling;
 pub mod simulate;
-pub mod state;
 pub mod steering;
 pub mod termination;
+
+pub use autoscaler_core::{api, checker, disruption, scheduling, state};

@@ -3,11 +3,11 @@
 use super::node_pool::NodePoolSpec;
 use super::requirement::Requirement;
 use super::validate::{Fault, Faults, node_pool};
-use crate::autoscaler::state::names::Names;
-use crate::autoscaler::state::pod_reading::{read_labels, read_taints};
-use crate::autoscaler::state::pools::Pool;
-use crate::autoscaler::state::requirements::{Requirements, ValueSet};
-use crate::autoscaler::state::resources::{Amounts, read_amount};
+use crate::state::names::Names;
+use crate::state::pod_reading::{read_labels, read_taints};
+use crate::state::pools::Pool;
+use crate::state::requirements::{Requirements, ValueSet};
+use crate::state::resources::{Amounts, read_amount};
 
 /// Reads a pool.
 ///

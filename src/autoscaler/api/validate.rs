@@ -6,7 +6,7 @@ use super::labels::{key_fault, restriction, value_fault};
 use super::node_claim::NodeClaimSpec;
 use super::node_pool::{DisruptionBudget, NodeClassReference, NodePoolSpec};
 use super::requirement::check_requirements;
-use crate::autoscaler::state::quantity::Quantity;
+use crate::state::quantity::Quantity;
 use k8s_openapi::api::core::v1::Taint;
 use std::collections::BTreeSet;
 use std::fmt;

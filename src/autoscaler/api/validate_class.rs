@@ -2,7 +2,7 @@
 
 use super::ec2_node_class::{AmiSelectorTerm, BlockDeviceMapping, EC2NodeClassSpec, KubeletConfiguration};
 use super::validate::{Fault, Faults};
-use crate::autoscaler::state::quantity::Quantity;
+use crate::state::quantity::Quantity;
 use std::collections::{BTreeMap, BTreeSet};
 
 const FAMILIES: [&str; 7] = ["AL2", "AL2023", "Bottlerocket", "Windows2019", "Windows2022", "Windows2025", "Custom"];

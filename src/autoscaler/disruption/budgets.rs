@@ -3,8 +3,8 @@
 use super::Reason;
 use super::fleet::Fleet;
 use super::schedule::Schedule;
-use crate::autoscaler::api::duration::seconds;
-use crate::autoscaler::api::node_pool::{DisruptionBudget, DisruptionReason};
+use crate::api::duration::seconds;
+use crate::api::node_pool::{DisruptionBudget, DisruptionReason};
 use jiff::{SignedDuration, Timestamp};
 
 /// A budget of a pool.

@@ -1,7 +1,7 @@
 //! What a decision asks to be done.
 
-use crate::autoscaler::scheduling::PlannedNode;
-use crate::autoscaler::state::instance_types::Price;
+use crate::scheduling::PlannedNode;
+use crate::state::instance_types::Price;
 use std::fmt;
 
 /// Why a node goes.

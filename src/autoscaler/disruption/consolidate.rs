@@ -12,11 +12,11 @@ use super::search::{Limits, Mover};
 use super::stay::Stay;
 use super::worth::{out_of_balance, pays};
 use super::{Round, hash, is_empty};
-use crate::autoscaler::api::node_pool::ConsolidationPolicy;
-use crate::autoscaler::scheduling::compile::Compiled;
-use crate::autoscaler::scheduling::dealer::Dealer;
-use crate::autoscaler::scheduling::{self, Problem};
-use crate::autoscaler::state::intern::FastMap;
+use crate::api::node_pool::ConsolidationPolicy;
+use crate::scheduling::compile::Compiled;
+use crate::scheduling::dealer::Dealer;
+use crate::scheduling::{self, Problem};
+use crate::state::intern::FastMap;
 
 /// How often what is to go is laid out anew.
 const ROUNDS: usize = 4;

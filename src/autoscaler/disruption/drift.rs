@@ -4,9 +4,9 @@
 //! resolves to now. A hash of another version says nothing, so that a new version of the autoscaler, or
 //! another autoscaler before it, replaces no node.
 
-use crate::autoscaler::api::requirement::Requirement;
-use crate::autoscaler::state::intern::Interner;
-use crate::autoscaler::state::requirements::ValueSet;
+use crate::api::requirement::Requirement;
+use crate::state::intern::Interner;
+use crate::state::requirements::ValueSet;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -171,7 +171,7 @@ fn decided_by_the_cloud(key: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::autoscaler::api::requirement::Operator;
+    use crate::api::requirement::Operator;
 
     fn stamp(hash: &str, version: &str) -> Stamp {
         Stamp { hash: Some(hash.into()), version: Some(version.into()) }

@@ -2,10 +2,10 @@
 
 use super::budgets::Budget;
 use super::moving::MovingCost;
-use crate::autoscaler::api::node_pool::ConsolidationPolicy;
-use crate::autoscaler::state::cluster::Cluster;
-use crate::autoscaler::state::instance_types::Price;
-use crate::autoscaler::state::intern::Symbol;
+use crate::api::node_pool::ConsolidationPolicy;
+use crate::state::cluster::Cluster;
+use crate::state::instance_types::Price;
+use crate::state::intern::Symbol;
 use jiff::{SignedDuration, Timestamp};
 
 /// Everything that a decision is made from.
@@ -147,7 +147,7 @@ impl FleetNode {
     pub fn expires(&self) -> Option<Timestamp> {
         let age = self.expire_after?;
         let early = age.as_secs() / 20;
-        let share = i64::from(crate::autoscaler::disruption::hash::of(self.claim.as_bytes()) as u32);
+        let share = i64::from(crate::disruption::hash::of(self.claim.as_bytes()) as u32);
         let early = i64::try_from(i128::from(early) * i128::from(share) / i128::from(u32::MAX)).unwrap_or(0);
         self.created.checked_add(age.checked_sub(SignedDuration::from_secs(early))?).ok()
     }

@@ -6,16 +6,16 @@
 
 use super::homes::Homes;
 use super::moving::MovingCost;
-use crate::autoscaler::scheduling::compile::{Apart, Compiled, Demand};
-use crate::autoscaler::scheduling::dealer::Dealer;
-use crate::autoscaler::scheduling::fill::{Bin, FillStyle, Filler, HostCounts};
-use crate::autoscaler::scheduling::model::Model;
-use crate::autoscaler::scheduling::packing::Menu;
-use crate::autoscaler::scheduling::prices::set_prices;
-use crate::autoscaler::scheduling::random::Random;
-use crate::autoscaler::scheduling::supply::Supply;
-use crate::autoscaler::scheduling::vector::{MAX_DIMENSIONS, Vector, ZERO, subtract};
-use crate::autoscaler::state::intern::FastMap;
+use crate::scheduling::compile::{Apart, Compiled, Demand};
+use crate::scheduling::dealer::Dealer;
+use crate::scheduling::fill::{Bin, FillStyle, Filler, HostCounts};
+use crate::scheduling::model::Model;
+use crate::scheduling::packing::Menu;
+use crate::scheduling::prices::set_prices;
+use crate::scheduling::random::Random;
+use crate::scheduling::supply::Supply;
+use crate::scheduling::vector::{MAX_DIMENSIONS, Vector, ZERO, subtract};
+use crate::state::intern::FastMap;
 use std::collections::BTreeMap;
 
 /// What a site is.
@@ -317,7 +317,7 @@ pub fn add_item(list: &mut Vec<(u32, u32)>, item: u32, count: u32) {
 }
 
 /// Counts pods of an item on a host.
-pub fn note_host(host: &mut HostCounts, rules: &[crate::autoscaler::scheduling::model::HostRule], count: u32) {
+pub fn note_host(host: &mut HostCounts, rules: &[crate::scheduling::model::HostRule], count: u32) {
     for rule in rules {
         let (matching, carrying) = (rule.matches * count, u32::from(rule.carries) * count);
         match host.iter_mut().find(|(term, _, _)| *term == rule.term) {

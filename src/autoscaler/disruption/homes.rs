@@ -7,9 +7,9 @@
 use std::collections::BTreeMap;
 
 use super::ground::Candidate;
-use crate::autoscaler::scheduling::compile::Compiled;
-use crate::autoscaler::scheduling::dealer::{Balance, Dealer};
-use crate::autoscaler::state::intern::FastMap;
+use crate::scheduling::compile::Compiled;
+use crate::scheduling::dealer::{Balance, Dealer};
+use crate::state::intern::FastMap;
 
 /// The cells of pods whose successors come up in another one than they are in, or may do so, by pod.
 pub type Homes = FastMap<u32, u16>;

@@ -3,8 +3,8 @@
 use super::fleet::Fleet;
 use super::hash::{mix, of};
 use super::stay::Stay;
-use crate::autoscaler::state::cluster::Cluster;
-use crate::autoscaler::state::intern::FastMap;
+use crate::state::cluster::Cluster;
+use crate::state::intern::FastMap;
 
 /// How much dearer than at rest a fleet with the same load has to be before it is searched again.
 const DEARER: f64 = 1.005;

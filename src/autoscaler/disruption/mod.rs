@@ -43,7 +43,7 @@ pub use memory::Memory;
 pub use moving::MovingCost;
 pub use stay::Stay;
 
-use crate::autoscaler::scheduling;
+use crate::scheduling;
 use jiff::Timestamp;
 use moving::eviction_weight;
 use protection::held_by_pods;

@@ -7,12 +7,12 @@ use super::command::{Command, Destination, Reason};
 use super::fleet::{Fleet, FleetNode};
 use super::ground::{Candidate, Ground, Kind};
 use super::moving::eviction_weight;
-use crate::autoscaler::scheduling::PlannedNode;
-use crate::autoscaler::scheduling::fill::Bin;
-use crate::autoscaler::scheduling::finish::ZoneChoice;
-use crate::autoscaler::scheduling::vector::{ZERO, add};
-use crate::autoscaler::state::instance_types::Price;
-use crate::autoscaler::state::intern::FastMap;
+use crate::scheduling::PlannedNode;
+use crate::scheduling::fill::Bin;
+use crate::scheduling::finish::ZoneChoice;
+use crate::scheduling::vector::{ZERO, add};
+use crate::state::instance_types::Price;
+use crate::state::intern::FastMap;
 
 /// A pod that goes elsewhere: (pod, node of the fleet that it leaves, where to).
 pub type Move = (u32, u32, Destination);

@@ -9,7 +9,8 @@ pub fn held_by_pods(fleet: &Fleet<'_>, node: &FleetNode, now: Timestamp) -> Opti
     node.pods.iter().find_map(|pod| held_by(fleet, pod, now))
 }
 
-fn held_by(fleet: &Fleet<'_>, pod: &FleetPod, now: Timestamp) -> Option<Stay> {
+/// Why a pod keeps its node, if it does.
+pub fn held_by(fleet: &Fleet<'_>, pod: &FleetPod, now: Timestamp) -> Option<Stay> {
     let name = || -> Box<str> { (&*fleet.cluster.pods[pod.pod as usize].name).into() };
     match pod.protection {
         Some(Protection::Always) => return Some(Stay::PodProtected { pod: name(), until: None }),

@@ -6,8 +6,8 @@ use super::plan::{Plan, split};
 use super::protection::held_by_pods;
 use super::stay::Stay;
 use super::{Round, is_empty};
-use crate::autoscaler::scheduling::{self, Problem, solve};
-use crate::autoscaler::state::intern::FastMap;
+use crate::scheduling::{self, Problem, solve};
+use crate::state::intern::FastMap;
 use jiff::Timestamp;
 
 /// The most nodes that one decision replaces.

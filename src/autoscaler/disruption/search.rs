@@ -6,11 +6,11 @@
 //! the fleet are searched one after the other.
 
 use super::ground::{Ground, Kind, fill_site};
-use crate::autoscaler::scheduling::fill::Filler;
-use crate::autoscaler::scheduling::improve::{Budget, Search};
-use crate::autoscaler::scheduling::packing::{BuyStyle, Packing, buy};
-use crate::autoscaler::scheduling::random::Random;
-use crate::autoscaler::scheduling::supply::Supply;
+use crate::scheduling::fill::Filler;
+use crate::scheduling::improve::{Budget, Search};
+use crate::scheduling::packing::{BuyStyle, Packing, buy};
+use crate::scheduling::random::Random;
+use crate::scheduling::supply::Supply;
 
 /// The most nodes that one part of the search may take away.
 const PART: usize = 40;

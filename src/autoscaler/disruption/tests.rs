@@ -1,14 +1,14 @@
 //! Decisions about small fleets.
 
 use super::*;
-use crate::autoscaler::api::node_pool::{ConsolidationPolicy, DisruptionBudget, DisruptionReason};
-use crate::autoscaler::scheduling::Budget as Effort;
-use crate::autoscaler::state::catalogue_file::read_catalogue;
-use crate::autoscaler::state::cluster::Cluster;
-use crate::autoscaler::state::instance_types::Price;
-use crate::autoscaler::state::pools::Pool;
-use crate::autoscaler::state::requirements::Requirements;
-use crate::autoscaler::state::resources::Amounts;
+use crate::api::node_pool::{ConsolidationPolicy, DisruptionBudget, DisruptionReason};
+use crate::scheduling::Budget as Effort;
+use crate::state::catalogue_file::read_catalogue;
+use crate::state::cluster::Cluster;
+use crate::state::instance_types::Price;
+use crate::state::pools::Pool;
+use crate::state::requirements::Requirements;
+use crate::state::resources::Amounts;
 use jiff::SignedDuration;
 use serde_json::json;
 
@@ -34,10 +34,7 @@ impl World {
         let name = cluster.names.strings.intern("default");
         let mut requirements = Requirements::default();
         let on_demand = cluster.names.known.on_demand;
-        requirements.add(
-            cluster.names.known.capacity_type,
-            crate::autoscaler::state::requirements::ValueSet::single(on_demand),
-        );
+        requirements.add(cluster.names.known.capacity_type, crate::state::requirements::ValueSet::single(on_demand));
         cluster.pools.push(Pool {
             name,
             weight: 0,

@@ -4,7 +4,7 @@ use super::command::Command;
 use super::fleet::{Fleet, FleetNode};
 use super::moving::eviction_weight;
 use super::plan::price_of;
-use crate::autoscaler::api::node_pool::ConsolidationPolicy;
+use crate::api::node_pool::ConsolidationPolicy;
 
 /// Savings must weigh at least this much of the disruption, each as a share of the whole pool.
 const LEAST_RATIO: f64 = 0.5;

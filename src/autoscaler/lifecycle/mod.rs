@@ -8,6 +8,7 @@
 //! | `registrations` | whether the nodes of a pool come up |
 //! | `provisioning` | pods without a place become a plan, and the plan becomes claims |
 //! | `demand` | which pods want a node |
+//! | `making_room` | pods that have hardly begun move, where another one would need a node of its own |
 //! | `window` | when to decide |
 //! | `plan_claims` | claims from what the scheduler decided |
 //! | `claims` | makes claims, for pods and for nodes that are replaced |
@@ -23,13 +24,6 @@
 //! | `consolidatable`, `drift` | conditions that such decisions go by |
 //! | `garbage`, `collector` | what is left over, and who collects it |
 //! | `repair`, `repairer` | which nodes have been unhealthy for too long, and who has them replaced |
-//! | `node_pool`, `node_class` | how pools and classes stand, and their end |
-//! | `hashes`, `stamping` | what makes a node what it is, as a hash; hashes on objects |
-//! | `registrations` | whether the nodes of a pool come up |
-//! | `survey` | the fleet as decisions about disruption read it |
-//! | `disrupting`, `carrying_out` | decides which nodes go, and takes them away or back into service |
-//! | `reasons` | says why the others stay |
-//! | `consolidatable`, `drift` | conditions that such decisions go by |
 
 mod carrying_out;
 pub mod claims;
@@ -44,6 +38,7 @@ pub mod hashes;
 pub mod initialization;
 pub mod launch;
 pub mod liveness;
+pub mod making_room;
 pub mod market;
 pub mod node_class;
 pub mod node_pool;

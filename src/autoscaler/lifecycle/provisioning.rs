@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::claims::{NotMade, create_claims};
 use super::demand::{Demand, Hopeless, Question, demand};
+use super::making_room::{Guest, Instead, guests, instead};
 use super::plan_claims::{Lookup, PlannedClaim, Refused, plan_claims};
 use super::window::{Patience, Step, Window};
 use crate::autoscaler::runtime::Context;
@@ -20,6 +21,7 @@ use crate::autoscaler::runtime::events::{Tone, about_pod};
 use crate::autoscaler::scheduling::{Budget, Settings, Solution, solve};
 use crate::autoscaler::state::live::{Kind, Live, Uid};
 use crate::autoscaler::steering::{Plan, Target};
+use crate::autoscaler::termination::writes::{Asked, evict};
 
 /// Changes that come within this time are looked at together.
 const TOGETHER: Duration = Duration::from_millis(8);
@@ -121,6 +123,7 @@ fn look(context: &Context, hopeless: &mut Hopeless) -> Demand {
     let now = context.now();
     let live = context.live.lock();
     hopeless.pods.retain(|uid| live.pod(*uid).is_some());
+    hopeless.stayers.retain(|uid| live.pod(*uid).is_some());
     let mut plan = context.plan.lock();
     plan.inherit(&live, now);
     demand(&live, &plan, hopeless, now)
@@ -133,16 +136,24 @@ struct Decision {
     refused: Vec<Refused>,
     question: Question,
     took: Duration,
+    /// Pods that have to leave where they are, for others to get their room.
+    moving: Vec<u32>,
 }
 
 /// One decision, and what comes of it.
 async fn provision(context: &Context, hopeless: &mut Hopeless) {
     let stock = context.market.stock(context).await;
-    let question = {
+    let (question, guests) = {
         let now = context.now();
         let mut live = context.live.lock();
         let plan = context.plan.lock();
-        Question::new(&mut live, &plan, &stock, now)
+        let question = Question::new(&mut live, &plan, &stock, now);
+        // Room that is made for a pod is kept for it only where kube-scheduler can be told.
+        let guests = match context.version.steers() {
+            true => guests(&mut live, &plan, &stock, &question, &hopeless.stayers, now),
+            false => Vec::new(),
+        };
+        (question, guests)
     };
     tell_unreadable(context, &question);
     context.metrics.ignored_pods.set([], question.snapshot.cluster.unreadable.len() as f64);
@@ -150,11 +161,12 @@ async fn provision(context: &Context, hopeless: &mut Hopeless) {
         return;
     }
     let settings = settings(context);
-    let Ok(decision) = attended(context, tokio::task::spawn_blocking(move || decide(question, settings))).await else {
+    let work = tokio::task::spawn_blocking(move || decide(question, &guests, settings));
+    let Ok(decision) = attended(context, work).await else {
         tracing::error!("a decision was broken off: it is made again");
         return;
     };
-    let Decision { solution, claims, refused, question, took } = decision;
+    let Decision { solution, claims, refused, question, took, moving } = decision;
     context.metrics.scheduling.took([CONTROLLER], took.as_secs_f64());
     count_decided(context, &question);
     tracing::info!(
@@ -163,12 +175,14 @@ async fn provision(context: &Context, hopeless: &mut Hopeless) {
         nodes = solution.nodes.len(),
         on_existing = solution.existing.iter().map(|(_, pods)| pods.len()).sum::<usize>(),
         unplaced = solution.unplaced.iter().map(|group| group.pods.len()).sum::<usize>(),
+        moving = moving.len(),
         dollars_per_hour = solution.cost.dollars(),
         over_bound = solution.over_bound(),
         milliseconds = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
         "decided"
     );
     seat_on_existing(context, &question, &solution);
+    make_room(context, &question, &solution, &moving, hopeless).await;
     for group in &solution.unplaced {
         let reason = std::iter::once(&group.reason).chain(&question.left_out).map(String::as_str);
         tell(context, &question, &group.pods, &reason.collect::<Vec<_>>().join("; "), hopeless);
@@ -255,14 +269,16 @@ async fn attended<T>(context: &Context, mut work: tokio::task::JoinHandle<T>) ->
     }
 }
 
-fn decide(question: Question, settings: Settings) -> Decision {
+fn decide(question: Question, guests: &[Guest], settings: Settings) -> Decision {
     let started = Instant::now();
     let problem = question.problem(settings);
     let limit = time_for(question.pending.len());
     let mut stop = || started.elapsed() >= limit;
     let solution = solve(&problem, Budget { iterations: u64::MAX, stop: Some(&mut stop) });
+    let better = instead(&question, guests, settings, &solution);
+    let Instead { solution, moving } = better.unwrap_or(Instead { solution, moving: Vec::new() });
     let (claims, refused) = plan_claims(&problem, &solution.nodes, &question, "provisioned");
-    Decision { solution, claims, refused, took: started.elapsed(), question }
+    Decision { solution, claims, refused, took: started.elapsed(), question, moving }
 }
 
 /// How long a search may take: a few pods are not worth waiting for, many are.
@@ -298,6 +314,45 @@ fn seat_on_existing(context: &Context, question: &Question, solution: &Solution)
     drop(plan);
     drop(live);
     context.plan.notify();
+}
+
+/// Asks pods to go that have their place elsewhere now. When one does not, those that wait for its room are planned
+/// anew.
+async fn make_room(
+    context: &Context,
+    question: &Question,
+    solution: &Solution,
+    moving: &[u32],
+    hopeless: &mut Hopeless,
+) {
+    for pod in moving {
+        let Some((uid, name, about)) = ({
+            let live = context.live.lock();
+            question.uid(*pod).and_then(|uid| live.pod(uid)).map(|pod| (pod.uid, Arc::clone(&pod.name), about_pod(pod)))
+        }) else {
+            continue;
+        };
+        let (namespace, own_name) = name.split_once('/').unwrap_or_default();
+        let asked = evict(&context.client, namespace, own_name, &uid.to_string()).await;
+        let asked = asked.unwrap_or_else(|error| Asked::Refused(error.to_string()));
+        context.metrics.evictions.count([asked.code()]);
+        match asked {
+            Asked::Going => {
+                let note = "the pod was evicted to make room for one that would need a node of its own";
+                context.events.publish(about, Tone::Normal, "Evicted", note);
+                tracing::info!(pod = &*name, "a pod that had hardly begun makes room for another one");
+            }
+            Asked::Absent => {}
+            Asked::Refused(why) => {
+                tracing::info!(pod = &*name, why, "a pod does not make room for another one");
+                hopeless.stayers.insert(uid);
+                let node = question.snapshot.cluster.pods[*pod as usize].node;
+                let heirs = solution.existing.iter().filter(|(at, _)| Some(*at) == node).flat_map(|(_, pods)| pods);
+                let mut plan = context.plan.lock();
+                heirs.chain([pod]).filter_map(|pod| question.uid(*pod)).for_each(|uid| plan.forget(uid));
+            }
+        }
+    }
 }
 
 fn tell(context: &Context, question: &Question, pods: &[u32], reason: &str, hopeless: &mut Hopeless) {

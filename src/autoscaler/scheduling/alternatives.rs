@@ -9,11 +9,11 @@ use super::daemons::{daemons_of, overhead};
 use super::problem::Problem;
 use super::shapes::{pool_view, type_allowed};
 use super::solution::PlannedNode;
-use crate::autoscaler::state::instance_types::{InstanceType, Offering, Price};
-use crate::autoscaler::state::intern::{FastMap, Symbol};
-use crate::autoscaler::state::pod_spec::{HostPort, Labels, PodSelector, PodSpec, label};
-use crate::autoscaler::state::pools::Pool;
-use crate::autoscaler::state::resources::Amounts;
+use crate::state::instance_types::{InstanceType, Offering, Price};
+use crate::state::intern::{FastMap, Symbol};
+use crate::state::pod_spec::{HostPort, Labels, PodSelector, PodSpec, label};
+use crate::state::pools::Pool;
+use crate::state::resources::Amounts;
 
 /// One way to buy a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -238,11 +238,11 @@ fn required_terms(spec: &PodSpec) -> impl Iterator<Item = (Symbol, &PodSelector)
 mod tests {
     use super::super::{Budget, Settings, solve};
     use super::*;
-    use crate::autoscaler::api::NodePoolSpec;
-    use crate::autoscaler::api::pool_reading::read_pool;
-    use crate::autoscaler::state::catalogue_file::read_catalogue;
-    use crate::autoscaler::state::cluster::Cluster;
-    use crate::autoscaler::state::resources::CPU;
+    use crate::api::NodePoolSpec;
+    use crate::api::pool_reading::read_pool;
+    use crate::state::catalogue_file::read_catalogue;
+    use crate::state::cluster::Cluster;
+    use crate::state::resources::CPU;
     use serde_json::{Value, json};
 
     const TYPES: &str = "instance_type,vcpu,memory_mib,on_demand_usd,spot_a_usd,spot_b_usd,zones\n\

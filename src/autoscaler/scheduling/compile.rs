@@ -11,7 +11,7 @@ use super::reach::Reach;
 use super::shapes::{Cells, Sets, Shapes, drop_dominated};
 use super::together::Part;
 use super::vector::{Vector, add, vector};
-use crate::autoscaler::state::intern::FastMap;
+use crate::state::intern::FastMap;
 
 /// How the replicas of a workload are kept apart.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -2,11 +2,11 @@
 
 use super::problem::Problem;
 use super::variants::tolerates;
-use crate::autoscaler::state::intern::Symbol;
-use crate::autoscaler::state::names::Names;
-use crate::autoscaler::state::pod_spec::{HostPort, PodSpec};
-use crate::autoscaler::state::pools::Pool;
-use crate::autoscaler::state::resources::Amounts;
+use crate::state::intern::Symbol;
+use crate::state::names::Names;
+use crate::state::pod_spec::{HostPort, PodSpec};
+use crate::state::pools::Pool;
+use crate::state::resources::Amounts;
 
 /// Daemons that tolerate the taints of a pool.
 pub fn daemons_of<'a>(problem: &Problem<'a>, pool: &Pool) -> Vec<&'a PodSpec> {

@@ -8,8 +8,8 @@ use super::domains::{DomainRule, DomainTerms};
 use super::groups::Groups;
 use super::problem::Problem;
 use super::shapes::Cells;
-use crate::autoscaler::state::intern::{FastMap, Symbol};
-use crate::autoscaler::state::pod_spec::label;
+use crate::state::intern::{FastMap, Symbol};
+use crate::state::pod_spec::label;
 
 /// What a group may choose from.
 #[derive(Clone, Debug)]
@@ -172,7 +172,7 @@ impl<'a> Dealer<'a> {
             .scopes
             .iter()
             .map(|scope| {
-                let holds = |(node, gone): (&crate::autoscaler::state::cluster::NodeEntry, &bool)| {
+                let holds = |(node, gone): (&crate::state::cluster::NodeEntry, &bool)| {
                     !gone && scope.holds(&cluster.names, |key| label(&node.labels, key), &node.taints)
                 };
                 cluster.nodes.iter().zip(&problem.without).map(holds).collect()

@@ -4,8 +4,8 @@ use super::groups::Groups;
 use super::problem::Problem;
 use super::scope::Scope;
 use super::shapes::Cells;
-use crate::autoscaler::state::intern::{FastMap, Symbol};
-use crate::autoscaler::state::pod_spec::PodSpec;
+use crate::state::intern::{FastMap, Symbol};
+use crate::state::pod_spec::PodSpec;
 
 /// What a term asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

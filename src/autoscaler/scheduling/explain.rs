@@ -2,10 +2,10 @@
 
 use super::compile::Compiled;
 use super::variants::tolerates;
-use crate::autoscaler::state::intern::Symbol;
-use crate::autoscaler::state::pod_spec::{Effect, PodSpec, label};
-use crate::autoscaler::state::pools::Pool;
-use crate::autoscaler::state::resources::show_amount;
+use crate::state::intern::Symbol;
+use crate::state::pod_spec::{Effect, PodSpec, label};
+use crate::state::pools::Pool;
+use crate::state::resources::show_amount;
 
 /// One sentence per pool on why a group cannot be placed there.
 pub fn explain(compiled: &Compiled<'_>, group: usize) -> String {

@@ -3,10 +3,10 @@
 
 use super::problem::Problem;
 use super::solution::{PlannedNode, Solution};
-use crate::autoscaler::state::intern::Symbol;
-use crate::autoscaler::state::names::keys;
-use crate::autoscaler::state::pod_spec::label;
-use crate::autoscaler::state::resources::{CPU, ResourceId};
+use crate::state::intern::Symbol;
+use crate::state::names::keys;
+use crate::state::pod_spec::label;
+use crate::state::resources::{CPU, ResourceId};
 use k8s_openapi::api::core::v1::{Node, NodeSpec, NodeStatus, Taint};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -61,7 +61,7 @@ fn node_object(problem: &Problem<'_>, planned: &PlannedNode) -> Node {
     let instance_type = &cluster.catalogue.types[planned.instance_type as usize];
     let quantity =
         |id: ResourceId, amount: i64| Quantity(if id == CPU { format!("{amount}m") } else { amount.to_string() });
-    let list = |amounts: &crate::autoscaler::state::resources::Amounts| {
+    let list = |amounts: &crate::state::resources::Amounts| {
         amounts.iter().map(|(id, amount)| (names.resources.name(id).to_owned(), quantity(id, amount))).collect()
     };
     let mut allocatable = instance_type.allocatable.clone();

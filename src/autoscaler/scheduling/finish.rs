@@ -6,9 +6,9 @@ use super::fill::Bin;
 use super::model::Model;
 use super::packing::Packing;
 use super::solution::{PlannedNode, Solution};
-use crate::autoscaler::state::instance_types::Price;
-use crate::autoscaler::state::intern::{FastMap, Symbol};
-use crate::autoscaler::state::pod_spec::{PodSpec, label};
+use crate::state::instance_types::Price;
+use crate::state::intern::{FastMap, Symbol};
+use crate::state::pod_spec::{PodSpec, label};
 
 /// Hands out the pods of each group, one after the other.
 pub struct Dispenser {

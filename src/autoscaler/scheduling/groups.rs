@@ -4,11 +4,11 @@
 //! The cost of everything that follows grows with the number of groups, not of pods.
 
 use super::problem::Problem;
-use crate::autoscaler::state::cluster::Cluster;
-use crate::autoscaler::state::intern::{FastMap, Symbol};
-use crate::autoscaler::state::names::Names;
-use crate::autoscaler::state::pod_spec::{Labels, PodSelector, PodSpec};
-use crate::autoscaler::state::requirements::Requirements;
+use crate::state::cluster::Cluster;
+use crate::state::intern::{FastMap, Symbol};
+use crate::state::names::Names;
+use crate::state::pod_spec::{Labels, PodSelector, PodSpec};
+use crate::state::requirements::Requirements;
 
 /// Pending pods that are alike.
 #[derive(Clone, Debug)]

@@ -5,8 +5,8 @@ use super::groups::Groups;
 use super::model::{HostRule, HostTerm};
 use super::problem::Problem;
 use super::scope::Scope;
-use crate::autoscaler::state::intern::{FastMap, Symbol};
-use crate::autoscaler::state::pod_spec::{HostPort, PodSpec, label};
+use crate::state::intern::{FastMap, Symbol};
+use crate::state::pod_spec::{HostPort, PodSpec, label};
 
 /// All host terms of a problem.
 #[derive(Clone, Debug, Default)]

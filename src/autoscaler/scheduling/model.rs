@@ -2,7 +2,7 @@
 //! and the few rules that still matter once zones have been dealt out.
 
 use super::vector::Vector;
-use crate::autoscaler::state::instance_types::Price;
+use crate::state::instance_types::Price;
 
 /// A set of small numbers.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -189,7 +189,7 @@ impl Model {
 
     /// Puts items into buckets, and shapes into cells.
     pub fn index(&mut self) {
-        use crate::autoscaler::state::intern::FastMap;
+        use crate::state::intern::FastMap;
         let mut known: FastMap<(Vector, u32, Option<u16>, u64), u32> = FastMap::default();
         self.buckets.clear();
         for item in &mut self.items {

@@ -8,9 +8,9 @@ use super::problem::Problem;
 use super::shapes::{Cells, Shapes, room_of};
 use super::variants::tolerates;
 use super::vector::{Vector, subtract, vector};
-use crate::autoscaler::state::cluster::NodeEntry;
-use crate::autoscaler::state::intern::FastMap;
-use crate::autoscaler::state::pod_spec::{PodSpec, label};
+use crate::state::cluster::NodeEntry;
+use crate::state::intern::FastMap;
+use crate::state::pod_spec::{PodSpec, label};
 
 /// A node with room.
 #[derive(Clone, Debug)]

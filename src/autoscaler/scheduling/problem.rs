@@ -1,7 +1,7 @@
 //! What is asked of the scheduler.
 
-use crate::autoscaler::state::cluster::Cluster;
-use crate::autoscaler::state::resources::ResourceId;
+use crate::state::cluster::Cluster;
+use crate::state::resources::ResourceId;
 
 /// How solutions are chosen.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -83,7 +83,7 @@ impl<'a> Problem<'a> {
     /// The resources that the pending pods ask for, the common ones first. Beyond
     /// [`MAX_DIMENSIONS`](super::vector::MAX_DIMENSIONS) the rest is left out, and so are the pods that want it.
     pub(super) fn dimensions(&self) -> Vec<ResourceId> {
-        use crate::autoscaler::state::resources::{CPU, MEMORY, PODS};
+        use crate::state::resources::{CPU, MEMORY, PODS};
         let mut wanted = std::collections::BTreeSet::new();
         for pod in &self.pending {
             let spec = self.cluster.spec(self.cluster.pods[*pod as usize].spec);

@@ -1,10 +1,10 @@
 //! Which nodes take part in a topology spread: those whose pods are counted, and whose domains count even
 //! when they are empty.
 
-use crate::autoscaler::state::intern::Symbol;
-use crate::autoscaler::state::names::Names;
-use crate::autoscaler::state::pod_spec::{PodSpec, Spread, Taint, Toleration};
-use crate::autoscaler::state::requirements::Requirements;
+use crate::state::intern::Symbol;
+use crate::state::names::Names;
+use crate::state::pod_spec::{PodSpec, Spread, Taint, Toleration};
+use crate::state::requirements::Requirements;
 
 use super::variants::tolerated;
 

@@ -11,10 +11,10 @@ use super::problem::Problem;
 use super::settle;
 use super::solution::{PlannedNode, Solution};
 use super::variants::tolerates;
-use crate::autoscaler::state::cluster::{Cluster, NodeEntry};
-use crate::autoscaler::state::instance_types::Price;
-use crate::autoscaler::state::names::keys;
-use crate::autoscaler::state::pod_spec::Labels;
+use crate::state::cluster::{Cluster, NodeEntry};
+use crate::state::instance_types::Price;
+use crate::state::names::keys;
+use crate::state::pod_spec::Labels;
 
 /// The most attempts; each costs about as much as a first answer for a few pods.
 const MOST_PASSES: usize = 48;

@@ -10,11 +10,11 @@ use super::model::{BitSet, PoolLimit, Shape};
 use super::problem::Problem;
 use super::variants::{Variant, Wanted, tolerates, variants};
 use super::vector::{MAX_DIMENSIONS, Vector, fits, vector};
-use crate::autoscaler::state::cluster::Cluster;
-use crate::autoscaler::state::instance_types::{InstanceType, Offering};
-use crate::autoscaler::state::intern::{FastMap, Symbol};
-use crate::autoscaler::state::pod_spec::{PodSpec, label};
-use crate::autoscaler::state::resources::{Amounts, ResourceId};
+use crate::state::cluster::Cluster;
+use crate::state::instance_types::{InstanceType, Offering};
+use crate::state::intern::{FastMap, Symbol};
+use crate::state::pod_spec::{PodSpec, label};
+use crate::state::resources::{Amounts, ResourceId};
 
 /// The values of the topology keys that required terms use, by cell.
 #[derive(Clone, Debug, Default)]
@@ -173,7 +173,7 @@ impl Shapes {
 
 fn class_hash(spec: &PodSpec) -> u64 {
     use std::hash::{Hash, Hasher};
-    let mut hasher = crate::autoscaler::state::intern::FastHasher::default();
+    let mut hasher = crate::state::intern::FastHasher::default();
     (&spec.node_terms, &spec.tolerations, &spec.host_ports).hash(&mut hasher);
     hasher.finish()
 }
@@ -394,7 +394,7 @@ pub(super) fn pool_view<'a>(
 /// Whether a type passes those requirements of a pool that do not hang on the offering.
 pub(super) fn type_allowed(
     problem: &Problem<'_>,
-    pool: &crate::autoscaler::state::pools::Pool,
+    pool: &crate::state::pools::Pool,
     instance_type: &InstanceType,
 ) -> bool {
     let names = &problem.cluster.names;

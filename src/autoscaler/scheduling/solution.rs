@@ -1,6 +1,6 @@
 //! What the scheduler decided.
 
-use crate::autoscaler::state::instance_types::Price;
+use crate::state::instance_types::Price;
 
 /// A node to buy.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,7 +16,7 @@ pub struct PlannedNode {
     /// Price per hour.
     pub price: Price,
     /// Labels that the pool gives it, open ones chosen.
-    pub labels: crate::autoscaler::state::pod_spec::Labels,
+    pub labels: crate::state::pod_spec::Labels,
     /// The pods that go onto it, by index.
     pub pods: Vec<u32>,
 }

@@ -5,10 +5,10 @@
 
 use super::groups::Groups;
 use super::problem::Problem;
-use crate::autoscaler::state::intern::Symbol;
-use crate::autoscaler::state::names::Names;
-use crate::autoscaler::state::pod_spec::{Effect, Labels, PodSpec, Taint, Toleration, label};
-use crate::autoscaler::state::pools::Pool;
+use crate::state::intern::Symbol;
+use crate::state::names::Names;
+use crate::state::pod_spec::{Effect, Labels, PodSpec, Taint, Toleration, label};
+use crate::state::pools::Pool;
 use std::collections::{BTreeMap, BTreeSet};
 
 const MOST_VALUES: usize = 24;

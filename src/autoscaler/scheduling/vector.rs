@@ -1,6 +1,6 @@
 //! Dense amounts of the few resources that one problem is about.
 
-use crate::autoscaler::state::resources::{Amounts, ResourceId};
+use crate::state::resources::{Amounts, ResourceId};
 
 /// The most different resources that the pods of one problem may ask for together.
 pub const MAX_DIMENSIONS: usize = 12;

@@ -288,7 +288,7 @@ async fn carry_out_one(context: &Context, going: &Going, step: &Do) -> kube::Res
 async fn send_away(context: &Context, pod: &DrainPod, grace: Option<i64>) -> Asked {
     let sent = match grace {
         Some(grace) => writes::delete_pod(&context.client, pod, grace).await.map(|()| Asked::Going),
-        None => writes::evict(&context.client, pod).await,
+        None => writes::evict(&context.client, &pod.namespace, &pod.name, &pod.uid).await,
     };
     let asked = sent.unwrap_or_else(|error| {
         tracing::debug!(pod = pod.full_name(), "a pod could not be sent away, it is tried again: {error}");

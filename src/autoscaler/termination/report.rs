@@ -192,13 +192,8 @@ pub async fn write(context: &Context, going: &Going, wanted: &Conditions) -> kub
 
 /// A pod was asked to go.
 pub fn asked(context: &Context, pod: &DrainPod, grace: Option<i64>, asked: &Asked) {
-    let code = match asked {
-        Asked::Going => "200",
-        Asked::Absent => "404",
-        Asked::Refused(_) => "429",
-    };
     if grace.is_none() {
-        context.metrics.evictions.count([code]);
+        context.metrics.evictions.count([asked.code()]);
     }
     if !matches!(asked, Asked::Going) {
         return;

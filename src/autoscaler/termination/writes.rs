@@ -24,6 +24,17 @@ pub enum Asked {
     Refused(String),
 }
 
+impl Asked {
+    /// The code of the API server's answer, as the metrics count it.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Going => "200",
+            Self::Absent => "404",
+            Self::Refused(_) => "429",
+        }
+    }
+}
+
 /// Deletes a claim, unless another one has its name.
 ///
 /// # Errors
@@ -121,17 +132,16 @@ pub async fn release_claim(client: &Client, claim: &NodeClaim) -> kube::Result<(
 ///
 /// # Errors
 /// The call's, but for what [`Asked`] says.
-pub async fn evict(client: &Client, pod: &DrainPod) -> kube::Result<Asked> {
-    let api: Api<Pod> = Api::namespaced(client.clone(), &pod.namespace);
+pub async fn evict(client: &Client, namespace: &str, name: &str, uid: &str) -> kube::Result<Asked> {
+    let api: Api<Pod> = Api::namespaced(client.clone(), namespace);
     // kube's own eviction leaves the precondition out of what the API server reads.
     let eviction = json!({
         "apiVersion": "policy/v1",
         "kind": "Eviction",
-        "metadata": { "name": pod.name, "namespace": pod.namespace },
-        "deleteOptions": { "preconditions": { "uid": pod.uid } },
+        "metadata": { "name": name, "namespace": namespace },
+        "deleteOptions": { "preconditions": { "uid": uid } },
     });
-    let sent: kube::Result<Value> =
-        api.create_subresource("eviction", &pod.name, &PostParams::default(), &eviction).await;
+    let sent: kube::Result<Value> = api.create_subresource("eviction", name, &PostParams::default(), &eviction).await;
     match sent {
         Ok(_) => Ok(Asked::Going),
         Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(Asked::Absent),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::yard::{PLANNED_FOR, Yard, on_demand};
+use super::yard::{PLANNED_FOR, Yard, nodes_of, on_demand};
 
 /// Of 50 pods.
 const MOST_ELSEWHERE: i64 = 8;
@@ -66,4 +66,43 @@ fn spread_workloads_keep_their_balance_and_find_their_nodes() {
         }
         assert_eq!(by_zone.values().copied().collect::<Vec<_>>(), [5, 5], "{name}");
     }
+}
+
+#[test]
+fn a_pod_that_has_hardly_begun_makes_room_for_one_that_would_need_a_node_of_its_own() {
+    let mut pool = on_demand();
+    let type_of_node = json!({ "key": "node.kubernetes.io/instance-type", "operator": "In", "values": ["m5.xlarge"] });
+    pool["requirements"].as_array_mut().expect("requirements").push(type_of_node);
+    pool["disruption"] = json!({ "consolidateAfter": "1h" });
+    let (yard, _autoscaler) = Yard::with_pool(&pool);
+    let small = |cpu: &str| json!({ "cpu": cpu, "memory": "128Mi" });
+    yard.deployment("anchor", 2, &small("2"), &json!({}));
+    let nodes: Vec<String> = nodes_of(&yard.running(2)).into_iter().collect();
+    let [one, other] = nodes.as_slice() else { panic!("two nodes: {nodes:?}") };
+    yard.ready_claims(2);
+    let closed = |node: &str, closed: bool| {
+        let change = json!({ "spec": { "unschedulable": closed } });
+        yard.hands.changes(&format!("/api/v1/nodes/{node}"), "somebody", &change);
+    };
+    closed(one, true);
+    yard.deployment("ballast", 1, &small("900m"), &json!({}));
+    yard.running(3);
+    closed(one, false);
+    closed(other, true);
+    yard.deployment("guest", 1, &small("600m"), &json!({}));
+    yard.running(4);
+    closed(other, false);
+    // Neither node has room for it; the first one has when the guest moves to the other one.
+    yard.deployment("large", 1, &small("1500m"), &json!({}));
+    let pods = yard.running(5);
+    let node_of = |workload: &str| {
+        let pod = pods
+            .iter()
+            .find(|pod| pod["metadata"]["labels"]["app"] == workload && pod["metadata"]["deletionTimestamp"].is_null());
+        pod.and_then(|pod| pod["spec"]["nodeName"].as_str()).unwrap_or_default().to_owned()
+    };
+    assert_eq!((node_of("large"), node_of("guest")), (one.clone(), other.clone()));
+    assert_eq!(yard.claims().len(), 2, "nothing was bought");
+    let said = yard.heard("Evicted", "guest").expect("the guest is told why");
+    assert!(said.contains("make room"), "{said}");
 }

@@ -1,9 +1,9 @@
 //! Disruption budgets of pods.
 
-use crate::autoscaler::state::names::Names;
-use crate::autoscaler::state::pod_reading::read_selector;
-use crate::autoscaler::state::pod_spec::{Labels, label};
-use crate::autoscaler::state::requirements::Requirements;
+use crate::state::names::Names;
+use crate::state::pod_reading::read_selector;
+use crate::state::pod_spec::{Labels, label};
+use crate::state::requirements::Requirements;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use std::sync::Arc;
 

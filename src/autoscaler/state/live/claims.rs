@@ -1,10 +1,10 @@
 //! Claims: the object, and its amounts read.
 
 use super::pods::Uid;
-use crate::autoscaler::api::{NodeClaim, labels};
-use crate::autoscaler::state::names::Names;
-use crate::autoscaler::state::pod_reading::read_amounts;
-use crate::autoscaler::state::resources::Amounts;
+use crate::api::{NodeClaim, labels};
+use crate::state::names::Names;
+use crate::state::pod_reading::read_amounts;
+use crate::state::resources::Amounts;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use std::sync::Arc;

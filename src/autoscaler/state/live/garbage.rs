@@ -1,7 +1,7 @@
 //! Strings that nothing uses any more: names of workloads that are gone, label values of finished jobs.
 
 use super::Live;
-use crate::autoscaler::state::intern::Symbol;
+use crate::state::intern::Symbol;
 
 /// Below this number of strings nothing is swept.
 const FEW: usize = 4096;

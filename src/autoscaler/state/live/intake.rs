@@ -3,10 +3,10 @@
 use super::observed::{Kind, Observed};
 use super::pools::{LiveClass, LivePool};
 use super::{Live, LiveDaemon, Uid, budgets, claims, nodes, replicas, storage};
-use crate::autoscaler::api::pool_reading::read_pool;
-use crate::autoscaler::api::{EC2NodeClass, NodeClaim, NodePool};
-use crate::autoscaler::state::pod_reading::{Surroundings, read_daemon};
-use crate::autoscaler::state::pod_spec::PodSpec;
+use crate::api::pool_reading::read_pool;
+use crate::api::{EC2NodeClass, NodeClaim, NodePool};
+use crate::state::pod_reading::{Surroundings, read_daemon};
+use crate::state::pod_spec::PodSpec;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;

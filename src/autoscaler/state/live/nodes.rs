@@ -1,11 +1,11 @@
 //! Nodes: what is kept of each.
 
 use super::pods::Uid;
-use crate::autoscaler::state::cluster::node_labels;
-use crate::autoscaler::state::names::Names;
-use crate::autoscaler::state::pod_reading::{read_amounts, read_taints};
-use crate::autoscaler::state::pod_spec::{Labels, Taint};
-use crate::autoscaler::state::resources::Amounts;
+use crate::state::cluster::node_labels;
+use crate::state::names::Names;
+use crate::state::pod_reading::{read_amounts, read_taints};
+use crate::state::pod_spec::{Labels, Taint};
+use crate::state::resources::Amounts;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1 as core;
 use std::collections::BTreeMap;

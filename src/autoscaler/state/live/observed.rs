@@ -1,6 +1,6 @@
 //! What a watch can tell.
 
-use crate::autoscaler::api::{EC2NodeClass, NodeClaim, NodePool};
+use crate::api::{EC2NodeClass, NodeClaim, NodePool};
 use k8s_openapi::api::apps::v1::{DaemonSet, ReplicaSet};
 use k8s_openapi::api::core::v1::{Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;

@@ -2,14 +2,14 @@
 
 use super::Live;
 use super::claims::LiveClaim;
-use crate::autoscaler::state::cluster::{Cluster, NodeEntry};
-use crate::autoscaler::state::instance_types::{InstanceType, Offering, Price};
-use crate::autoscaler::state::intern::Symbol;
-use crate::autoscaler::state::names::{Names, keys};
-use crate::autoscaler::state::pod_reading::read_taints;
-use crate::autoscaler::state::pod_spec::{Labels, Taint};
-use crate::autoscaler::state::requirements::{Requirements, ValueSet};
-use crate::autoscaler::state::resources::Amounts;
+use crate::state::cluster::{Cluster, NodeEntry};
+use crate::state::instance_types::{InstanceType, Offering, Price};
+use crate::state::intern::Symbol;
+use crate::state::names::{Names, keys};
+use crate::state::pod_reading::read_taints;
+use crate::state::pod_spec::{Labels, Taint};
+use crate::state::requirements::{Requirements, ValueSet};
+use crate::state::resources::Amounts;
 use std::sync::Arc;
 
 /// The labels of a claim that are known: those that it has, and those that can have one value only.

@@ -3,11 +3,11 @@
 use super::Live;
 use super::intake::{precedes, version_of};
 use super::pods::{Aside, LivePod, Owner, Uid, raw_of, standing};
-use crate::autoscaler::state::intern::Symbol;
-use crate::autoscaler::state::pod_reading::{Surroundings, read_labels, read_pod};
-use crate::autoscaler::state::pod_spec::PodSpec;
-use crate::autoscaler::state::resources::{Amounts, PODS};
-use crate::autoscaler::state::volumes::Volumes;
+use crate::state::intern::Symbol;
+use crate::state::pod_reading::{Surroundings, read_labels, read_pod};
+use crate::state::pod_spec::PodSpec;
+use crate::state::resources::{Amounts, PODS};
+use crate::state::volumes::Volumes;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;

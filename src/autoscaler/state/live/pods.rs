@@ -1,7 +1,7 @@
 //! Pods: what is kept of each, and the indices over them.
 
-use crate::autoscaler::api::duration;
-use crate::autoscaler::state::intern::{FastMap, Symbol};
+use crate::api::duration;
+use crate::state::intern::{FastMap, Symbol};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;

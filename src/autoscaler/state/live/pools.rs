@@ -1,7 +1,7 @@
 //! Pools and classes: the objects, and pools as the scheduler sees them.
 
-use crate::autoscaler::api::{EC2NodeClass, Fault, NodePool};
-use crate::autoscaler::state::pools::Pool;
+use crate::api::{EC2NodeClass, Fault, NodePool};
+use crate::state::pools::Pool;
 use jiff::Timestamp;
 use std::sync::Arc;
 

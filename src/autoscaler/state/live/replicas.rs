@@ -5,9 +5,9 @@
 
 use super::intake::key_of;
 use super::{Live, LivePod};
-use crate::autoscaler::state::intern::Symbol;
-use crate::autoscaler::state::pod_reading::{Surroundings, read_labels, read_pod};
-use crate::autoscaler::state::resources::Amounts;
+use crate::state::intern::Symbol;
+use crate::state::pod_reading::{Surroundings, read_labels, read_pod};
+use crate::state::resources::Amounts;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::apps::v1::ReplicaSet;
 use std::collections::BTreeMap;

@@ -1,10 +1,10 @@
 //! Everything as the scheduler reads it.
 
 use super::{Live, LiveClaim, LiveNode, Uid, on_the_way};
-use crate::autoscaler::state::cluster::{Cluster, DaemonEntry, NodeEntry, PodEntry, TRANSIENT_TAINTS, Unreadable};
-use crate::autoscaler::state::instance_types::Catalogue;
-use crate::autoscaler::state::names::Names;
-use crate::autoscaler::state::pod_spec::{Taint, label};
+use crate::state::cluster::{Cluster, DaemonEntry, NodeEntry, PodEntry, TRANSIENT_TAINTS, Unreadable};
+use crate::state::instance_types::Catalogue;
+use crate::state::names::Names;
+use crate::state::pod_spec::{Taint, label};
 use jiff::Timestamp;
 use std::sync::Arc;
 
@@ -157,7 +157,7 @@ impl Live {
         &self,
         names: &Names,
         claim: Option<&LiveClaim>,
-        pool: Option<crate::autoscaler::state::intern::Symbol>,
+        pool: Option<crate::state::intern::Symbol>,
         taint: &Taint,
     ) -> bool {
         let key = names.text(taint.key);
@@ -173,10 +173,7 @@ fn leaves(node: &LiveNode, claim: Option<&LiveClaim>) -> bool {
     node.deletion.is_some() || claim.is_some_and(|claim| claim.deletion().is_some()) || node.has_taint(DISRUPTED)
 }
 
-fn raise_missing(
-    amounts: &mut crate::autoscaler::state::resources::Amounts,
-    expected: &crate::autoscaler::state::resources::Amounts,
-) {
+fn raise_missing(amounts: &mut crate::state::resources::Amounts, expected: &crate::state::resources::Amounts) {
     for (id, amount) in expected.iter() {
         if amounts.get(id) == 0 {
             amounts.set(id, amount);

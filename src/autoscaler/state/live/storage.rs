@@ -1,8 +1,8 @@
 //! Volumes, their claims, classes and attachments, as far as scheduling and draining ask for them.
 
-use crate::autoscaler::state::intern::FastMap;
-use crate::autoscaler::state::names::Names;
-use crate::autoscaler::state::volumes::Volumes;
+use crate::state::intern::FastMap;
+use crate::state::names::Names;
+use crate::state::volumes::Volumes;
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::api::storage::v1::{CSINode, StorageClass, VolumeAttachment};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;

@@ -1,8 +1,8 @@
 //! Behaviour of the live state.
 
 use super::*;
-use crate::autoscaler::state::instance_types::{Catalogue, InstanceType, Offering, Price};
-use crate::autoscaler::state::resources::{Amounts, CPU, MEMORY, PODS};
+use crate::state::instance_types::{Catalogue, InstanceType, Offering, Price};
+use crate::state::resources::{Amounts, CPU, MEMORY, PODS};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 

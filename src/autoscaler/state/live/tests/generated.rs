@@ -2,7 +2,7 @@
 
 use super::super::*;
 use super::observed;
-use crate::autoscaler::state::instance_types::Catalogue;
+use crate::state::instance_types::Catalogue;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 

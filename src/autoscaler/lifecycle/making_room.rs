@@ -1,0 +1,328 @@
+//! When a pod would need a node of its own only because smaller ones took the room that was meant for it, these
+//! move. Pure.
+//!
+//! kube-scheduler may put a small pod where a large one was meant to go, and the large one fits nowhere else then.
+//! A node for it alone is dear, and consolidation would move pods later to get rid of it again. A pod that has
+//! hardly begun is cheaper to move now: where its node may be disrupted at all, and the saving exceeds the restart.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::demand::Question;
+use super::market::Stock;
+use super::survey::Survey;
+use crate::autoscaler::api::node_pool::ConsolidationPolicy;
+use crate::autoscaler::disruption::moving::eviction_weight;
+use crate::autoscaler::disruption::protection::held_by;
+use crate::autoscaler::disruption::{Allowed, Fleet, FleetNode, MovingCost, Reason, Settings as DisruptionSettings};
+use crate::autoscaler::scheduling::{Budget, Problem, Settings, Solution, solve};
+use crate::autoscaler::state::cluster::Cluster;
+use crate::autoscaler::state::live::{Live, LivePod, Owner, Uid};
+use crate::autoscaler::state::resources::{Amounts, CPU, MEMORY};
+use crate::autoscaler::steering::Plan;
+
+/// Only for so few pods: more are better served by nodes.
+const FEW: usize = 4;
+/// A pod that was bound no longer ago has hardly begun.
+const JUST_BOUND: SignedDuration = SignedDuration::from_secs(20);
+/// A pod that may take longer to end, in seconds, is no quicker to make room than a node is to come.
+const LONGEST_GRACE: u32 = 30;
+/// How many pods make room for one.
+const MOST_MOVED: usize = 3;
+/// How many ways to make room for a pod are tried.
+const TRIALS: usize = 6;
+/// How long each of them is improved, in rounds.
+const ROUNDS: u64 = 20;
+
+/// A pod that may be asked to move.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Guest {
+    /// Index in the question's snapshot.
+    pub pod: u32,
+    /// What its move costs, in dollars.
+    pub cost: f64,
+}
+
+/// A solution with pods that move.
+#[derive(Debug)]
+pub struct Instead {
+    /// What goes where; pods that move are among those that go onto nodes that exist.
+    pub solution: Solution,
+    /// The pods that have to leave where they are.
+    pub moving: Vec<u32>,
+}
+
+/// The pods that may be asked to move for those that the question is about. None of `stayers`: they were asked and
+/// did not go.
+pub fn guests(
+    live: &mut Live,
+    plan: &Plan,
+    stock: &Stock,
+    question: &Question,
+    stayers: &BTreeSet<Uid>,
+    now: Timestamp,
+) -> Vec<Guest> {
+    let fresh = |pod: &LivePod| pod.bound.is_some_and(|bound| now.duration_since(bound) <= JUST_BOUND);
+    let Some(priority) = lowest_priority(live, question) else { return Vec::new() };
+    if !live.pods().any(fresh) {
+        return Vec::new();
+    }
+    let may_go = |pod: &LivePod| {
+        let calm = pod.owner == Owner::Workload && pod.grace_seconds <= LONGEST_GRACE && pod.priority <= priority;
+        calm && fresh(pod) && plan.place_of(pod.uid).is_none() && !stayers.contains(&pod.uid)
+    };
+    let survey = Survey::new(live, plan, stock, &BTreeSet::new(), now);
+    let fleet = survey.fleet(DisruptionSettings::default());
+    let allowed = Allowed::new(&fleet, now);
+    let number: BTreeMap<Uid, u32> = question.snapshot.pods.iter().copied().zip(0_u32..).collect();
+    let mut guests = Vec::new();
+    for node in fleet.nodes.iter().filter(|node| lets_pods_go(&fleet, node, &allowed)) {
+        for pod in node.pods.iter().filter(|pod| held_by(&fleet, pod, now).is_none()) {
+            let Some(live) = live.pod(survey.snapshot.pods[pod.pod as usize]).filter(|pod| may_go(pod)) else {
+                continue;
+            };
+            let weight = eviction_weight(pod.deletion_cost, pod.priority);
+            let cost = fleet.settings.moving.of_pod(weight, worth(fleet.cluster, node, pod.pod));
+            guests.extend(number.get(&live.uid).map(|at| Guest { pod: *at, cost }));
+        }
+    }
+    guests
+}
+
+/// The lowest priority of the pods in question, if they are few, there, and on no node.
+fn lowest_priority(live: &Live, question: &Question) -> Option<i32> {
+    if question.pending.len() > FEW {
+        return None;
+    }
+    let waits = |pod: &u32| live.pod(question.snapshot.pods[*pod as usize]).filter(|pod| pod.node.is_none());
+    let priorities: Option<Vec<i32>> = question.pending.iter().map(|pod| Some(waits(pod)?.priority)).collect();
+    priorities?.into_iter().min()
+}
+
+/// Whether the pool of a node lets it be disrupted for the sake of its cost.
+fn lets_pods_go(fleet: &Fleet<'_>, node: &FleetNode, allowed: &Allowed) -> bool {
+    let pool = &fleet.pools[node.pool as usize];
+    let consolidates = pool.policy != ConsolidationPolicy::WhenEmpty && pool.consolidate_after.is_some();
+    consolidates && !node.leaving && !node.do_not_disrupt && allowed.left(node.pool, Reason::Underutilized) > 0
+}
+
+/// What the room of a pod costs per hour.
+fn worth(cluster: &Cluster, node: &FleetNode, pod: u32) -> f64 {
+    let (has, asks) = (&cluster.nodes[node.node as usize].allocatable, requests(cluster, pod));
+    let share = |id| asks.get(id) as f64 / has.get(id).max(1) as f64;
+    node.price.dollars() * (share(CPU) + share(MEMORY)) / 2.0
+}
+
+/// A solution that is cheaper, or has a place for more pods, because some pods move; if there is one that is worth it.
+pub fn instead(question: &Question, guests: &[Guest], settings: Settings, solution: &Solution) -> Option<Instead> {
+    let mut best: Option<Instead> = None;
+    let mut open: Vec<Guest> = guests.to_vec();
+    for _ in 0..question.pending.len() {
+        let (now, moving) = best.as_ref().map_or((solution, &[][..]), |best| (&best.solution, &best.moving[..]));
+        let Some(better) = step(question, &open, settings, now, moving) else { break };
+        open.retain(|guest| !better.moving.contains(&guest.pod));
+        best = Some(better);
+    }
+    best
+}
+
+/// Room for one more pod.
+fn step(
+    question: &Question,
+    guests: &[Guest],
+    settings: Settings,
+    solution: &Solution,
+    moved: &[u32],
+) -> Option<Instead> {
+    let cluster = &question.snapshot.cluster;
+    let bought = solution.nodes.iter().flat_map(|node| &node.pods);
+    let short: Vec<u32> = bought.chain(solution.unplaced.iter().flat_map(|group| &group.pods)).copied().collect();
+    let mut ways: Vec<Vec<&Guest>> = short.iter().flat_map(|pod| ways(cluster, *pod, guests, solution)).collect();
+    let cost = |way: &[&Guest]| way.iter().map(|guest| guest.cost).sum::<f64>();
+    ways.sort_by(|a, b| a.len().cmp(&b.len()).then(cost(a).total_cmp(&cost(b))));
+    ways.into_iter().take(TRIALS).find_map(|way| {
+        let moving: Vec<u32> = moved.iter().copied().chain(way.iter().map(|guest| guest.pod)).collect();
+        let trial = without_places(question, &moving, settings);
+        let stands = |pod: &u32| trial.existing.iter().any(|(_, pods)| pods.contains(pod));
+        let pays = moving.iter().all(stands) && is_better(&trial, solution, cost(&way));
+        pays.then_some(Instead { solution: trial, moving })
+    })
+}
+
+/// The solution if pods had no node yet.
+fn without_places(question: &Question, moving: &[u32], settings: Settings) -> Solution {
+    let mut cluster = question.snapshot.cluster.clone();
+    moving.iter().for_each(|pod| cluster.pods[*pod as usize].node = None);
+    let pending = question.pending.iter().chain(moving).copied().collect();
+    let problem = Problem { cluster: &cluster, pending, without: question.without.clone(), settings };
+    solve(&problem, Budget::rounds(ROUNDS))
+}
+
+/// Whether more pods have a place, or what is saved over the horizon exceeds the cost of the move.
+fn is_better(trial: &Solution, solution: &Solution, cost: f64) -> bool {
+    let left = |solution: &Solution| solution.unplaced.iter().map(|group| group.pods.len()).sum::<usize>();
+    let moving = MovingCost::default();
+    let (before, after) = (solution.cost.dollars(), trial.cost.dollars());
+    let pays = before - after - moving.hourly(cost) > before * moving.least_share;
+    left(trial) < left(solution) || (left(trial) == left(solution) && pays)
+}
+
+/// For each node with guests, the fewest of them that leave a pod enough room.
+fn ways<'a>(cluster: &Cluster, pod: u32, guests: &'a [Guest], solution: &Solution) -> Vec<Vec<&'a Guest>> {
+    let mut of_node: BTreeMap<u32, Vec<&Guest>> = BTreeMap::new();
+    for guest in guests {
+        of_node.entry(cluster.pods[guest.pod as usize].node.unwrap_or(u32::MAX)).or_default().push(guest);
+    }
+    let planned = |node: u32| solution.existing.iter().filter(move |(at, _)| *at == node).flat_map(|(_, pods)| pods);
+    let found = of_node.into_iter().filter_map(|(node, guests)| {
+        let on_it = (0_u32..).zip(&cluster.pods).filter(|(_, pod)| pod.node == Some(node)).map(|(at, _)| at);
+        let mut free = cluster.nodes.get(node as usize)?.allocatable.clone();
+        for other in on_it.chain(planned(node).copied()) {
+            requests(cluster, other).iter().for_each(|(id, amount)| free.add(id, -amount));
+        }
+        let lacks: Amounts = requests(cluster, pod)
+            .iter()
+            .map(|(id, asked)| (id, asked - free.get(id)))
+            .filter(|(_, lacks)| *lacks > 0)
+            .collect();
+        fewest(cluster, &lacks, guests)
+    });
+    found.collect()
+}
+
+/// The fewest guests that hold what is lacking: one, the cheapest to move, or the largest ones together.
+fn fewest<'a>(cluster: &Cluster, lacks: &Amounts, mut guests: Vec<&'a Guest>) -> Option<Vec<&'a Guest>> {
+    let covers = |way: &[&Guest]| {
+        let held = |id| way.iter().map(|guest| requests(cluster, guest.pod).get(id)).sum::<i64>();
+        lacks.iter().all(|(id, amount)| held(id) >= amount)
+    };
+    guests.sort_by(|a, b| a.cost.total_cmp(&b.cost));
+    if let Some(one) = guests.iter().find(|guest| covers(&[**guest])) {
+        return Some(vec![*one]);
+    }
+    guests.reverse();
+    (2..=MOST_MOVED.min(guests.len())).map(|count| &guests[..count]).find(|way| covers(way)).map(<[_]>::to_vec)
+}
+
+fn requests(cluster: &Cluster, pod: u32) -> &Amounts {
+    &cluster.spec(cluster.pods[pod as usize].spec).requests
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::autoscaler::api::NodePool;
+    use crate::autoscaler::api::pool_reading::read_pool;
+    use crate::autoscaler::scheduling::Solution;
+    use crate::autoscaler::state::catalogue_file::read_catalogue;
+    use crate::autoscaler::state::live::Snapshot;
+    use serde_json::{Value, json};
+
+    const TYPES: &str =
+        "instance_type,vcpu,memory_mib,on_demand_usd,spot_a_usd,spot_b_usd,zones\nm5.xlarge,4,16384,0.2,,,ab\n";
+
+    /// A cluster of nodes with four processors each, and the pod `late`, which asks for three and waits.
+    struct Given(Question);
+
+    impl Given {
+        fn new(nodes: &[&str]) -> Self {
+            let pool: NodePool = serde_json::from_value(json!({
+                "apiVersion": "karpenter.sh/v1", "kind": "NodePool", "metadata": { "name": "default" },
+                "spec": { "template": { "spec": { "requirements": [],
+                    "nodeClassRef": { "group": "karpenter.k8s.aws", "kind": "EC2NodeClass", "name": "c" } } } },
+            }))
+            .expect("a pool");
+            let mut cluster = Cluster::default();
+            cluster.catalogue = read_catalogue(&mut cluster.names, TYPES, "z").expect("a catalogue");
+            let read = read_pool(&mut cluster.names, "default", &pool.spec).expect("a pool without faults");
+            cluster.pools.push(read);
+            for name in nodes {
+                let node: Value = json!({ "metadata": { "name": name }, "status": {
+                    "allocatable": { "cpu": "4", "memory": "14Gi", "pods": "20" },
+                    "conditions": [{ "type": "Ready", "status": "True" }] } });
+                cluster.add_node(&serde_json::from_value(node).expect("a node")).expect("a node that can be read");
+            }
+            let snapshot = Snapshot { cluster, ..Snapshot::default() };
+            let mut given = Self(Question {
+                snapshot,
+                pending: Vec::new(),
+                without: vec![false; nodes.len()],
+                pools: BTreeMap::new(),
+                left_out: Vec::new(),
+                coming: BTreeMap::new(),
+            });
+            given.pod("late", "3", None);
+            given.0.pending.push(0);
+            given
+        }
+
+        /// Adds a pod; its number.
+        fn pod(&mut self, name: &str, cpu: &str, node: Option<&str>) -> u32 {
+            let pod = json!({ "metadata": { "name": name, "namespace": "default" }, "spec": { "nodeName": node,
+                "containers": [{ "name": "c", "resources": { "requests": { "cpu": cpu, "memory": "128Mi" } } }] } });
+            self.0.snapshot.cluster.add_pod(&serde_json::from_value(pod).expect("a pod"));
+            self.0.snapshot.pods.push(Uid::read(name));
+            u32::try_from(self.0.snapshot.pods.len() - 1).expect("few pods")
+        }
+
+        fn bought(&self) -> Solution {
+            solve(&self.0.problem(Settings::default()), Budget::rounds(ROUNDS))
+        }
+
+        fn instead(&self, guests: &[(u32, f64)]) -> Option<Instead> {
+            let guests: Vec<Guest> = guests.iter().map(|(pod, cost)| Guest { pod: *pod, cost: *cost }).collect();
+            instead(&self.0, &guests, Settings::default(), &self.bought())
+        }
+    }
+
+    #[test]
+    fn the_pod_that_is_cheapest_to_move_makes_room_instead_of_a_node_that_is_bought() {
+        let mut given = Given::new(&["n1", "n2"]);
+        let [dear, cheap] = ["dear", "cheap"].map(|name| given.pod(name, "600m", Some("n1")));
+        given.pod("old", "2", Some("n2"));
+        assert_eq!(given.bought().nodes.len(), 1);
+        let found = given.instead(&[(dear, 0.02), (cheap, 0.01)]).expect("one moves");
+        assert_eq!(found.moving, [cheap]);
+        assert!(found.solution.nodes.is_empty() && found.solution.unplaced.is_empty());
+        let node_of = |pod: u32| found.solution.existing.iter().find(|(_, pods)| pods.contains(&pod)).map(|one| one.0);
+        assert_eq!((node_of(0), node_of(cheap)), (Some(0), Some(1)));
+    }
+
+    #[test]
+    fn several_move_where_one_is_not_enough() {
+        let mut given = Given::new(&["n1", "n2"]);
+        let small = ["a", "b", "c"].map(|name| given.pod(name, "600m", Some("n1")));
+        given.pod("old", "2", Some("n2"));
+        let found = given.instead(&small.map(|pod| (pod, 0.001))).expect("two move");
+        assert_eq!(found.moving.len(), 2);
+        assert!(found.solution.nodes.is_empty());
+    }
+
+    #[test]
+    fn nobody_moves_without_a_place_to_go_to_or_for_less_than_the_move_costs() {
+        let given = |old: &str| {
+            let mut given = Given::new(&["n1", "n2"]);
+            let guest = given.pod("guest", "1500m", Some("n1"));
+            given.pod("old", old, Some("n2"));
+            (given, guest)
+        };
+        let (full, guest) = given("3");
+        assert!(full.instead(&[(guest, 0.001)]).is_none(), "n2 is full");
+        let (given, guest) = given("2");
+        assert!(given.instead(&[(guest, 1.0)]).is_none(), "the node costs 0.2 an hour");
+        assert!(given.instead(&[(guest, 0.001)]).is_some());
+        assert!(given.instead(&[]).is_none());
+    }
+
+    #[test]
+    fn a_pod_that_nothing_can_be_bought_for_gets_the_room_of_one_that_fits_elsewhere() {
+        let mut given = Given::new(&["n1", "n2"]);
+        given.0.snapshot.cluster.pools.clear();
+        let guest = given.pod("guest", "1500m", Some("n1"));
+        given.pod("old", "2", Some("n2"));
+        assert_eq!(given.bought().unplaced.len(), 1);
+        let found = given.instead(&[(guest, 1.0)]).expect("it moves");
+        assert!(found.solution.unplaced.is_empty());
+    }
+}
