@@ -24,8 +24,11 @@ use crate::autoscaler::state::live::{Kind, LiveClaim, LiveClass, Observed};
 /// What selectors mean is looked up again after so long.
 const AGAIN: Duration = Duration::from_secs(60);
 const FIRST_RETRY: Duration = Duration::from_secs(1);
-/// Who waits for the end of claims says so this often.
+/// What lasts is said again this often.
 const REMINDER: Duration = Duration::from_secs(600);
+/// What a class is told that selects capacity reservations.
+const NO_RESERVATIONS: &str = "`spec.capacityReservationSelectorTerms` has no effect: nodes are not launched into targeted \
+     capacity reservations; those that are open to every instance of their type are used by EC2 itself";
 
 const STAMP: Stamp = Stamp { hash: hashes::CLASS_HASH, version: hashes::CLASS_HASH_VERSION };
 
@@ -135,6 +138,15 @@ async fn keep(context: &Context, class: &EC2NodeClass, claims: &[LiveClaim]) -> 
     if let Err(fault) = &resolved {
         context.events.publish(about(&class), Tone::Warning, "NodeClassNotReady", &fault.to_string());
         tracing::warn!(nodeclass = name, why = fault.to_string(), "an EC2NodeClass is not ready");
+    }
+    if !class.spec.capacity_reservation_selector_terms.is_empty() {
+        context.events.publish_within(
+            about(&class),
+            Tone::Warning,
+            "CapacityReservationsNotUsed",
+            NO_RESERVATIONS,
+            REMINDER,
+        );
     }
     let hash = hashes::class(&class.spec);
     STAMP.renew(context, claims, &hash).await?;

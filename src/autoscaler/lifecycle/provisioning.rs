@@ -155,7 +155,7 @@ async fn provision(context: &Context, hopeless: &mut Hopeless) {
         };
         (question, guests)
     };
-    tell_unreadable(context, &question);
+    tell_unreadable(context, &question, hopeless);
     context.metrics.ignored_pods.set([], question.snapshot.cluster.unreadable.len() as f64);
     if question.pending.is_empty() {
         return;
@@ -370,12 +370,14 @@ fn tell_pods(context: &Context, pods: &[Uid], reason: &str) {
     }
 }
 
-/// Says on pods that cannot be read why.
-fn tell_unreadable(context: &Context, question: &Question) {
+/// Says on pods that cannot be read why; nothing can be done for them.
+fn tell_unreadable(context: &Context, question: &Question, hopeless: &mut Hopeless) {
     let live = context.live.lock();
-    for unreadable in question.snapshot.cluster.unreadable.iter().take(MOST_TOLD) {
-        if let Some(pod) = live.pod_named(&unreadable.pod).filter(|pod| pod.unschedulable) {
-            context.events.publish_within(about_pod(pod), Tone::Warning, "FailedScheduling", &unreadable.reason, QUIET);
+    for unreadable in &question.snapshot.cluster.unreadable {
+        let Some(pod) = live.pod_named(&unreadable.pod).filter(|pod| pod.unschedulable) else { continue };
+        if hopeless.pods.insert(pod.uid) && hopeless.pods.len() <= MOST_TOLD {
+            let reason = &unreadable.reason;
+            context.events.publish_within(about_pod(pod), Tone::Warning, "FailedScheduling", reason, QUIET);
         }
     }
 }

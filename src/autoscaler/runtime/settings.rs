@@ -165,8 +165,6 @@ pub struct Settings {
     pub preferences: bool,
     /// Whether minValues that cannot be had are lowered.
     pub min_values_best_effort: bool,
-    /// Whether pods with resource claims are left alone.
-    pub ignore_dra_requests: bool,
     /// Whether this process acts without asking who leads.
     pub disable_leader_election: bool,
     /// The Lease that decides who leads.
@@ -243,7 +241,6 @@ impl Reader<'_> {
                 &flags.min_values_policy,
                 ["Strict", "BestEffort"],
             ),
-            ignore_dra_requests: self.switch("IGNORE_DRA_REQUESTS", &flags.ignore_dra_requests),
             disable_leader_election: self.switch("DISABLE_LEADER_ELECTION", &flags.disable_leader_election),
             leader_election_name: flags.leader_election_name.clone(),
             leader_election_namespace: text(&flags.leader_election_namespace),
@@ -263,6 +260,12 @@ impl Reader<'_> {
                 "ENABLE_ZONAL_SHIFT is not supported: zones that traffic is shifted away from are treated as all others, so \
                  nodes are bought and ended there; leave such a zone out with a requirement on \
                  `topology.kubernetes.io/zone` in the NodePools"
+                    .to_owned(),
+            );
+        }
+        if !self.switch("IGNORE_DRA_REQUESTS", &flags.ignore_dra_requests) {
+            warnings.push(
+                "IGNORE_DRA_REQUESTS=false is not supported: no nodes are bought for pods with resource claims"
                     .to_owned(),
             );
         }
@@ -427,7 +430,7 @@ mod tests {
         assert_eq!((settings.kube_client_qps, settings.kube_client_burst), (200, 300));
         assert_eq!((settings.memory_limit, settings.cpu_milli), (None, 1000));
         assert_eq!((settings.batch_idle, settings.batch_max), (None, None));
-        assert!(settings.preferences && !settings.min_values_best_effort && settings.ignore_dra_requests);
+        assert!(settings.preferences && !settings.min_values_best_effort);
         assert!(!settings.disable_leader_election && settings.gates == FeatureGates::default());
         assert_eq!(settings.leader_election_name, "karpenter-leader-election");
         assert_eq!(settings.cloud, CloudSettings::default());

@@ -8,7 +8,7 @@ use super::instance_types::Catalogue;
 use super::intern::{FastMap, Symbol};
 use super::names::Names;
 use super::pod_reading::{
-    NamespaceLabels, Surroundings, read_amounts, read_daemon, read_labels, read_pod, read_taints,
+    NamespaceLabels, Surroundings, as_bound, read_amounts, read_daemon, read_labels, read_pod, read_taints,
 };
 use super::pod_spec::{Labels, PodSpec, Taint, label};
 use super::pools::Pool;
@@ -16,6 +16,7 @@ use super::resources::Amounts;
 use super::volumes::Volumes;
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::{Node, Pod};
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// Taints that a starting node carries for a while; nodes that are not initialised are judged without them.
@@ -152,7 +153,8 @@ impl Cluster {
             owner.map(|owner| self.names.strings.intern(&format!("{namespace}/{}/{}", owner.kind, owner.name)));
         let node = spec.node_name.as_deref().filter(|node| !node.is_empty());
         let around = Surroundings { namespaces: &self.namespaces, volumes: &self.volumes };
-        match read_pod(&mut self.names, &around, &pod.metadata, spec, workload) {
+        let spec = if node.is_some() { as_bound(spec) } else { Cow::Borrowed(spec) };
+        match read_pod(&mut self.names, &around, &pod.metadata, &spec, workload) {
             Ok(read) => {
                 let node = match node.map(|node| self.node_id(node)) {
                     None => None,

@@ -11,6 +11,7 @@ use super::volumes::Volumes;
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity as ApiQuantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 /// Alternatives beyond this number are cut: they come from volumes times affinity terms.
@@ -36,6 +37,14 @@ pub fn read_labels(names: &mut Names, labels: Option<&BTreeMap<String, String>>)
     list.into()
 }
 
+/// A pod that has its node: its devices were found, so its claims to some are no matter any more.
+pub fn as_bound(spec: &core::PodSpec) -> Cow<'_, core::PodSpec> {
+    match &spec.resource_claims {
+        Some(_) => Cow::Owned(core::PodSpec { resource_claims: None, ..spec.clone() }),
+        None => Cow::Borrowed(spec),
+    }
+}
+
 /// Reads a pod (or the template of one).
 ///
 /// # Errors
@@ -49,6 +58,12 @@ pub fn read_pod(
 ) -> Result<PodSpec, String> {
     let namespace_text = metadata.namespace.as_deref().unwrap_or("default");
     let namespace = names.strings.intern(namespace_text);
+    if let Some(claim) = spec.resource_claims.iter().flatten().next() {
+        return Err(format!(
+            "resource claim `{}`: which node could give its devices is not known (dynamic resource allocation)",
+            claim.name
+        ));
+    }
     let mut requests = effective_requests(names, spec)?;
     let mut node_terms = required_node_terms(names, spec)?;
     let selection = node_terms.clone();

@@ -385,18 +385,12 @@ impl Plan {
     fn drop_without_room(&mut self, live: &Live, name: &str) {
         let Some(node) = live.node(name) else { return };
         let on_it = |target: &Target| target.node(live).is_some_and(|other| other.name == node.name);
-        let mut free = node.allocatable.clone();
-        live.pods_on(name).for_each(|pod| take(&mut free, live, pod));
+        let mut free = room_on(live, node);
         let meant = self.places.iter().filter(|(_, place)| on_it(&place.target));
         meant.filter_map(|(uid, _)| live.pod(*uid)).for_each(|pod| take(&mut free, live, pod));
         self.vacancies.retain(|open| {
             let requests = live.requests_of(&open.workload).filter(|_| open.foreseen && on_it(&open.target));
-            let Some(requests) = requests else { return true };
-            let fits = requests.iter().all(|(id, amount)| free.get(id) >= amount || free.stated(id).is_none());
-            if fits {
-                requests.iter().for_each(|(id, amount)| free.add(id, -amount));
-            }
-            fits
+            requests.is_none_or(|requests| takes(&mut free, requests))
         });
     }
 
@@ -477,10 +471,7 @@ impl Plan {
 /// first, for kube-scheduler keeps it for them; then the smallest, so that most pods stay where they were meant to be.
 fn without_room(live: &Live, name: &str, meant: &[Uid]) -> Vec<Uid> {
     let Some(node) = live.node(name) else { return Vec::new() };
-    let mut free = node.allocatable.clone();
-    for pod in live.pods_on(name) {
-        take(&mut free, live, pod);
-    }
+    let mut free = room_on(live, node);
     let mut waiting: Vec<(bool, Amounts, Uid)> = meant
         .iter()
         .filter_map(|uid| {
@@ -490,15 +481,24 @@ fn without_room(live: &Live, name: &str, meant: &[Uid]) -> Vec<Uid> {
         })
         .collect();
     waiting.sort_unstable();
-    let mut without = Vec::new();
-    for (_, requests, uid) in waiting {
-        if requests.iter().all(|(id, amount)| free.get(id) >= amount || free.stated(id).is_none()) {
-            requests.iter().for_each(|(id, amount)| free.add(id, -amount));
-        } else {
-            without.push(uid);
-        }
+    let without = waiting.into_iter().filter_map(|(_, requests, uid)| (!takes(&mut free, &requests)).then_some(uid));
+    without.collect()
+}
+
+/// What the pods of a node leave free.
+fn room_on(live: &Live, node: &LiveNode) -> Amounts {
+    let mut free = node.allocatable.clone();
+    live.pods_on(&node.name).for_each(|pod| take(&mut free, live, pod));
+    free
+}
+
+/// Takes what is asked for from what is free, if there is enough of everything that is stated.
+fn takes(free: &mut Amounts, requests: &Amounts) -> bool {
+    let fits = requests.iter().all(|(id, amount)| free.get(id) >= amount || free.stated(id).is_none());
+    if fits {
+        requests.iter().for_each(|(id, amount)| free.add(id, -amount));
     }
-    without
+    fits
 }
 
 /// How a place stands.

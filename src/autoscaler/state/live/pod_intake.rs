@@ -4,13 +4,14 @@ use super::Live;
 use super::intake::{precedes, version_of};
 use super::pods::{Aside, LivePod, Owner, Uid, raw_of, standing};
 use crate::state::intern::Symbol;
-use crate::state::pod_reading::{Surroundings, read_labels, read_pod};
+use crate::state::pod_reading::{Surroundings, as_bound, read_labels, read_pod};
 use crate::state::pod_spec::PodSpec;
 use crate::state::resources::{Amounts, PODS};
 use crate::state::volumes::Volumes;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 impl Live {
@@ -130,11 +131,12 @@ impl Live {
     ) -> (Option<u32>, Option<String>) {
         let names = &mut self.base.names;
         let around = Surroundings { namespaces: &self.base.namespaces, volumes: &self.base.volumes };
-        let mut read = read_pod(names, &around, metadata, spec, workload);
+        let spec = if bound { as_bound(spec) } else { Cow::Borrowed(spec) };
+        let mut read = read_pod(names, &around, metadata, &spec, workload);
         if bound && read.is_err() {
             let lax = Volumes::default();
             let around = Surroundings { namespaces: &self.base.namespaces, volumes: &lax };
-            read = read_pod(names, &around, metadata, spec, workload).or_else(|_| Ok(only_a_slot(workload)));
+            read = read_pod(names, &around, metadata, &spec, workload).or_else(|_| Ok(only_a_slot(workload)));
         }
         match read {
             Ok(read) => (Some(self.base.specs.take(read)), None),

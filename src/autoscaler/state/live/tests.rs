@@ -259,6 +259,22 @@ fn a_pod_that_runs_counts_however_strange_it_is() {
 }
 
 #[test]
+fn a_pod_with_resource_claims_is_left_alone_until_it_has_found_its_devices() {
+    let mut live = Live::default();
+    apply(&mut live, node("n1", json!({})));
+    for (name, on) in [("waits", None), ("runs", Some("n1"))] {
+        let mut with_claim = pod(name, on);
+        with_claim["spec"]["resourceClaims"] = json!([{ "name": "gpu", "resourceClaimTemplateName": "gpu" }]);
+        apply(&mut live, with_claim);
+    }
+    let cluster = live.cluster(&Catalogue::default(), Timestamp::UNIX_EPOCH);
+    assert_eq!(cluster.pods.iter().map(|pod| &*pod.name).collect::<Vec<_>>(), ["shop/runs"]);
+    assert!(cluster.spec(cluster.pods[0].spec).requests.get(CPU) > 0, "what it asks for counts");
+    assert_eq!(cluster.unreadable[0].pod, "shop/waits");
+    assert!(cluster.unreadable[0].reason.contains("`gpu`"), "{:?}", cluster.unreadable);
+}
+
+#[test]
 fn what_cannot_be_used_is_named_and_stops_nothing() {
     let mut live = Live::default();
     let mut broken = node("n1", json!({}));
