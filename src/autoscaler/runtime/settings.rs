@@ -133,7 +133,6 @@ impl Default for FeatureGates {
 
 /// The settings, read.
 #[derive(Clone, Debug, PartialEq)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct Settings {
     /// The EKS cluster.
     pub cluster_name: String,
