@@ -57,6 +57,11 @@ impl Budget {
         meant && self.schedule.as_ref().is_none_or(|schedule| schedule.active(now))
     }
 
+    /// Whether it lets nobody go for a reason now.
+    pub fn forbids(&self, reason: Reason, now: Timestamp) -> bool {
+        self.applies(reason, now) && self.of(1) == 0
+    }
+
     fn of(&self, nodes: u64) -> u64 {
         match self.quota {
             Quota::Percent(percent) => (nodes.saturating_mul(percent)).div_ceil(100),

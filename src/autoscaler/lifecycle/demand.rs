@@ -44,8 +44,6 @@ pub struct Hopeless {
     pub pods: BTreeSet<Uid>,
     /// Workloads whose pods are still to come.
     pub workloads: BTreeSet<Arc<str>>,
-    /// Pods that were asked to make room, and did not go.
-    pub stayers: BTreeSet<Uid>,
 }
 
 /// How many pods want something, those of `known` aside: nothing can be done for these now.

@@ -15,7 +15,7 @@ use super::survey::Survey;
 use crate::autoscaler::api::node_pool::ConsolidationPolicy;
 use crate::autoscaler::disruption::moving::eviction_weight;
 use crate::autoscaler::disruption::protection::held_by;
-use crate::autoscaler::disruption::{Allowed, Fleet, FleetNode, MovingCost, Reason, Settings as DisruptionSettings};
+use crate::autoscaler::disruption::{Fleet, FleetNode, MovingCost, Reason, Settings as DisruptionSettings};
 use crate::autoscaler::scheduling::{Budget, Problem, Settings, Solution, solve};
 use crate::autoscaler::state::cluster::Cluster;
 use crate::autoscaler::state::live::{Live, LivePod, Owner, Uid};
@@ -23,15 +23,17 @@ use crate::autoscaler::state::resources::{Amounts, CPU, MEMORY};
 use crate::autoscaler::steering::Plan;
 
 /// Only for so few pods: more are better served by nodes.
-const FEW: usize = 4;
+const FEW: usize = 12;
 /// A pod that was bound no longer ago has hardly begun.
 const JUST_BOUND: SignedDuration = SignedDuration::from_secs(20);
 /// A pod that may take longer to end, in seconds, is no quicker to make room than a node is to come.
 const LONGEST_GRACE: u32 = 30;
-/// How many pods make room for one.
-const MOST_MOVED: usize = 3;
-/// How many ways to make room for a pod are tried.
-const TRIALS: usize = 6;
+/// How many pods make room for one at most; whether that is worth it is another matter.
+const MOST_MOVED: usize = 12;
+/// How many pods make room within a minute at most.
+const MOST_A_MINUTE: usize = 24;
+/// How many ways to make room are tried in one decision.
+const TRIALS: usize = 24;
 /// How long each of them is improved, in rounds.
 const ROUNDS: u64 = 20;
 
@@ -44,6 +46,42 @@ pub struct Guest {
     pub cost: f64,
 }
 
+/// What was asked of pods lately.
+#[derive(Clone, Debug, Default)]
+pub struct Memory {
+    /// Pods that were asked to make room, and did not go.
+    stayers: BTreeSet<Uid>,
+    /// Pods that room was made for: not twice.
+    helped: BTreeSet<Uid>,
+    /// When pods made room.
+    moves: Vec<Timestamp>,
+}
+
+impl Memory {
+    /// A pod was asked, and did not go.
+    pub fn refused(&mut self, pod: Uid) {
+        self.stayers.insert(pod);
+    }
+
+    /// Pods were asked to make room for others.
+    pub fn asked(&mut self, pods: usize, helped: impl Iterator<Item = Uid>, now: Timestamp) {
+        self.moves.extend(std::iter::repeat_n(now, pods));
+        self.helped.extend(helped);
+    }
+
+    /// Forgets pods that are gone.
+    pub fn keep(&mut self, live: &Live, now: Timestamp) {
+        self.stayers.retain(|uid| live.pod(*uid).is_some());
+        self.helped.retain(|uid| live.pod(*uid).is_some());
+        self.moves.retain(|at| now.duration_since(*at) < SignedDuration::from_secs(60));
+    }
+
+    fn allows(&self, question: &Question) -> bool {
+        let helped = |pod: &u32| question.snapshot.pods.get(*pod as usize).is_some_and(|uid| self.helped.contains(uid));
+        self.moves.len() < MOST_A_MINUTE && !question.pending.iter().any(helped)
+    }
+}
+
 /// A solution with pods that move.
 #[derive(Debug)]
 pub struct Instead {
@@ -53,31 +91,29 @@ pub struct Instead {
     pub moving: Vec<u32>,
 }
 
-/// The pods that may be asked to move for those that the question is about. None of `stayers`: they were asked and
-/// did not go.
+/// The pods that may be asked to move for those that the question is about.
 pub fn guests(
     live: &mut Live,
     plan: &Plan,
     stock: &Stock,
     question: &Question,
-    stayers: &BTreeSet<Uid>,
+    memory: &Memory,
     now: Timestamp,
 ) -> Vec<Guest> {
     let fresh = |pod: &LivePod| pod.bound.is_some_and(|bound| now.duration_since(bound) <= JUST_BOUND);
     let Some(priority) = lowest_priority(live, question) else { return Vec::new() };
-    if !live.pods().any(fresh) {
+    if !memory.allows(question) || !live.pods().any(fresh) {
         return Vec::new();
     }
     let may_go = |pod: &LivePod| {
         let calm = pod.owner == Owner::Workload && pod.grace_seconds <= LONGEST_GRACE && pod.priority <= priority;
-        calm && fresh(pod) && plan.place_of(pod.uid).is_none() && !stayers.contains(&pod.uid)
+        calm && fresh(pod) && plan.place_of(pod.uid).is_none() && !memory.stayers.contains(&pod.uid)
     };
     let survey = Survey::new(live, plan, stock, &BTreeSet::new(), now);
     let fleet = survey.fleet(DisruptionSettings::default());
-    let allowed = Allowed::new(&fleet, now);
     let number: BTreeMap<Uid, u32> = question.snapshot.pods.iter().copied().zip(0_u32..).collect();
     let mut guests = Vec::new();
-    for node in fleet.nodes.iter().filter(|node| lets_pods_go(&fleet, node, &allowed)) {
+    for node in fleet.nodes.iter().filter(|node| lets_pods_go(&fleet, node, now)) {
         for pod in node.pods.iter().filter(|pod| held_by(&fleet, pod, now).is_none()) {
             let Some(live) = live.pod(survey.snapshot.pods[pod.pod as usize]).filter(|pod| may_go(pod)) else {
                 continue;
@@ -101,10 +137,11 @@ fn lowest_priority(live: &Live, question: &Question) -> Option<i32> {
 }
 
 /// Whether the pool of a node lets it be disrupted for the sake of its cost.
-fn lets_pods_go(fleet: &Fleet<'_>, node: &FleetNode, allowed: &Allowed) -> bool {
+fn lets_pods_go(fleet: &Fleet<'_>, node: &FleetNode, now: Timestamp) -> bool {
     let pool = &fleet.pools[node.pool as usize];
     let consolidates = pool.policy != ConsolidationPolicy::WhenEmpty && pool.consolidate_after.is_some();
-    consolidates && !node.leaving && !node.do_not_disrupt && allowed.left(node.pool, Reason::Underutilized) > 0
+    let forbidden = pool.budgets.iter().any(|budget| budget.forbids(Reason::Underutilized, now));
+    consolidates && !forbidden && !node.leaving && !node.do_not_disrupt
 }
 
 /// What the room of a pod costs per hour.
@@ -118,36 +155,62 @@ fn worth(cluster: &Cluster, node: &FleetNode, pod: u32) -> f64 {
 pub fn instead(question: &Question, guests: &[Guest], settings: Settings, solution: &Solution) -> Option<Instead> {
     let mut best: Option<Instead> = None;
     let mut open: Vec<Guest> = guests.to_vec();
-    for _ in 0..question.pending.len() {
-        let (now, moving) = best.as_ref().map_or((solution, &[][..]), |best| (&best.solution, &best.moving[..]));
-        let Some(better) = step(question, &open, settings, now, moving) else { break };
+    let mut trials = TRIALS;
+    while !open.is_empty() {
+        let (now, moved) = best.as_ref().map_or((solution, &[][..]), |best| (&best.solution, &best.moving[..]));
+        let Some(better) = step(question, &open, settings, now, moved, &mut trials) else { break };
         open.retain(|guest| !better.moving.contains(&guest.pod));
         best = Some(better);
     }
     best
 }
 
-/// Room for one more pod.
+/// Room for the pods of one more node that would be bought, or for one more that would get none.
 fn step(
     question: &Question,
     guests: &[Guest],
     settings: Settings,
     solution: &Solution,
     moved: &[u32],
+    trials: &mut usize,
 ) -> Option<Instead> {
     let cluster = &question.snapshot.cluster;
-    let bought = solution.nodes.iter().flat_map(|node| &node.pods);
-    let short: Vec<u32> = bought.chain(solution.unplaced.iter().flat_map(|group| &group.pods)).copied().collect();
-    let mut ways: Vec<Vec<&Guest>> = short.iter().flat_map(|pod| ways(cluster, *pod, guests, solution)).collect();
-    let cost = |way: &[&Guest]| way.iter().map(|guest| guest.cost).sum::<f64>();
-    ways.sort_by(|a, b| a.len().cmp(&b.len()).then(cost(a).total_cmp(&cost(b))));
-    ways.into_iter().take(TRIALS).find_map(|way| {
-        let moving: Vec<u32> = moved.iter().copied().chain(way.iter().map(|guest| guest.pod)).collect();
-        let trial = without_places(question, &moving, settings);
-        let stands = |pod: &u32| trial.existing.iter().any(|(_, pods)| pods.contains(pod));
-        let pays = moving.iter().all(stands) && is_better(&trial, solution, cost(&way));
-        pays.then_some(Instead { solution: trial, moving })
+    let free = free_room(cluster, solution, moved);
+    let without = solution.unplaced.iter().flat_map(|group| group.pods.chunks(1));
+    let mut short: Vec<&[u32]> = solution.nodes.iter().map(|node| &*node.pods).chain(without).collect();
+    short.sort_by_key(|pods| pods.len());
+    short.into_iter().find_map(|pods| {
+        let ways: Vec<Vec<Way<'_>>> = pods.iter().map(|pod| ways(cluster, *pod, guests, &free)).collect();
+        (0..ways.first()?.len()).find_map(|first| {
+            let way = together(&ways, first)?;
+            *trials = trials.checked_sub(1)?;
+            let moving: Vec<u32> = moved.iter().copied().chain(way.iter().map(|guest| guest.pod)).collect();
+            let trial = without_places(question, &moving, settings);
+            let stands = |pod: &u32| trial.existing.iter().any(|(_, pods)| pods.contains(pod));
+            let pays = moving.iter().all(stands) && is_better(&trial, solution, cost(&way));
+            pays.then_some(Instead { solution: trial, moving })
+        })
     })
+}
+
+/// Guests that make room for one pod.
+type Way<'a> = Vec<&'a Guest>;
+
+fn cost(way: &[&Guest]) -> f64 {
+    way.iter().map(|guest| guest.cost).sum()
+}
+
+/// A way for all of several pods: for the first one its `first`, for each other one its best without guests that make
+/// room for one before it.
+fn together<'a>(ways: &[Vec<Way<'a>>], first: usize) -> Option<Way<'a>> {
+    let mut all: Way<'a> = Vec::new();
+    for (at, ways) in ways.iter().enumerate() {
+        let from = if at == 0 { first } else { 0 };
+        let taken = |guest: &&Guest| all.iter().any(|other| other.pod == guest.pod);
+        let way = ways[from..].iter().find(|way| !way.iter().any(taken))?.clone();
+        all.extend(way);
+    }
+    Some(all)
 }
 
 /// The solution if pods had no node yet.
@@ -168,41 +231,60 @@ fn is_better(trial: &Solution, solution: &Solution, cost: f64) -> bool {
     left(trial) < left(solution) || (left(trial) == left(solution) && pays)
 }
 
-/// For each node with guests, the fewest of them that leave a pod enough room.
-fn ways<'a>(cluster: &Cluster, pod: u32, guests: &'a [Guest], solution: &Solution) -> Vec<Vec<&'a Guest>> {
-    let mut of_node: BTreeMap<u32, Vec<&Guest>> = BTreeMap::new();
-    for guest in guests {
-        of_node.entry(cluster.pods[guest.pod as usize].node.unwrap_or(u32::MAX)).or_default().push(guest);
+/// What is free on each node beside the pods on it that have not moved, and those that the solution puts there.
+fn free_room(cluster: &Cluster, solution: &Solution, moved: &[u32]) -> Vec<Amounts> {
+    let mut free: Vec<Amounts> = cluster.nodes.iter().map(|node| node.allocatable.clone()).collect();
+    let there = (0_u32..).zip(&cluster.pods).filter_map(|(at, pod)| Some((pod.node?, at)));
+    let there = there.filter(|(_, pod)| !moved.contains(pod));
+    let planned = solution.existing.iter().flat_map(|(node, pods)| pods.iter().map(|pod| (*node, *pod)));
+    for (node, pod) in there.chain(planned) {
+        requests(cluster, pod).iter().for_each(|(id, amount)| free[node as usize].add(id, -amount));
     }
-    let planned = |node: u32| solution.existing.iter().filter(move |(at, _)| *at == node).flat_map(|(_, pods)| pods);
-    let found = of_node.into_iter().filter_map(|(node, guests)| {
-        let on_it = (0_u32..).zip(&cluster.pods).filter(|(_, pod)| pod.node == Some(node)).map(|(at, _)| at);
-        let mut free = cluster.nodes.get(node as usize)?.allocatable.clone();
-        for other in on_it.chain(planned(node).copied()) {
-            requests(cluster, other).iter().for_each(|(id, amount)| free.add(id, -amount));
-        }
-        let lacks: Amounts = requests(cluster, pod)
-            .iter()
-            .map(|(id, asked)| (id, asked - free.get(id)))
-            .filter(|(_, lacks)| *lacks > 0)
-            .collect();
-        fewest(cluster, &lacks, guests)
-    });
-    found.collect()
+    free
 }
 
-/// The fewest guests that hold what is lacking: one, the cheapest to move, or the largest ones together.
-fn fewest<'a>(cluster: &Cluster, lacks: &Amounts, mut guests: Vec<&'a Guest>) -> Option<Vec<&'a Guest>> {
-    let covers = |way: &[&Guest]| {
-        let held = |id| way.iter().map(|guest| requests(cluster, guest.pod).get(id)).sum::<i64>();
-        lacks.iter().all(|(id, amount)| held(id) >= amount)
+/// Guests that leave a pod enough room when they go, and for each of whom there is room elsewhere: one of a node, or
+/// if none is enough the largest ones of it together. The best first.
+fn ways<'a>(cluster: &Cluster, pod: u32, guests: &'a [Guest], free: &[Amounts]) -> Vec<Way<'a>> {
+    let node_of = |guest: &Guest| cluster.pods[guest.pod as usize].node;
+    let fits_elsewhere = |guest: &&Guest| {
+        let fits = |room: &Amounts| requests(cluster, guest.pod).iter().all(|(id, amount)| room.get(id) >= amount);
+        (0_u32..).zip(free).any(|(node, room)| node_of(guest) != Some(node) && fits(room))
     };
-    guests.sort_by(|a, b| a.cost.total_cmp(&b.cost));
-    if let Some(one) = guests.iter().find(|guest| covers(&[**guest])) {
-        return Some(vec![*one]);
+    let mut of_node: BTreeMap<u32, Vec<&Guest>> = BTreeMap::new();
+    let spec_of = |guest: &Guest| cluster.pods[guest.pod as usize].spec;
+    let mut others: BTreeMap<(u32, u32), usize> = BTreeMap::new();
+    for (node, guest) in guests.iter().filter(fits_elsewhere).filter_map(|guest| Some((node_of(guest)?, guest))) {
+        // Of those that are alike no more than may move together are worth a trial.
+        let alike = others.entry((node, spec_of(guest))).or_default();
+        *alike += 1;
+        if *alike <= MOST_MOVED {
+            of_node.entry(node).or_default().push(guest);
+        }
     }
-    guests.reverse();
-    (2..=MOST_MOVED.min(guests.len())).map(|count| &guests[..count]).find(|way| covers(way)).map(<[_]>::to_vec)
+    let found = of_node.into_iter().flat_map(|(node, mut guests)| {
+        let asked = requests(cluster, pod).iter();
+        let lacks = asked.map(|(id, asked)| (id, asked - free[node as usize].get(id)));
+        let lacks: Amounts = lacks.filter(|(_, lacks)| *lacks > 0).collect();
+        // Where nothing is lacking it is not room that keeps the pod away.
+        if lacks.iter().next().is_none() {
+            return Vec::new();
+        }
+        let covers = |way: &[&Guest]| {
+            let held = |id| way.iter().map(|guest| requests(cluster, guest.pod).get(id)).sum::<i64>();
+            lacks.iter().all(|(id, amount)| held(id) >= amount)
+        };
+        let mut ways: Vec<Way<'_>> = guests.iter().filter(|one| covers(&[**one])).map(|one| vec![*one]).collect();
+        if ways.is_empty() {
+            guests.sort_by(|a, b| b.cost.total_cmp(&a.cost));
+            let largest = (2..=MOST_MOVED.min(guests.len())).map(|count| &guests[..count]);
+            ways.extend(largest.into_iter().find(|way| covers(way)).map(<[_]>::to_vec));
+        }
+        ways
+    });
+    let mut found: Vec<Way<'_>> = found.collect();
+    found.sort_by(|a, b| a.len().cmp(&b.len()).then(cost(a).total_cmp(&cost(b))));
+    found
 }
 
 fn requests(cluster: &Cluster, pod: u32) -> &Amounts {
@@ -297,6 +379,24 @@ mod tests {
         let found = given.instead(&small.map(|pod| (pod, 0.001))).expect("two move");
         assert_eq!(found.moving.len(), 2);
         assert!(found.solution.nodes.is_empty());
+    }
+
+    #[test]
+    fn all_pods_of_a_node_find_room_or_none_is_made() {
+        let given = |third: &str| {
+            let mut given = Given::new(&["n1", "n2", "n3"]);
+            given.0.pending = ["a", "b"].map(|name| given.pod(name, "1800m", None)).to_vec();
+            let guests = ["n1", "n2"].map(|node| {
+                given.pod("old", "1800m", Some(node));
+                (given.pod(&format!("of-{node}"), "600m", Some(node)), 0.001)
+            });
+            given.pod("old", third, Some("n3"));
+            assert_eq!(given.bought().nodes.len(), 1, "both go onto one new node");
+            given.instead(&guests)
+        };
+        assert!(given("3").is_none(), "n3 has room for one guest, and the new node would still be needed");
+        let found = given("2500m").expect("n3 has room for both guests");
+        assert!(found.moving.len() == 2 && found.solution.nodes.is_empty());
     }
 
     #[test]

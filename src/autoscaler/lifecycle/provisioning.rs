@@ -13,14 +13,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::claims::{NotMade, create_claims};
 use super::demand::{Demand, Hopeless, Question, demand};
-use super::making_room::{Guest, Instead, guests, instead};
+use super::making_room::{self, Guest, Instead, guests, instead};
 use super::plan_claims::{Lookup, PlannedClaim, Refused, plan_claims};
 use super::window::{Patience, Step, Window};
 use crate::autoscaler::runtime::Context;
 use crate::autoscaler::runtime::events::{Tone, about_pod};
 use crate::autoscaler::scheduling::{Budget, Settings, Solution, solve};
 use crate::autoscaler::state::live::{Kind, Live, Uid};
-use crate::autoscaler::steering::{Plan, Target};
+use crate::autoscaler::steering::{self, Plan, Target};
 use crate::autoscaler::termination::writes::{Asked, evict};
 
 /// Changes that come within this time are looked at together.
@@ -58,6 +58,7 @@ pub async fn run(context: Context, stop: CancellationToken) -> anyhow::Result<()
     let patience = Patience::within(span(context.settings.batch_idle), span(context.settings.batch_max));
     let mut window = Window::default();
     let mut hopeless = Hopeless::default();
+    let mut made_room = making_room::Memory::default();
     let mut recalled = false;
     let mut wake = AGAIN;
     loop {
@@ -88,7 +89,7 @@ pub async fn run(context: Context, stop: CancellationToken) -> anyhow::Result<()
             Step::Rest => AGAIN,
             Step::Wait(until) => until.duration_since(context.now()).try_into().unwrap_or(Duration::ZERO).min(AGAIN),
             Step::Act => {
-                provision(&context, &mut hopeless).await;
+                provision(&context, &mut hopeless, &mut made_room).await;
                 window.close();
                 AGAIN
             }
@@ -123,7 +124,6 @@ fn look(context: &Context, hopeless: &mut Hopeless) -> Demand {
     let now = context.now();
     let live = context.live.lock();
     hopeless.pods.retain(|uid| live.pod(*uid).is_some());
-    hopeless.stayers.retain(|uid| live.pod(*uid).is_some());
     let mut plan = context.plan.lock();
     plan.inherit(&live, now);
     demand(&live, &plan, hopeless, now)
@@ -141,7 +141,7 @@ struct Decision {
 }
 
 /// One decision, and what comes of it.
-async fn provision(context: &Context, hopeless: &mut Hopeless) {
+async fn provision(context: &Context, hopeless: &mut Hopeless, made_room: &mut making_room::Memory) {
     let stock = context.market.stock(context).await;
     let (question, guests) = {
         let now = context.now();
@@ -150,7 +150,10 @@ async fn provision(context: &Context, hopeless: &mut Hopeless) {
         let question = Question::new(&mut live, &plan, &stock, now);
         // Room that is made for a pod is kept for it only where kube-scheduler can be told.
         let guests = match context.version.steers() {
-            true => guests(&mut live, &plan, &stock, &question, &hopeless.stayers, now),
+            true => {
+                made_room.keep(&live, now);
+                guests(&mut live, &plan, &stock, &question, made_room, now)
+            }
             false => Vec::new(),
         };
         (question, guests)
@@ -161,7 +164,8 @@ async fn provision(context: &Context, hopeless: &mut Hopeless) {
         return;
     }
     let settings = settings(context);
-    let work = tokio::task::spawn_blocking(move || decide(question, &guests, settings));
+    let (guests, candidates) = (guests.len(), guests);
+    let work = tokio::task::spawn_blocking(move || decide(question, &candidates, settings));
     let Ok(decision) = attended(context, work).await else {
         tracing::error!("a decision was broken off: it is made again");
         return;
@@ -175,6 +179,7 @@ async fn provision(context: &Context, hopeless: &mut Hopeless) {
         nodes = solution.nodes.len(),
         on_existing = solution.existing.iter().map(|(_, pods)| pods.len()).sum::<usize>(),
         unplaced = solution.unplaced.iter().map(|group| group.pods.len()).sum::<usize>(),
+        guests,
         moving = moving.len(),
         dollars_per_hour = solution.cost.dollars(),
         over_bound = solution.over_bound(),
@@ -182,7 +187,7 @@ async fn provision(context: &Context, hopeless: &mut Hopeless) {
         "decided"
     );
     seat_on_existing(context, &question, &solution);
-    make_room(context, &question, &solution, &moving, hopeless).await;
+    make_room(context, &question, &solution, &moving, made_room).await;
     for group in &solution.unplaced {
         let reason = std::iter::once(&group.reason).chain(&question.left_out).map(String::as_str);
         tell(context, &question, &group.pods, &reason.collect::<Vec<_>>().join("; "), hopeless);
@@ -323,8 +328,18 @@ async fn make_room(
     question: &Question,
     solution: &Solution,
     moving: &[u32],
-    hopeless: &mut Hopeless,
+    memory: &mut making_room::Memory,
 ) {
+    if moving.is_empty() {
+        return;
+    }
+    let helped = question.pending.iter().filter_map(|pod| question.uid(*pod));
+    memory.asked(moving.len(), helped, context.now());
+    // The room is kept for the others from before it is there.
+    let cluster = &question.snapshot.cluster;
+    let nodes = moving.iter().filter_map(|pod| cluster.nodes.get(cluster.pods[*pod as usize].node? as usize));
+    let nodes: BTreeSet<&str> = nodes.map(|node| &*node.name).collect();
+    steering::prepare(context, &nodes.into_iter().collect::<Vec<_>>()).await;
     for pod in moving {
         let Some((uid, name, about)) = ({
             let live = context.live.lock();
@@ -345,7 +360,7 @@ async fn make_room(
             Asked::Absent => {}
             Asked::Refused(why) => {
                 tracing::info!(pod = &*name, why, "a pod does not make room for another one");
-                hopeless.stayers.insert(uid);
+                memory.refused(uid);
                 let node = question.snapshot.cluster.pods[*pod as usize].node;
                 let heirs = solution.existing.iter().filter(|(at, _)| Some(*at) == node).flat_map(|(_, pods)| pods);
                 let mut plan = context.plan.lock();

@@ -351,7 +351,8 @@ impl Plan {
                 meant.entry(name).or_default().push(*uid);
             }
         }
-        let mut freed: Vec<Uid> = meant.into_iter().flat_map(|(node, pods)| without_room(live, node, &pods)).collect();
+        let mut freed: Vec<Uid> =
+            meant.into_iter().flat_map(|(node, pods)| self.without_room(live, node, &pods)).collect();
         if !freed.is_empty() {
             freed.extend(self.untold(live));
         }
@@ -385,13 +386,42 @@ impl Plan {
     fn drop_without_room(&mut self, live: &Live, name: &str) {
         let Some(node) = live.node(name) else { return };
         let on_it = |target: &Target| target.node(live).is_some_and(|other| other.name == node.name);
-        let mut free = room_on(live, node);
+        let mut free = self.room_on(live, node);
         let meant = self.places.iter().filter(|(_, place)| on_it(&place.target));
         meant.filter_map(|(uid, _)| live.pod(*uid)).for_each(|pod| take(&mut free, live, pod));
         self.vacancies.retain(|open| {
             let requests = live.requests_of(&open.workload).filter(|_| open.foreseen && on_it(&open.target));
             requests.is_none_or(|requests| takes(&mut free, requests))
         });
+    }
+
+    /// Those of the pods that are meant for a node that it has no room for any more. Those that have been told keep theirs
+    /// first, for kube-scheduler keeps it for them; then the smallest, so that most pods stay where they were meant to be.
+    fn without_room(&self, live: &Live, name: &str, meant: &[Uid]) -> Vec<Uid> {
+        let Some(node) = live.node(name) else { return Vec::new() };
+        let mut free = self.room_on(live, node);
+        let mut waiting: Vec<(bool, Amounts, Uid)> = meant
+            .iter()
+            .filter_map(|uid| {
+                let pod = live.pod(*uid).filter(|pod| pod.node.map(|on| live.text(on)) != Some(name))?;
+                let told = pod.nominated.is_some_and(|node| live.text(node) == name);
+                Some((!told, live.spec(pod)?.requests.clone(), *uid))
+            })
+            .collect();
+        waiting.sort_unstable();
+        let without =
+            waiting.into_iter().filter_map(|(_, requests, uid)| (!takes(&mut free, &requests)).then_some(uid));
+        without.collect()
+    }
+
+    /// What those pods of a node leave free that stay there.
+    fn room_on(&self, live: &Live, node: &LiveNode) -> Amounts {
+        let leaves = |pod: &LivePod| {
+            pod.leaving() || self.places.get(&pod.uid).is_some_and(|place| place.leaves.as_ref() == Some(&node.name))
+        };
+        let mut free = node.allocatable.clone();
+        live.pods_on(&node.name).filter(|pod| !leaves(pod)).for_each(|pod| take(&mut free, live, pod));
+        free
     }
 
     /// Gives new pods the places of their predecessors, which may still be ending. A successor that kube-scheduler was
@@ -465,31 +495,6 @@ impl Plan {
         all.sort_unstable_by_key(|pod| (pod.created, pod.uid));
         all
     }
-}
-
-/// Those of the pods that are meant for a node that it has no room for any more. Those that have been told keep theirs
-/// first, for kube-scheduler keeps it for them; then the smallest, so that most pods stay where they were meant to be.
-fn without_room(live: &Live, name: &str, meant: &[Uid]) -> Vec<Uid> {
-    let Some(node) = live.node(name) else { return Vec::new() };
-    let mut free = room_on(live, node);
-    let mut waiting: Vec<(bool, Amounts, Uid)> = meant
-        .iter()
-        .filter_map(|uid| {
-            let pod = live.pod(*uid).filter(|pod| pod.node.map(|on| live.text(on)) != Some(name))?;
-            let told = pod.nominated.is_some_and(|node| live.text(node) == name);
-            Some((!told, live.spec(pod)?.requests.clone(), *uid))
-        })
-        .collect();
-    waiting.sort_unstable();
-    let without = waiting.into_iter().filter_map(|(_, requests, uid)| (!takes(&mut free, &requests)).then_some(uid));
-    without.collect()
-}
-
-/// What the pods of a node leave free.
-fn room_on(live: &Live, node: &LiveNode) -> Amounts {
-    let mut free = node.allocatable.clone();
-    live.pods_on(&node.name).for_each(|pod| take(&mut free, live, pod));
-    free
 }
 
 /// Takes what is asked for from what is free, if there is enough of everything that is stated.
