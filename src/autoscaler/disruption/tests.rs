@@ -322,3 +322,12 @@ fn nothing_is_searched_twice() {
     assert!(first.commands.is_empty());
     assert_eq!(first.stays, second.stays);
 }
+
+#[test]
+fn a_budget_of_none_forbids_what_it_speaks_of() {
+    let now = Timestamp::UNIX_EPOCH;
+    assert!(budget("0", &[]).forbids(Reason::Underutilized, now) && budget("0%", &[]).forbids(Reason::Empty, now));
+    let drift_only = budget("0", &[DisruptionReason::Drifted]);
+    assert!(drift_only.forbids(Reason::Drifted, now) && !drift_only.forbids(Reason::Underutilized, now));
+    assert!(!budget("1", &[]).forbids(Reason::Underutilized, now));
+}
