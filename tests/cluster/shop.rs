@@ -8,9 +8,9 @@ use serde_json::json;
 use crate::stage::{Stage, until};
 use crate::support::whole_example;
 
-/// Requests that depend on each other never overlap; others may happen not to. Were each made alone, there would be more
-/// than fifty.
-const MOST_IN_A_ROW: usize = 22;
+/// Requests that depend on each other never overlap; others may happen not to, the more so the busier the machine: 17 are
+/// usual, 23 were seen. Were each made alone, there would be more than seventy.
+const MOST_IN_A_ROW: usize = 30;
 
 #[test]
 fn the_shop_lives_whole_and_a_plan_of_it_asks_little() {

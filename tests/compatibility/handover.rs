@@ -42,7 +42,7 @@ async fn a_fleet_goes_from_karpenter_to_eksup_and_back_without_a_node_replaced()
     scale(&field, &scenario, 1).await.expect("pods");
     all_running(&watching, scenario.pods()).await;
     let version = hash_versions(&field).await.expect("claims");
-    let before = fleet(&field).await.expect("a fleet");
+    let before = started(&field).await;
     assert!(before.instances.len() > 1, "one node would say little: {before:#?}");
     theirs.stop().await.expect("it ends");
 
@@ -50,7 +50,7 @@ async fn a_fleet_goes_from_karpenter_to_eksup_and_back_without_a_node_replaced()
     scale(&field, &scenario, 2).await.expect("more pods");
     all_running(&watching, scenario.pods() * 2).await;
     let version = hash_versions(&field).await.expect("claims");
-    let grown = fleet(&field).await.expect("a fleet");
+    let grown = started(&field).await;
     for (name, claim) in &before.claims {
         assert_eq!(grown.claims.get(name), Some(claim), "`{name}` was replaced");
     }
@@ -58,6 +58,16 @@ async fn a_fleet_goes_from_karpenter_to_eksup_and_back_without_a_node_replaced()
 
     let theirs = take_over(&field, Engine::Karpenter, eksup, &grown, &version).await;
     theirs.stop().await.expect("it ends");
+}
+
+/// The fleet, once all of its nodes have started: pods run before their autoscaler has seen everything that it waits for.
+async fn started(field: &Field) -> Fleet {
+    let started = || async {
+        let fleet = fleet(field).await?;
+        let all = fleet.nodes.values().all(|(_, labels)| labels.contains_key("karpenter.sh/initialized"));
+        Ok(all.then_some(fleet))
+    };
+    until("every node has started", PATIENCE, started).await.unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// Another autoscaler comes; nothing of the fleet may change but the stamps by which it knows its own claims.
