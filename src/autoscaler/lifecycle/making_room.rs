@@ -11,6 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::demand::Question;
 use super::market::Stock;
+use super::plan_claims::Lookup;
 use super::survey::Survey;
 use crate::autoscaler::api::node_pool::ConsolidationPolicy;
 use crate::autoscaler::disruption::moving::eviction_weight;
@@ -77,7 +78,7 @@ impl Memory {
     }
 
     fn allows(&self, question: &Question) -> bool {
-        let helped = |pod: &u32| question.snapshot.pods.get(*pod as usize).is_some_and(|uid| self.helped.contains(uid));
+        let helped = |pod: &u32| question.uid(*pod).is_some_and(|uid| self.helped.contains(&uid));
         self.moves.len() < MOST_A_MINUTE && !question.pending.iter().any(helped)
     }
 }
@@ -115,12 +116,11 @@ pub fn guests(
     let mut guests = Vec::new();
     for node in fleet.nodes.iter().filter(|node| lets_pods_go(&fleet, node, now)) {
         for pod in node.pods.iter().filter(|pod| held_by(&fleet, pod, now).is_none()) {
-            let Some(live) = live.pod(survey.snapshot.pods[pod.pod as usize]).filter(|pod| may_go(pod)) else {
-                continue;
-            };
+            let own = survey.uid(pod.pod).and_then(|uid| live.pod(uid));
+            let Some(own) = own.filter(|pod| may_go(pod)) else { continue };
             let weight = eviction_weight(pod.deletion_cost, pod.priority);
             let cost = fleet.settings.moving.of_pod(weight, worth(fleet.cluster, node, pod.pod));
-            guests.extend(number.get(&live.uid).map(|at| Guest { pod: *at, cost }));
+            guests.extend(number.get(&own.uid).map(|at| Guest { pod: *at, cost }));
         }
     }
     guests
@@ -131,7 +131,7 @@ fn lowest_priority(live: &Live, question: &Question) -> Option<i32> {
     if question.pending.len() > FEW {
         return None;
     }
-    let waits = |pod: &u32| live.pod(question.snapshot.pods[*pod as usize]).filter(|pod| pod.node.is_none());
+    let waits = |pod: &u32| live.pod(question.uid(*pod)?).filter(|pod| pod.node.is_none());
     let priorities: Option<Vec<i32>> = question.pending.iter().map(|pod| Some(waits(pod)?.priority)).collect();
     priorities?.into_iter().min()
 }
@@ -186,9 +186,12 @@ fn step(
             *trials = trials.checked_sub(1)?;
             let moving: Vec<u32> = moved.iter().copied().chain(way.iter().map(|guest| guest.pod)).collect();
             let trial = without_places(question, &moving, settings);
-            let stands = |pod: &u32| trial.existing.iter().any(|(_, pods)| pods.contains(pod));
-            let pays = moving.iter().all(stands) && is_better(&trial, solution, cost(&way));
-            pays.then_some(Instead { solution: trial, moving })
+            let place = |pod: &u32| trial.existing.iter().find(|(_, pods)| pods.contains(pod)).map(|(node, _)| *node);
+            let pays = moving.iter().all(|pod| place(pod).is_some()) && is_better(&trial, solution, cost(&way));
+            // Who would come back to where it is has no need to go.
+            let leaves = |pod: &u32| place(pod) != cluster.pods[*pod as usize].node;
+            let moving = moving.into_iter().filter(leaves).collect();
+            pays.then_some(Instead { moving, solution: trial })
         })
     })
 }

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::claims::{NotMade, create_claims};
 use super::demand::{Demand, Hopeless, Question, demand};
 use super::making_room::{self, Guest, Instead, guests, instead};
+use super::market::Stock;
 use super::plan_claims::{Lookup, PlannedClaim, Refused, plan_claims};
 use super::window::{Patience, Step, Window};
 use crate::autoscaler::runtime::Context;
@@ -143,20 +144,12 @@ struct Decision {
 /// One decision, and what comes of it.
 async fn provision(context: &Context, hopeless: &mut Hopeless, made_room: &mut making_room::Memory) {
     let stock = context.market.stock(context).await;
-    let (question, guests) = {
+    let question = {
         let now = context.now();
         let mut live = context.live.lock();
         let plan = context.plan.lock();
-        let question = Question::new(&mut live, &plan, &stock, now);
-        // Room that is made for a pod is kept for it only where kube-scheduler can be told.
-        let guests = match context.version.steers() {
-            true => {
-                made_room.keep(&live, now);
-                guests(&mut live, &plan, &stock, &question, made_room, now)
-            }
-            false => Vec::new(),
-        };
-        (question, guests)
+        made_room.keep(&live, now);
+        Question::new(&mut live, &plan, &stock, now)
     };
     tell_unreadable(context, &question, hopeless);
     context.metrics.ignored_pods.set([], question.snapshot.cluster.unreadable.len() as f64);
@@ -164,8 +157,8 @@ async fn provision(context: &Context, hopeless: &mut Hopeless, made_room: &mut m
         return;
     }
     let settings = settings(context);
-    let (guests, candidates) = (guests.len(), guests);
-    let work = tokio::task::spawn_blocking(move || decide(question, &candidates, settings));
+    let (own, memory) = (context.clone(), made_room.clone());
+    let work = tokio::task::spawn_blocking(move || decide(&own, question, &stock, &memory, settings));
     let Ok(decision) = attended(context, work).await else {
         tracing::error!("a decision was broken off: it is made again");
         return;
@@ -179,7 +172,6 @@ async fn provision(context: &Context, hopeless: &mut Hopeless, made_room: &mut m
         nodes = solution.nodes.len(),
         on_existing = solution.existing.iter().map(|(_, pods)| pods.len()).sum::<usize>(),
         unplaced = solution.unplaced.iter().map(|group| group.pods.len()).sum::<usize>(),
-        guests,
         moving = moving.len(),
         dollars_per_hour = solution.cost.dollars(),
         over_bound = solution.over_bound(),
@@ -274,16 +266,40 @@ async fn attended<T>(context: &Context, mut work: tokio::task::JoinHandle<T>) ->
     }
 }
 
-fn decide(question: Question, guests: &[Guest], settings: Settings) -> Decision {
+fn decide(
+    context: &Context,
+    question: Question,
+    stock: &Stock,
+    memory: &making_room::Memory,
+    settings: Settings,
+) -> Decision {
     let started = Instant::now();
     let problem = question.problem(settings);
     let limit = time_for(question.pending.len());
     let mut stop = || started.elapsed() >= limit;
     let solution = solve(&problem, Budget { iterations: u64::MAX, stop: Some(&mut stop) });
-    let better = instead(&question, guests, settings, &solution);
+    let guests = who_may_move(context, &question, stock, memory, &solution);
+    let better = instead(&question, &guests, settings, &solution);
     let Instead { solution, moving } = better.unwrap_or(Instead { solution, moving: Vec::new() });
     let (claims, refused) = plan_claims(&problem, &solution.nodes, &question, "provisioned");
     Decision { solution, claims, refused, took: started.elapsed(), question, moving }
+}
+
+/// The pods that may be asked to move, where nodes would be bought or pods get none. Only where kube-scheduler can be
+/// told who a room is kept for.
+fn who_may_move(
+    context: &Context,
+    question: &Question,
+    stock: &Stock,
+    memory: &making_room::Memory,
+    solution: &Solution,
+) -> Vec<Guest> {
+    if !context.version.steers() || (solution.nodes.is_empty() && solution.unplaced.is_empty()) {
+        return Vec::new();
+    }
+    let mut live = context.live.lock();
+    let plan = context.plan.lock();
+    guests(&mut live, &plan, stock, question, memory, context.now())
 }
 
 /// How long a search may take: a few pods are not worth waiting for, many are.
