@@ -76,6 +76,12 @@ impl Amounts {
         self.0.binary_search_by_key(&id, |(known, _)| *known).ok().map(|at| self.0[at].1)
     }
 
+    /// How much it is in one number: thousandths of a core, with 4 GiB of memory counting as one core.
+    pub fn size(&self) -> u64 {
+        const UNIT: i64 = (4 << 30) / 1000;
+        u64::try_from(self.get(CPU).saturating_add(self.get(MEMORY) / UNIT)).unwrap_or(0)
+    }
+
     /// Replaces the amount of a resource.
     pub fn set(&mut self, id: ResourceId, amount: i64) {
         match self.0.binary_search_by_key(&id, |(known, _)| *known) {

@@ -213,6 +213,14 @@ impl Plan {
         self.places.values().map(|place| place.target.clone()).chain(open).collect()
     }
 
+    /// Pods that are on their way to nodes which take pods: those that leave another one for them, and pending ones.
+    pub fn on_the_way<'a>(&'a self, live: &'a Live) -> impl Iterator<Item = &'a LivePod> {
+        self.places.iter().filter_map(|(uid, place)| {
+            let pod = live.pod(*uid).filter(|pod| pod.node.is_none() || pod.leaving())?;
+            place.target.node(live).is_some_and(is_open).then_some(pod)
+        })
+    }
+
     /// Compares the plan with what has come about.
     pub fn settle(&mut self, live: &Live, now: Timestamp) -> Settled {
         let mut settled = Settled::default();

@@ -1,7 +1,7 @@
 //! A live state for tests, made object by object.
 
 use crate::autoscaler::lifecycle::registration::UNREGISTERED;
-use crate::autoscaler::state::live::{Kind, Live, Observed, Uid};
+use crate::autoscaler::state::live::{DELETION_COST, Kind, Live, OWN_DELETION_COST, Observed, Uid};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -38,6 +38,38 @@ impl State {
             "spec": { "requirements": [], "nodeClassRef": { "group": "g", "kind": "k", "name": "n" } }, "status": status,
         });
         self.live.apply(Observed::Claim(read(claim)), at(0));
+    }
+
+    /// A pool whose nodes have to be quiet for so long.
+    pub fn pool(&mut self, name: &str, consolidate_after: &str) {
+        let pool = json!({
+            "apiVersion": "karpenter.sh/v1", "kind": "NodePool", "metadata": { "name": name, "uid": name },
+            "spec": { "disruption": { "consolidateAfter": consolidate_after }, "template": { "spec": {
+                "requirements": [], "nodeClassRef": { "group": "g", "kind": "k", "name": "n" } } } },
+        });
+        self.live.apply(Observed::Pool(read(pool)), at(0));
+    }
+
+    /// A claim of a pool, with an open node of four processors in a zone.
+    pub fn member(&mut self, pool: &str, node: &str, zone: &str) {
+        let claim = json!({
+            "apiVersion": "karpenter.sh/v1", "kind": "NodeClaim", "metadata": { "name": format!("claim-{node}"), "uid": node,
+                "labels": { "karpenter.sh/nodepool": pool, "topology.kubernetes.io/zone": zone } },
+            "spec": { "requirements": [], "nodeClassRef": { "group": "g", "kind": "k", "name": "n" } },
+            "status": { "providerID": format!("aws:///a/i-{node}") },
+        });
+        self.live.apply(Observed::Claim(read(claim)), at(0));
+        self.node(node, "4", true);
+    }
+
+    /// A pod of half a processor that runs, and that was told what it costs to let it go: by us, if `own`.
+    pub fn costed_pod(&mut self, name: &str, node: &str, cost: i32, own: bool) {
+        let cost = cost.to_string();
+        let mut annotations = json!({ DELETION_COST: cost });
+        if own {
+            annotations[OWN_DELETION_COST] = json!(cost);
+        }
+        self.put_whole(name, json!(node), json!({}), "500m", json!([]), annotations);
     }
 
     /// A claim that is being deleted.
@@ -97,11 +129,16 @@ impl State {
         self.put_spread(name, node, status, cpu, json!([]));
     }
 
-    fn put_spread(&mut self, name: &str, node: Value, mut status: Value, cpu: &str, spread: Value) {
+    fn put_spread(&mut self, name: &str, node: Value, status: Value, cpu: &str, spread: Value) {
+        self.put_whole(name, node, status, cpu, spread, json!({}));
+    }
+
+    fn put_whole(&mut self, name: &str, node: Value, mut status: Value, cpu: &str, spread: Value, annotations: Value) {
         self.version += 1;
         status["phase"] = json!("Pending");
         let pod = json!({
             "metadata": { "name": name, "namespace": "default", "uid": name, "resourceVersion": self.version.to_string(),
+                "annotations": annotations,
                 "creationTimestamp": at(0).to_string(),
                 "ownerReferences": [{ "apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web", "uid": "w", "controller": true }] },
             "spec": { "nodeName": node, "topologySpreadConstraints": spread, "containers": [{ "name": "c", "resources": { "requests": { "cpu": cpu } } }] },

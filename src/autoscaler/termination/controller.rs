@@ -17,10 +17,11 @@ use super::drain::DrainPod;
 use super::instances::Instances;
 use super::report::{self, Told};
 use super::steps::{self, Do, Memory};
+use super::turns::Turns;
 use super::view::{Going, going};
 use super::writes::{self, Asked};
 use crate::autoscaler::runtime::Context;
-use crate::autoscaler::state::live::Kind;
+use crate::autoscaler::state::live::{Kind, Uid};
 
 /// What wakes the controller.
 const KINDS: &[Kind] = &[Kind::Pod, Kind::Node, Kind::Claim, Kind::Budget, Kind::Attachment, Kind::VolumeClaim];
@@ -69,6 +70,7 @@ struct Controller<'a> {
     instances: &'a Instances,
     all: BTreeMap<String, Remembered>,
     attempts: Attempts,
+    turns: Turns,
     pods_in_work: usize,
     tasks: JoinSet<Done>,
 }
@@ -90,6 +92,7 @@ pub async fn run(context: Context, stop: CancellationToken) -> Result<()> {
         instances: &instances,
         all: BTreeMap::new(),
         attempts: Attempts::default(),
+        turns: Turns::default(),
         pods_in_work: 0,
         tasks: JoinSet::new(),
     };
@@ -200,7 +203,13 @@ impl Controller<'_> {
     /// Sends pods away, as many as may be in work.
     fn part(&mut self, mut partings: Vec<Parting<'_>>, now: Timestamp) -> Option<Timestamp> {
         partings.sort_by_key(|one| (one.grace.is_none(), Reverse(one.pod.size)));
-        let mut again = None;
+        let mut again = {
+            let live = self.context.live.lock();
+            let plan = self.context.plan.lock();
+            // Who may not go holds up nobody.
+            let in_turn = |one: &Parting<'_>| (one.grace.is_none() && !one.doubtful).then(|| Uid::read(&one.pod.uid));
+            self.turns.sort_out((&live, &plan), &mut partings, in_turn, now)
+        };
         for Parting { pod, doubtful, grace } in partings {
             if self.pods_in_work >= EVICTIONS_AT_ONCE {
                 break;

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `view` | everything that goes, read from the live state |
 //! | `drain` | which pods are evicted, deleted, waited for or left alone, and why it is stuck |
+//! | `turns` | whose turn it is: the largest pods go first |
 //! | `attempts` | when a pod may be asked to go again |
 //! | `steps` | what is next for one claim and its node |
 //! | `controller` | takes all of them through their steps |
@@ -16,6 +17,7 @@ pub mod drain;
 pub mod instances;
 mod report;
 pub mod steps;
+mod turns;
 pub mod view;
 pub mod writes;
 

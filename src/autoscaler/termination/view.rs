@@ -12,7 +12,6 @@ use crate::autoscaler::cloud::instance_id;
 use crate::autoscaler::state::intern::Symbol;
 use crate::autoscaler::state::live::{Live, LiveClaim, LiveNode, LivePod, Owner, Protection};
 use crate::autoscaler::state::pod_spec::{Effect, Taint};
-use crate::autoscaler::state::resources::{Amounts, CPU, MEMORY};
 
 /// The taint of nodes that go or are about to.
 pub const DISRUPTED: &str = "karpenter.sh/disrupted";
@@ -180,18 +179,12 @@ fn drain_pod(live: &Live, pod: &LivePod, taint: &Taint) -> DrainPod {
         finished: false,
         tolerates: tolerations.iter().any(|toleration| toleration.tolerates(&live.names().strings, taint)),
         ready: pod.ready,
-        size: live.spec(pod).map_or(0, |spec| size(&spec.requests)),
+        size: live.size_of(pod),
         grace: i64::from(pod.grace_seconds),
         deletion: pod.deletion,
         protected: protected(pod),
         budgets: live.budgets_of(pod).map(budget).collect(),
     }
-}
-
-fn size(requests: &Amounts) -> u64 {
-    // 4 GiB are a thousand of these.
-    const UNIT: i64 = (4 << 30) / 1000;
-    u64::try_from(requests.get(CPU).saturating_add(requests.get(MEMORY) / UNIT)).unwrap_or(0)
 }
 
 /// A protection for a time counts from the start of the pod: one that has not started keeps all of it.

@@ -31,7 +31,7 @@ pub use budgets::LiveBudget;
 pub use claims::LiveClaim;
 pub use nodes::{LiveNode, NodeCondition};
 pub use observed::{Kind, Observed};
-pub use pods::{LivePod, Owner, Phase, Protection, Uid};
+pub use pods::{DELETION_COST, LivePod, OWN_DELETION_COST, Owner, Phase, Protection, Uid};
 pub use pools::{LiveClass, LivePool};
 pub use replicas::Coming;
 pub use snapshot::{Member, Snapshot};
@@ -137,6 +137,11 @@ impl Live {
     /// What a pod asks for; `None` when it cannot be read.
     pub fn spec(&self, pod: &LivePod) -> Option<&PodSpec> {
         pod.spec.map(|spec| self.base.spec(spec))
+    }
+
+    /// How large a pod is, as [`Amounts::size`] has it; nothing when it cannot be read.
+    pub fn size_of(&self, pod: &LivePod) -> u64 {
+        self.spec(pod).map_or(0, |spec| spec.requests.size())
     }
 
     /// The labels of a pod.

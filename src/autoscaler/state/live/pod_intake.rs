@@ -65,6 +65,7 @@ impl Live {
             ready: standing.ready,
             do_not_disrupt: standing.do_not_disrupt,
             deletion_cost: standing.deletion_cost,
+            own_deletion_cost: standing.own_deletion_cost,
             priority: spec.priority.unwrap_or(0),
             critical: standing.critical,
             round,

@@ -10,7 +10,10 @@ use std::fmt;
 use std::sync::Arc;
 
 const DO_NOT_DISRUPT: &str = "karpenter.sh/do-not-disrupt";
-const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
+/// How dear it is to let a pod go, for the ReplicaSet that is scaled in.
+pub const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
+/// The same, where this autoscaler has said so.
+pub const OWN_DELETION_COST: &str = "eksup.dev/pod-deletion-cost";
 const MIRROR: &str = "kubernetes.io/config.mirror";
 const CRITICAL: [&str; 2] = ["system-cluster-critical", "system-node-critical"];
 
@@ -118,8 +121,10 @@ pub struct LivePod {
     pub ready: bool,
     /// Whether it keeps its node.
     pub do_not_disrupt: Option<Protection>,
-    /// `controller.kubernetes.io/pod-deletion-cost`.
+    /// `controller.kubernetes.io/pod-deletion-cost`, as others have said.
     pub deletion_cost: i32,
+    /// The same, as this autoscaler has said.
+    pub own_deletion_cost: Option<i32>,
     /// Its priority.
     pub priority: i32,
     /// Whether it is of a critical class of the system.
@@ -296,6 +301,7 @@ pub(super) struct Standing {
     pub bound: Option<Timestamp>,
     pub do_not_disrupt: Option<Protection>,
     pub deletion_cost: i32,
+    pub own_deletion_cost: Option<i32>,
     pub critical: bool,
 }
 
@@ -306,6 +312,8 @@ pub(super) fn standing(pod: &core::Pod) -> Standing {
     let scheduled = condition("PodScheduled");
     let controller = pod.metadata.owner_references.iter().flatten().find(|owner| owner.controller == Some(true));
     let class = pod.spec.as_ref().and_then(|spec| spec.priority_class_name.as_deref());
+    let cost = |key: &str| annotation(key).and_then(|cost| cost.parse::<i32>().ok());
+    let own_deletion_cost = cost(OWN_DELETION_COST).filter(|own| cost(DELETION_COST) == Some(*own));
     Standing {
         owner: match controller.map(|owner| owner.kind.as_str()) {
             _ if annotation(MIRROR).is_some() => Owner::Mirror,
@@ -323,7 +331,8 @@ pub(super) fn standing(pod: &core::Pod) -> Standing {
         ready: condition("Ready").is_some_and(|c| c.status == "True"),
         bound: scheduled.filter(|c| c.status == "True").and_then(|c| c.last_transition_time.as_ref()).map(|t| t.0),
         do_not_disrupt: annotation(DO_NOT_DISRUPT).and_then(protection),
-        deletion_cost: annotation(DELETION_COST).and_then(|cost| cost.parse().ok()).unwrap_or(0),
+        deletion_cost: cost(DELETION_COST).filter(|_| own_deletion_cost.is_none()).unwrap_or(0),
+        own_deletion_cost,
         critical: class.is_some_and(|class| CRITICAL.contains(&class)),
     }
 }
