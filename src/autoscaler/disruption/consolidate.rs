@@ -8,6 +8,7 @@ use super::ground::{Candidate, Ground, Kind};
 use super::homes::{Homes, homes};
 use super::memory::{self, Memory};
 use super::plan;
+use super::protection::held_by_pods;
 use super::search::{Limits, Mover};
 use super::stay::Stay;
 use super::worth::{out_of_balance, pays};
@@ -37,6 +38,12 @@ impl Round<'_> {
                 None => candidates.push(at),
                 Some(stay) => {
                     complete &= !is_passing(&stay);
+                    if matches!(stay, Stay::Unquiet { .. })
+                        && self.fleet.settings.looking_ahead
+                        && self.may_go_later(node)
+                    {
+                        candidates.push(at);
+                    }
                     let name = &self.fleet.cluster.nodes[node.node as usize].name;
                     held = held.wrapping_add(hash::of(name.as_bytes()));
                     self.stays[at as usize].get_or_insert(stay);
@@ -47,9 +54,11 @@ impl Round<'_> {
             (0_u32..).zip(&self.fleet.pools).map(|(pool, _)| self.allowed.left(pool, Reason::Underutilized)).collect();
         // What may not be touched now may be later: then it is another fleet.
         let (load, market) = (memory::load(self.fleet).wrapping_add(held), memory::market(self.fleet));
-        let fingerprint = memory::fingerprint(self.fleet, &candidates, &allowed, market);
+        let is_quiet = |at: &u32| self.stays[*at as usize].is_none();
+        let marked: Vec<(u32, bool)> = candidates.iter().map(|at| (*at, is_quiet(at))).collect();
+        let fingerprint = memory::fingerprint(self.fleet, &marked, &allowed, market);
         let cost = self.cost();
-        if memory.knows(fingerprint) || memory.at_rest(load, market, cost) || candidates.is_empty() {
+        if memory.knows(fingerprint) || memory.at_rest(load, market, cost) || !candidates.iter().any(is_quiet) {
             self.remember(memory, &candidates);
             return;
         }
@@ -71,6 +80,14 @@ impl Round<'_> {
             self.stays[*at as usize].clone().map(|stay| ((&**name).into(), stay))
         });
         memory.note(quiet.then_some(fingerprint), names);
+    }
+
+    /// Whether nothing but its unrest keeps a node from being consolidated.
+    fn may_go_later(&self, node: &FleetNode) -> bool {
+        let policy = self.fleet.pools[node.pool as usize].policy;
+        (policy != ConsolidationPolicy::WhenEmpty || is_empty(node))
+            && self.allowed.left(node.pool, Reason::Underutilized) > 0
+            && held_by_pods(self.fleet, node, self.now).is_none()
     }
 
     fn forbidden_to_consolidate(&self, node: &FleetNode) -> Option<Stay> {
@@ -130,10 +147,14 @@ impl Round<'_> {
             }
         }
         let before = self.decision.commands.len();
+        let unquiet = |node: &u32| matches!(self.stays[*node as usize], Some(Stay::Unquiet { .. }));
+        found.good.retain(|command| !command.remove.iter().any(unquiet));
         self.take(found.good);
         for (command, pool) in found.unbalanced {
             let stay = Stay::OutOfBalance { pool: fleet.pools[pool as usize].name.clone() };
-            command.remove.iter().for_each(|node| self.stays[*node as usize] = Some(stay.clone()));
+            for node in &command.remove {
+                self.stays[*node as usize].get_or_insert_with(|| stay.clone());
+            }
         }
         for at in at.iter().filter(|at| !self.taken[**at as usize]) {
             let node = &fleet.nodes[*at as usize];

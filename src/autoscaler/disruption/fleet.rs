@@ -32,6 +32,9 @@ pub struct Settings {
     pub spot_to_spot: bool,
     /// Whether cheaper ways to run the same pods are looked for, or empty, drifted and expired nodes alone.
     pub searching: bool,
+    /// Whether nodes that are not quiet yet are reckoned with as if they were: what is found for them is left for later,
+    /// and nothing moves onto a node that is to go then.
+    pub looking_ahead: bool,
     /// How long one search goes on, in steps of filling a node: some hundred million are a second.
     pub effort: u64,
     /// Where the search starts; equal seeds give equal decisions.
@@ -40,7 +43,14 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { moving: MovingCost::default(), spot_to_spot: false, searching: true, effort: 200_000_000, seed: 42 }
+        Self {
+            moving: MovingCost::default(),
+            spot_to_spot: false,
+            searching: true,
+            looking_ahead: true,
+            effort: 200_000_000,
+            seed: 42,
+        }
     }
 }
 

@@ -90,8 +90,8 @@ pub fn market(fleet: &Fleet<'_>) -> u64 {
     hash
 }
 
-/// Everything that a search depends on: where pods are, which nodes may go, and how many.
-pub fn fingerprint(fleet: &Fleet<'_>, candidates: &[u32], allowed: &[u32], market: u64) -> u64 {
+/// Everything that a search depends on: where pods are, which nodes may go, now or later, and how many.
+pub fn fingerprint(fleet: &Fleet<'_>, candidates: &[(u32, bool)], allowed: &[u32], market: u64) -> u64 {
     let cluster = fleet.cluster;
     let mut hash = market;
     for (at, node) in (0_u64..).zip(&cluster.nodes) {
@@ -102,5 +102,6 @@ pub fn fingerprint(fleet: &Fleet<'_>, candidates: &[u32], allowed: &[u32], marke
         mix((node << 32) ^ (u64::from(pod.spec) << 8) ^ u64::from(pod.labels) ^ (u64::from(pod.leaving) << 63))
     });
     hash = mix(hash ^ pods.fold(0, u64::wrapping_add));
-    candidates.iter().chain(allowed).fold(hash, |hash, at| mix(hash ^ u64::from(*at)))
+    let candidates = candidates.iter().map(|(at, now)| u64::from(*at) | (u64::from(*now) << 32));
+    candidates.chain(allowed.iter().map(|count| u64::from(*count))).fold(hash, |hash, one| mix(hash ^ one))
 }

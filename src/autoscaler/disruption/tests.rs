@@ -108,12 +108,16 @@ impl World {
     }
 
     fn decide_at(&self, now: Timestamp) -> Decision {
+        self.decide_with(Settings::default(), now)
+    }
+
+    fn decide_with(&self, settings: Settings, now: Timestamp) -> Decision {
         let fleet = Fleet {
             cluster: &self.cluster,
             nodes: self.nodes.clone(),
             pools: vec![self.policy.clone()],
             pod_budgets: self.budgets.clone(),
-            settings: Settings::default(),
+            settings,
         };
         decide(&fleet, now, &mut Memory::default(), &mut Effort::rounds(u64::MAX))
     }
@@ -330,4 +334,17 @@ fn a_budget_of_none_forbids_what_it_speaks_of() {
     let drift_only = budget("0", &[DisruptionReason::Drifted]);
     assert!(drift_only.forbids(Reason::Drifted, now) && !drift_only.forbids(Reason::Underutilized, now));
     assert!(!budget("1", &[]).forbids(Reason::Underutilized, now));
+}
+
+#[test]
+fn nothing_moves_onto_a_node_that_is_to_go_as_soon_as_it_is_quiet() {
+    // Two full nodes, and a large one that has just lost most of its pods.
+    let mut world = World::new(&[("m.large", &["1800m"]), ("m.large", &["1800m"]), ("m.2xlarge", &["100m"])]);
+    world.nodes[2].last_pod_event = Some(at(990));
+    let now = at(1000);
+    assert_eq!(removed(&world.decide_at(now)), [] as [u32; 0], "it would take the pods of both");
+    assert_eq!(stay(&world.decide_at(now), 2), Some(&Stay::Unquiet { until: at(1020) }));
+    assert_eq!(removed(&world.decide_at(at(1020))), [2], "its own pod has room elsewhere");
+    let settings = Settings { looking_ahead: false, ..Settings::default() };
+    assert_eq!(removed(&world.decide_with(settings, now)), [0, 1]);
 }

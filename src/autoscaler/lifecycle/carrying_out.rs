@@ -113,11 +113,17 @@ enum GivenUp {
     Ending,
 }
 
-/// Carries a command out, or takes it back.
-pub(super) async fn carry_out(context: &Context, order: Order, together: Together, stop: &CancellationToken) {
+/// Carries a command out, or takes it back. `unsettled` is dropped as soon as everything that it brings is in the plan.
+pub(super) async fn carry_out(
+    context: &Context,
+    order: Order,
+    together: Together,
+    unsettled: Arc<()>,
+    stop: &CancellationToken,
+) {
     let mut made = Vec::new();
     let done = tokio::select! {
-        done = act(context, &order, together, &mut made) => done,
+        done = act(context, &order, together, unsettled, &mut made) => done,
         () = stop.cancelled() => Err(GivenUp::Ending),
     };
     let Err(error) = done else { return };
@@ -137,7 +143,13 @@ pub(super) async fn carry_out(context: &Context, order: Order, together: Togethe
     give_back(context, &order, &made).await;
 }
 
-async fn act(context: &Context, order: &Order, together: Together, made: &mut Vec<String>) -> Result<(), GivenUp> {
+async fn act(
+    context: &Context,
+    order: &Order,
+    together: Together,
+    unsettled: Arc<()>,
+    made: &mut Vec<String>,
+) -> Result<(), GivenUp> {
     check(context, order)?;
     let marks = order.nodes.iter().map(|node| mark(context, node, order));
     try_join_all(marks).await.map_err(GivenUp::Refused)?;
@@ -156,10 +168,10 @@ async fn act(context: &Context, order: &Order, together: Together, made: &mut Ve
         if let Some(error) = failed {
             return Err(GivenUp::NotMade(error));
         }
+        drop(unsettled);
         say(context, order, "DisruptionWaitingReadiness", "waiting until the replacements have started");
         tokio::time::timeout(MOST_PATIENCE, started(context, made)).await.map_err(|_| GivenUp::Late)??;
     }
-    seat(context, order);
     say(context, order, "DisruptionTerminating", &order.explanation);
     for node in &order.nodes {
         let claim = context.live.lock().claim(&node.claim).map(|claim| Arc::clone(&claim.object));
@@ -209,8 +221,8 @@ async fn started(context: &Context, claims: &[String]) -> Result<(), GivenUp> {
     }
 }
 
-/// Gives the pods that go to running nodes their place there.
-fn seat(context: &Context, order: &Order) {
+/// Gives the pods that go to running nodes their place there, so that nobody plans with that room any more.
+pub(super) fn seat(context: &Context, order: &Order) {
     let now = context.now();
     let live = context.live.lock();
     let mut plan = context.plan.lock();

@@ -13,11 +13,11 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::carrying_out::{Order, Together, carry_out, take_back};
+use super::carrying_out::{Order, Together, carry_out, seat, take_back};
 use super::plan_claims::plan_claims;
 use super::reasons::tell_reasons;
 use super::survey::{DISRUPTION_REASON, Survey};
-use crate::autoscaler::disruption::{Allowed, Decision, Memory, Reason, Settings, Stay, decide, is_empty};
+use crate::autoscaler::disruption::{Allowed, Decision, FleetNode, Memory, Reason, Settings, Stay, decide, is_empty};
 use crate::autoscaler::interruption::INTERRUPTED;
 use crate::autoscaler::runtime::Context;
 use crate::autoscaler::scheduling::{Budget, Problem, Settings as Solving};
@@ -32,8 +32,16 @@ const AGAIN: Duration = Duration::from_secs(10);
 const MOST_TIME: Duration = Duration::from_millis(900);
 /// Nodes that become quiet within this time are waited for, so that the whole fleet is looked at together.
 const SOON: SignedDuration = SignedDuration::from_secs(4);
+/// So long after the last pod came or went: a scale-in has come to its end then.
+const CALM: SignedDuration = SignedDuration::from_secs(4);
 /// But no longer than this.
-const MOST_PATIENCE: SignedDuration = SignedDuration::from_secs(12);
+const MOST_PATIENCE: SignedDuration = SignedDuration::from_secs(15);
+
+/// Nodes that are not quiet are reckoned with as if they were, but no longer than twice the time that they have to be and
+/// this: where something always comes and goes, what may be done is done.
+const LOOKING_AHEAD: SignedDuration = SignedDuration::from_secs(30);
+/// While the claims of a command are being made, the fleet is looked at again after so long.
+const SETTLED: Duration = Duration::from_millis(500);
 
 /// Nodes that commands are about.
 pub(super) type Held = Arc<Mutex<BTreeSet<Arc<str>>>>;
@@ -69,9 +77,13 @@ struct Controller {
     memory: Memory,
     commands: JoinSet<()>,
     held: Held,
+    /// Shared with the commands that are not in the plan yet as a whole.
+    unsettled: Arc<()>,
     recovered: bool,
     /// Since when nodes are waited for that are about to become quiet.
     patient_since: Option<Timestamp>,
+    /// Since when there have been nodes that are not quiet.
+    unquiet_since: Option<Timestamp>,
     reasons: BTreeMap<Arc<str>, super::reasons::Told>,
 }
 
@@ -124,8 +136,8 @@ impl Controller {
         if survey.nodes.is_empty() {
             return AGAIN;
         }
-        // What is empty goes meanwhile.
-        let wait = self.worth_waiting(&survey, now);
+        // What is empty goes meanwhile. Nothing cheaper is looked for while the plan does not hold what was decided last.
+        let wait = self.worth_waiting(&survey, now).or_else(|| (!self.is_settled()).then_some(SETTLED));
         if let Some(wait) = wait
             && !survey.nodes.iter().any(|node| is_empty(node) && !node.leaving)
         {
@@ -134,6 +146,7 @@ impl Controller {
         let settings = Settings {
             spot_to_spot: context.settings.gates.spot_to_spot_consolidation,
             searching: wait.is_none(),
+            looking_ahead: self.looks_ahead(&survey, now),
             ..Settings::default()
         };
         let memory = std::mem::take(&mut self.memory);
@@ -162,15 +175,15 @@ impl Controller {
         next_look(&decision, now)
     }
 
-    /// How long to wait for nodes that become quiet in a moment, if that is worth it.
+    /// How long to wait for nodes that become quiet in a moment, or for pods to have come and gone, if that is worth it.
     fn worth_waiting(&mut self, survey: &Survey, now: Timestamp) -> Option<Duration> {
-        let quiet_from = |node: &crate::autoscaler::disruption::FleetNode| {
-            let after = survey.consolidate_after(node.pool);
-            node.quiet_from(after).filter(|_| !node.leaving)
-        };
-        let all: Vec<Timestamp> = survey.nodes.iter().filter_map(quiet_from).collect();
-        let soon = all.iter().filter(|from| now < **from && from.duration_since(now) <= SOON).max();
-        let (Some(until), true) = (soon, all.iter().any(|from| *from <= now)) else {
+        let staying = || survey.nodes.iter().filter(|node| !node.leaving);
+        let quiet_from = |node: &FleetNode| node.quiet_from(survey.consolidate_after(node.pool));
+        let quiet: Vec<Timestamp> = staying().filter_map(quiet_from).collect();
+        let soon = quiet.iter().copied().filter(|from| from.duration_since(now) <= SOON);
+        let calm = staying().filter_map(|node| node.last_pod_event?.checked_add(CALM).ok());
+        let until = soon.chain(calm).filter(|time| now < *time).max();
+        let (Some(until), true) = (until, quiet.iter().any(|from| *from <= now)) else {
             self.patient_since = None;
             return None;
         };
@@ -181,12 +194,36 @@ impl Controller {
         Some(until.duration_since(now).unsigned_abs().max(Duration::from_millis(50)))
     }
 
+    /// Whether nodes that are not quiet are reckoned with as if they were.
+    fn looks_ahead(&mut self, survey: &Survey, now: Timestamp) -> bool {
+        let after = |node: &FleetNode| survey.consolidate_after(node.pool);
+        let unquiet = |node: &&FleetNode| node.quiet_from(after(node)).is_some_and(|from| now < from);
+        let longest = survey.nodes.iter().filter(unquiet).filter_map(after).max();
+        let Some(longest) = longest else {
+            self.unquiet_since = None;
+            return true;
+        };
+        let since = *self.unquiet_since.get_or_insert(now);
+        let in_time = now.duration_since(since) <= longest.saturating_mul(2).saturating_add(LOOKING_AHEAD);
+        if !in_time {
+            self.unquiet_since = None;
+        }
+        in_time
+    }
+
+    /// Whether the plan holds all that commands will bring.
+    fn is_settled(&self) -> bool {
+        Arc::strong_count(&self.unsettled) == 1
+    }
+
     fn start(&mut self, context: &Context, order: Order, together: Together, stop: &CancellationToken) {
         let nodes: Vec<Arc<str>> = order.nodes.iter().map(|node| Arc::clone(&node.name)).collect();
         self.held.lock().unwrap_or_else(PoisonError::into_inner).extend(nodes.iter().cloned());
         let (context, held, stop) = (context.clone(), Arc::clone(&self.held), stop.clone());
+        let unsettled = Arc::clone(&self.unsettled);
+        seat(&context, &order);
         self.commands.spawn(async move {
-            carry_out(&context, order, together, &stop).await;
+            carry_out(&context, order, together, unsettled, &stop).await;
             let mut held = held.lock().unwrap_or_else(PoisonError::into_inner);
             nodes.iter().for_each(|node| {
                 held.remove(node);
