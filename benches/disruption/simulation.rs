@@ -2,6 +2,7 @@
 //! register, and the clock that the decisions read.
 
 use eksup::autoscaler::api::node_pool::ConsolidationPolicy;
+use eksup::autoscaler::disruption::scale_in::{Berth, Seat, complete, rank};
 use eksup::autoscaler::disruption::{
     Budget, Command, Decision, Destination, Fleet, FleetNode, FleetPod, Memory, PoolPolicy, Settings, decide,
 };
@@ -9,10 +10,12 @@ use eksup::autoscaler::scheduling::random::Random;
 use eksup::autoscaler::scheduling::{self, PlannedNode, Problem, Solution, export, solve};
 use eksup::autoscaler::state::cluster::Cluster;
 use eksup::autoscaler::state::instance_types::Price;
+use eksup::autoscaler::state::intern::Symbol;
 use eksup::autoscaler::state::pod_spec::label;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Node, Pod};
 use serde_json::Value;
+use std::collections::BTreeMap;
 
 /// A pod of a Deployment.
 #[derive(Clone)]
@@ -40,6 +43,8 @@ pub struct Simulation {
     pub launch: scheduling::Settings,
     pub settings: Settings,
     pub policy: PoolPolicy,
+    /// Whether pods are told how dear it is to let them go.
+    pub told: bool,
     made: usize,
     random: Random,
 }
@@ -63,6 +68,7 @@ impl Simulation {
                 budgets: vec![Budget::read(&budget)],
                 fixed: false,
             },
+            told: true,
             made: 0,
             random: Random::new(seed),
         }
@@ -121,20 +127,21 @@ impl Simulation {
     }
 
     /// Cuts every Deployment to a share of its replicas, rounded down but to one at least. Victims as the ReplicaSet controller
-    /// picks them: those with most of their kind on one node first, otherwise any.
+    /// picks them: those of the least deletion cost first, then those with most of their kind on one node, otherwise any.
     pub fn scale_in(&mut self, share: f64) {
         let deployments = self.pods.iter().map(|pod| pod.deployment + 1).max().unwrap_or(0);
+        let costs = if self.told { self.deletion_costs(deployments) } else { vec![0; self.pods.len()] };
         let mut goes = vec![false; self.pods.len()];
         for deployment in 0..deployments {
             let own: Vec<usize> = (0..self.pods.len()).filter(|at| self.pods[*at].deployment == deployment).collect();
-            let rank = |at: usize| own.iter().filter(|other| self.pods[**other].node == self.pods[at].node).count();
-            let mut order: Vec<(usize, u64, usize)> = Vec::new();
+            let doubled = |at: usize| own.iter().filter(|other| self.pods[**other].node == self.pods[at].node).count();
+            let mut order: Vec<(i32, usize, u64, usize)> = Vec::new();
             for at in &own {
-                order.push((usize::MAX - rank(*at), self.random.bits(), *at));
+                order.push((costs[*at], usize::MAX - doubled(*at), self.random.bits(), *at));
             }
             order.sort_unstable();
             let kept = ((own.len() as f64 * share + 1e-9) as usize).max(1).min(own.len());
-            order.iter().take(own.len() - kept).for_each(|(_, _, at)| goes[*at] = true);
+            order.iter().take(own.len() - kept).for_each(|(.., at)| goes[*at] = true);
         }
         for (at, goes) in goes.iter().enumerate() {
             if *goes {
@@ -143,6 +150,41 @@ impl Simulation {
         }
         let mut goes = goes.into_iter();
         self.pods.retain(|_| !goes.next().unwrap_or(false));
+    }
+
+    /// What the pods are told of how dear it is to let them go.
+    fn deletion_costs(&self, deployments: usize) -> Vec<i32> {
+        let cluster = self.cluster();
+        let zone = cluster.names.known.zone;
+        let spreads = |pod: usize| &cluster.spec(cluster.pods[pod].spec).spreads;
+        let is_even = |pod: usize| spreads(pod).iter().any(|spread| spread.topology_key == zone);
+        let mut kinds: BTreeMap<(usize, Option<Symbol>), u32> = BTreeMap::new();
+        let mut sizes = Vec::new();
+        let mut berths = vec![Berth::default(); self.nodes.len()];
+        for (at, (pod, entry)) in self.pods.iter().zip(&cluster.pods).enumerate() {
+            let Some(node) = entry.node else { continue };
+            let home = label(&cluster.nodes[node as usize].labels, zone).filter(|_| is_even(at));
+            let kind = *kinds.entry((pod.deployment, home)).or_insert_with(|| {
+                sizes.push(cluster.spec(entry.spec).requests.size());
+                sizes.len() as u32 - 1
+            });
+            berths[node as usize].add(kind);
+        }
+        rank(&mut berths.iter_mut().collect::<Vec<_>>(), &sizes);
+        let mut costs = vec![0; self.pods.len()];
+        for deployment in 0..deployments {
+            let own: Vec<usize> = (0..self.pods.len()).filter(|at| self.pods[*at].deployment == deployment).collect();
+            let seat = |pod: &usize| {
+                let node = cluster.pods[*pod].node? as usize;
+                let (entry, rank) = (&cluster.nodes[node], berths[node].rank?);
+                let zone = label(&entry.labels, zone).map_or("", |zone| cluster.names.text(zone));
+                Some(Seat { node: &entry.name, zone, rank, cost: None })
+            };
+            let mut seats: Vec<Seat<'_>> = own.iter().filter_map(seat).collect();
+            complete(&mut seats, own.first().is_some_and(|pod| is_even(*pod)));
+            own.iter().zip(&seats).for_each(|(pod, seat)| costs[*pod] = seat.cost.unwrap_or(0));
+        }
+        costs
     }
 
     fn touch(&mut self, node: Option<String>) {

@@ -15,6 +15,9 @@ use super::field::Field;
 use super::scenario::Scenario;
 use super::watching::{Seen, Watching, now, wait};
 
+/// Load does not fall in the moment in which the last pod begins to run; shorter than nodes have to be quiet.
+const CALM: std::time::Duration = std::time::Duration::from_secs(5);
+
 /// How long things are waited for, in seconds.
 #[derive(Clone, Copy, Debug)]
 pub struct Patience {
@@ -94,6 +97,7 @@ async fn measure(field: &Field, contender: &Contender, scenario: &Scenario, pati
     tokio::time::sleep(std::time::Duration::from_secs(5)).await;
     measured.idle = Some(contender.memory()?);
     scale_out(field, &watching, scenario, patience, &mut measured).await?;
+    tokio::time::sleep(CALM).await;
     scale_in(field, &watching, scenario, patience, &mut measured).await?;
     measured.after = Some(contender.memory()?);
     measured.cpu_seconds = contender.cpu_seconds();

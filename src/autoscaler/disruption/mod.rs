@@ -16,6 +16,7 @@
 //! | `homes` | in which zone the successors of pods come up that are out of balance |
 //! | `moving`, `worth` | what moving costs, and whether a saving is worth it |
 //! | `plan` | from what was found to commands |
+//! | `scale_in` | which pods a ReplicaSet is to let go first |
 //! | `memory` | what was decided before |
 
 pub mod budgets;
@@ -31,6 +32,7 @@ pub mod moving;
 pub mod plan;
 pub mod protection;
 pub mod replace;
+pub mod scale_in;
 pub mod schedule;
 pub mod search;
 pub mod stay;

@@ -56,6 +56,9 @@ pub struct Flags {
     /// `Strict` or `BestEffort`: what becomes of minValues that cannot be had.
     #[arg(long, env = "MIN_VALUES_POLICY", value_name = "POLICY", default_value = "Strict")]
     pub min_values_policy: String,
+    /// Whether pods are told how dear it is to let them go, so that a scale-in empties nodes.
+    #[arg(long, env = "POD_DELETION_COST", value_name = "BOOL", default_value = "true")]
+    pub pod_deletion_cost: String,
     /// Whether pods with resource claims are left alone.
     #[arg(long, env = "IGNORE_DRA_REQUESTS", value_name = "BOOL", default_value = "true")]
     pub ignore_dra_requests: String,
@@ -162,6 +165,8 @@ pub struct Settings {
     pub batch_max: Option<Duration>,
     /// Whether preferences of pods are looked at.
     pub preferences: bool,
+    /// Whether pods are told how dear it is to let them go.
+    pub pod_deletion_cost: bool,
     /// Whether minValues that cannot be had are lowered.
     pub min_values_best_effort: bool,
     /// Whether this process acts without asking who leads.
@@ -240,6 +245,7 @@ impl Reader<'_> {
                 &flags.min_values_policy,
                 ["Strict", "BestEffort"],
             ),
+            pod_deletion_cost: self.switch("POD_DELETION_COST", &flags.pod_deletion_cost),
             disable_leader_election: self.switch("DISABLE_LEADER_ELECTION", &flags.disable_leader_election),
             leader_election_name: flags.leader_election_name.clone(),
             leader_election_namespace: text(&flags.leader_election_namespace),

@@ -1,4 +1,4 @@
-//! Tells kube-scheduler the plan: which pod is meant for which node.
+//! Tells kube-scheduler the plan: which pod is meant for which node; and ReplicaSets which pods to let go first.
 //!
 //! kube-scheduler decides where pods go, and would spread small ones over the node that was bought for a large
 //! one. From Kubernetes 1.35 on it keeps room for pods whose `status.nominatedNodeName` names a node, whoever
@@ -9,8 +9,10 @@
 //! |---|---|
 //! | `plan` | which pod is meant for which claim or node |
 //! | `waves` | which pods may be nominated at a time |
-//! | `nominations` | what pods have to be told now |
+//! | `nominations` | which nodes pods have to be told now |
+//! | `deletion_costs` | how dear it is to let a pod go, so that a scale-in empties nodes |
 
+pub mod deletion_costs;
 pub mod nominations;
 pub mod plan;
 #[cfg(test)]
@@ -30,8 +32,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::autoscaler::runtime::Context;
 use crate::autoscaler::runtime::writes::{is_conflict, is_missing};
-use crate::autoscaler::state::live::{Kind, Observed};
-use nominations::{Nomination, Told, due};
+use crate::autoscaler::state::live::{DELETION_COST, Kind, OWN_DELETION_COST, Observed, Uid};
+use deletion_costs::{DeletionCost, DeletionCosts};
+use nominations::Nomination;
 pub use plan::{Place, Plan, Settled, Target};
 
 /// How many pods are told at a time.
@@ -42,6 +45,13 @@ const TOGETHER: Duration = Duration::from_millis(15);
 const ROUNDS: usize = 3;
 /// After so long everything is looked at again.
 const AGAIN: Duration = Duration::from_secs(10);
+
+/// What pods were told.
+#[derive(Clone, Debug, Default)]
+struct Told {
+    nodes: nominations::Told,
+    costs: DeletionCosts,
+}
 
 /// The plan of this process, for everybody who makes or reads it. Cloning it is cheap.
 ///
@@ -111,24 +121,32 @@ pub async fn run(context: Context, stop: CancellationToken) -> anyhow::Result<()
         tokio::time::sleep(TOGETHER).await;
         planned.borrow_and_update();
         let began = Instant::now();
-        let told = step(&context);
+        let (nodes, costs) = step(&context);
         // A look at a large cluster costs something: most of the time goes to others.
         let pause = began.elapsed() * 3;
-        tell(&context, told).await;
+        tell(&context, nodes).await;
+        tell_costs(&context, costs).await;
         tokio::time::sleep(pause).await;
     }
 }
 
 /// Compares plan and state; what pods have to be told.
-fn step(context: &Context) -> Vec<Nomination> {
+fn step(context: &Context) -> (Vec<Nomination>, Vec<DeletionCost>) {
     let now = context.now();
     let mut live = context.live.lock();
     let mut held = context.plan.lock();
     let (plan, told) = &mut *held.0;
-    told.adopt(&live, plan, now);
+    told.nodes.adopt(&live, plan, now);
     plan.inherit(&live, now);
     let settled = plan.settle(&live, now);
-    let due = if context.version.steers() { due(&mut live, plan, told, &[], now) } else { Vec::new() };
+    let nodes = match context.version.steers() {
+        true => nominations::due(&mut live, plan, &mut told.nodes, &[], now),
+        false => Vec::new(),
+    };
+    let costs = match context.settings.pod_deletion_cost {
+        true => told.costs.due(&live, plan, now),
+        false => Vec::new(),
+    };
     drop(held);
     drop(live);
     if settled.freed > 0 {
@@ -139,7 +157,7 @@ fn step(context: &Context) -> Vec<Nomination> {
         landed.iter().for_each(|time| context.metrics.pods_provisioning_bound.took([], time.as_secs_f64()));
         tracing::debug!(landed = landed.len(), strayed, freed, "pods that had a place");
     }
-    due
+    (nodes, costs)
 }
 
 /// Tells the pods that are meant for nodes which do not take any yet, and sees to it that they remember it.
@@ -153,7 +171,7 @@ pub async fn prepare(context: &Context, nodes: &[&str]) {
             let mut live = context.live.lock();
             let mut held = context.plan.lock();
             let (plan, told) = &mut *held.0;
-            due(&mut live, plan, told, nodes, now)
+            nominations::due(&mut live, plan, &mut told.nodes, nodes, now)
         };
         if due.is_empty() {
             return;
@@ -163,27 +181,45 @@ pub async fn prepare(context: &Context, nodes: &[&str]) {
 }
 
 async fn tell(context: &Context, due: Vec<Nomination>) {
-    let each = due.into_iter().map(|nomination| tell_one(context, nomination));
+    let each = due.into_iter().map(|nomination| tell_node(context, nomination));
     futures::stream::iter(each).buffer_unordered(AT_A_TIME).collect::<()>().await;
 }
 
-async fn tell_one(context: &Context, nomination: Nomination) {
-    let Some((namespace, name)) = nomination.name.split_once('/') else { return };
+async fn tell_node(context: &Context, nomination: Nomination) {
+    let change = json!({ "status": { "nominatedNodeName": nomination.node.as_deref() } });
+    let told = tell_one(context, nomination.pod, &nomination.name, change).await;
+    if told {
+        context.plan.inner.lock().unwrap_or_else(PoisonError::into_inner).1.nodes.note(&nomination);
+    }
+}
+
+/// Tells running pods how dear it is to let them go. A status is written together with the annotations of its pod, so this
+/// takes no right to change what runs in it.
+async fn tell_costs(context: &Context, due: Vec<DeletionCost>) {
+    let each = due.into_iter().map(async |one| {
+        let cost = one.cost.to_string();
+        let change = json!({ "metadata": { "annotations": { DELETION_COST: cost, OWN_DELETION_COST: cost } } });
+        tell_one(context, one.pod, &one.name, change).await;
+    });
+    futures::stream::iter(each).buffer_unordered(AT_A_TIME).collect::<()>().await;
+}
+
+/// Whether it was told.
+async fn tell_one(context: &Context, pod: Uid, full_name: &str, mut change: serde_json::Value) -> bool {
+    let Some((namespace, name)) = full_name.split_once('/') else { return false };
     let api: Api<Pod> = Api::namespaced(context.client.clone(), namespace);
     // A pod of the same name that came later was told nothing.
-    let change = json!({
-        "metadata": { "uid": nomination.pod.to_string() },
-        "status": { "nominatedNodeName": nomination.node.as_deref() },
-    });
+    change["metadata"]["uid"] = json!(pod.to_string());
     match api.patch_status(name, &PatchParams::default(), &Patch::Merge(&change)).await {
         Ok(pod) => {
             context.live.apply(Observed::Pod(Box::new(pod)));
-            context.plan.inner.lock().unwrap_or_else(PoisonError::into_inner).1.note(&nomination);
+            true
         }
         // It is gone, another one, or bound: there is nothing to tell any more.
-        Err(error) if is_missing(&error) || is_conflict(&error) || is_invalid(&error) => {}
+        Err(error) if is_missing(&error) || is_conflict(&error) || is_invalid(&error) => false,
         Err(error) => {
-            tracing::warn!(pod = &*nomination.name, %error, "a pod could not be told which node it is meant for");
+            tracing::warn!(pod = full_name, %error, "a pod could not be told what is planned for it");
+            false
         }
     }
 }

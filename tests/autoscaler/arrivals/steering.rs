@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::yard::{PLANNED_FOR, Yard, nodes_of, on_demand};
+use crate::stage::until;
 
 /// Of 50 pods.
 const MOST_ELSEWHERE: i64 = 8;
@@ -105,4 +106,23 @@ fn a_pod_that_has_hardly_begun_makes_room_for_one_that_would_need_a_node_of_its_
     assert_eq!(yard.claims().len(), 2, "nothing was bought");
     let said = yard.heard("Evicted", "guest").expect("the guest is told why");
     assert!(said.contains("make room"), "{said}");
+}
+
+#[test]
+fn a_scale_in_takes_the_pods_of_the_same_nodes_and_leaves_two_that_stand_apart() {
+    const COST: &str = "controller.kubernetes.io/pod-deletion-cost";
+    let mut pool = on_demand();
+    let type_of_node = json!({ "key": "node.kubernetes.io/instance-type", "operator": "In", "values": ["m5.xlarge"] });
+    pool["requirements"].as_array_mut().expect("requirements").push(type_of_node);
+    pool["disruption"] = json!({ "consolidateAfter": "1h" });
+    let (yard, _autoscaler) = Yard::with_pool(&pool);
+    yard.deployment("web", 16, &json!({ "cpu": "900m", "memory": "128Mi" }), &json!({}));
+    assert_eq!(nodes_of(&yard.running(16)).len(), 4);
+    until("every pod is told", || {
+        yard.pods().iter().all(|pod| pod["metadata"]["annotations"][COST].is_string()).then_some(())
+    });
+    let fewer = json!({ "spec": { "replicas": 5 } });
+    yard.hands.changes("/apis/apps/v1/namespaces/default/deployments/web", "somebody", &fewer);
+    // Left to itself, the ReplicaSet leaves pods on all four nodes.
+    assert_eq!(nodes_of(&yard.running(5)).len(), 2);
 }
