@@ -16,7 +16,7 @@ use super::scenario::Scenario;
 use super::watching::{Seen, Watching, now, wait};
 
 /// Load does not fall in the moment in which the last pod begins to run; shorter than nodes have to be quiet.
-const CALM: std::time::Duration = std::time::Duration::from_secs(5);
+const CALM: std::time::Duration = std::time::Duration::from_secs(6);
 
 /// How long things are waited for, in seconds.
 #[derive(Clone, Copy, Debug)]

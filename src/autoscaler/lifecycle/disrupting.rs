@@ -31,11 +31,11 @@ const AGAIN: Duration = Duration::from_secs(10);
 /// A search that takes longer than this is ended with the best so far.
 const MOST_TIME: Duration = Duration::from_millis(900);
 /// Nodes that become quiet within this time are waited for, so that the whole fleet is looked at together.
-const SOON: SignedDuration = SignedDuration::from_secs(4);
+const SOON: SignedDuration = SignedDuration::from_secs(12);
 /// So long after the last pod came or went: a scale-in has come to its end then.
 const CALM: SignedDuration = SignedDuration::from_secs(4);
 /// But no longer than this.
-const MOST_PATIENCE: SignedDuration = SignedDuration::from_secs(15);
+const MOST_PATIENCE: SignedDuration = SignedDuration::from_secs(25);
 
 /// Nodes that are not quiet are reckoned with as if they were, but no longer than twice the time that they have to be and
 /// this: where something always comes and goes, what may be done is done.

@@ -8,12 +8,15 @@ use jiff::{SignedDuration, Timestamp};
 use super::plan::{Plan, Target};
 use crate::autoscaler::disruption::scale_in::{Berth, Seat, complete, rank, rank_of};
 use crate::autoscaler::state::intern::{FastMap, Symbol};
-use crate::autoscaler::state::live::{Live, LiveClaim, LivePod, Uid};
+use crate::autoscaler::state::live::{Live, LiveClaim, LiveNode, LivePod, Uid};
 
-/// How many pods are told in one round.
+/// How many pods are told in one round, and how many beside what matters more.
 const AT_A_TIME: usize = 200;
-/// How long pods without a node are waited for at most.
-const PATIENCE: SignedDuration = SignedDuration::from_secs(10);
+const AT_A_TIME_BESIDE: usize = 10;
+/// So long after the last pod came or went it is calm.
+const CALM: SignedDuration = SignedDuration::from_secs(2);
+/// How long that is waited for at most.
+const PATIENCE: SignedDuration = SignedDuration::from_secs(60);
 /// A pod that does not remember what it was told is told again after so long.
 const AGAIN: SignedDuration = SignedDuration::from_mins(5);
 const ZONE: &str = "topology.kubernetes.io/zone";
@@ -37,17 +40,27 @@ pub struct DeletionCosts {
     ranks: BTreeMap<Arc<str>, Option<u32>>,
     /// Pods have come to a node without a rank.
     missing: bool,
-    /// Since when pods without a node are waited for.
+    /// Since when it is waited for that it is calm.
     waits_since: Option<Timestamp>,
 }
 
 impl DeletionCosts {
-    /// What has to be told now to pods of ReplicaSets that run. Pods that wait for a node come first, for a while.
+    /// Whether somebody has to be told as soon as it is calm.
+    pub fn waits(&self) -> bool {
+        self.waits_since.is_some()
+    }
+
+    /// What has to be told now to pods of ReplicaSets that run. While pods find their nodes there is better to do.
     pub fn due(&mut self, live: &Live, plan: &Plan, now: Timestamp) -> Vec<DeletionCost> {
-        if !live.pods().any(|pod| pod.node.is_none() && !pod.leaving()) {
+        let waiting = || live.pods().any(|pod| pod.node.is_none() && !pod.leaving());
+        let lately = |node: &LiveNode| live.last_pod_event(&node.name).is_some_and(|at| now.duration_since(at) < CALM);
+        let mut most = AT_A_TIME;
+        if !waiting() && !live.nodes().any(lately) {
             self.waits_since = None;
         } else if now.duration_since(*self.waits_since.get_or_insert(now)) < PATIENCE {
             return Vec::new();
+        } else {
+            most = AT_A_TIME_BESIDE;
         }
         self.keep_up(live, plan);
         let mut look = Look { live, plan, costs: self, known: FastMap::default(), missing: false, now };
@@ -59,7 +72,7 @@ impl DeletionCosts {
             }
         }
         let due = open.into_iter().flat_map(|(workload, open)| look.of_workload(workload, &open));
-        let due: Vec<DeletionCost> = due.take(AT_A_TIME).collect();
+        let due: Vec<DeletionCost> = due.take(most).collect();
         self.missing |= look.missing;
         self.told.extend(due.iter().map(|one| (one.pod, (one.cost, now))));
         due
@@ -256,11 +269,11 @@ mod tests {
     #[test]
     fn running_pods_are_told_once_and_one_in_each_zone_is_to_stay() {
         let (mut state, mut costs) = (two_nodes("30s"), DeletionCosts::default());
-        let first = told(&mut costs, &state, 0);
+        let first = told(&mut costs, &state, 2);
         assert_eq!(first.len(), 3);
         let stays = |pod: &str| first[pod].unsigned_abs() < crate::autoscaler::disruption::scale_in::STEP;
         assert!(stays("default/p3") && stays("default/p1") != stays("default/p2"), "{first:?}");
-        assert!(told(&mut costs, &state, 1).is_empty(), "the watch has yet to tell");
+        assert!(told(&mut costs, &state, 3).is_empty(), "the watch has yet to tell");
         assert_eq!(told(&mut costs, &state, 400), first, "they do not remember it");
         remember(&mut state, &first);
         assert!(told(&mut costs, &state, 800).is_empty());
@@ -269,28 +282,29 @@ mod tests {
     #[test]
     fn a_process_that_comes_after_goes_on_with_the_same_order() {
         let mut state = two_nodes("30s");
-        let first = told(&mut DeletionCosts::default(), &state, 0);
+        let first = told(&mut DeletionCosts::default(), &state, 2);
         remember(&mut state, &first);
         let mut later = DeletionCosts::default();
-        assert!(told(&mut later, &state, 10).is_empty());
+        assert!(told(&mut later, &state, 12).is_empty());
         state.pod("p4", Some("n2"));
         let rank = |cost: &i32| rank_of(*cost);
-        assert_eq!(told(&mut later, &state, 11).values().map(rank).collect::<Vec<_>>(), [rank(&first["default/p3"])]);
+        assert_eq!(told(&mut later, &state, 14).values().map(rank).collect::<Vec<_>>(), [rank(&first["default/p3"])]);
     }
 
     #[test]
     fn nodes_that_are_never_consolidated_and_workloads_of_others_are_left_alone() {
-        assert!(told(&mut DeletionCosts::default(), &two_nodes("Never"), 0).is_empty());
+        assert!(told(&mut DeletionCosts::default(), &two_nodes("Never"), 2).is_empty());
         let mut state = two_nodes("30s");
         state.costed_pod("p2", "n1", 7, false);
-        assert!(told(&mut DeletionCosts::default(), &state, 0).is_empty(), "somebody else says who is to go");
+        assert!(told(&mut DeletionCosts::default(), &state, 2).is_empty(), "somebody else says who is to go");
     }
 
     #[test]
-    fn pods_without_a_node_come_first_for_a_while() {
+    fn while_pods_find_their_nodes_nobody_is_told_for_a_while() {
         let (mut state, mut costs) = (two_nodes("30s"), DeletionCosts::default());
+        assert!(told(&mut costs, &state, 1).is_empty() && costs.waits(), "they have just come");
         state.pod("p9", None);
-        assert!(told(&mut costs, &state, 0).is_empty() && told(&mut costs, &state, 9).is_empty());
-        assert_eq!(told(&mut costs, &state, 10).len(), 3);
+        assert!(told(&mut costs, &state, 60).is_empty());
+        assert_eq!(told(&mut costs, &state, 61).len(), 3);
     }
 }

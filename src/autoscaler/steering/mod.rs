@@ -43,6 +43,8 @@ const AT_A_TIME: usize = 48;
 const TOGETHER: Duration = Duration::from_millis(15);
 /// How often pods are told of a node to come, when kube-scheduler takes it back meanwhile.
 const ROUNDS: usize = 3;
+/// While running pods are yet to be told something, everything is looked at again after so long.
+const SOON: Duration = Duration::from_millis(500);
 /// After so long everything is looked at again.
 const AGAIN: Duration = Duration::from_secs(10);
 
@@ -111,17 +113,19 @@ pub async fn run(context: Context, stop: CancellationToken) -> anyhow::Result<()
     }
     let mut changes = context.live.changes(&[Kind::Pod, Kind::Node, Kind::Claim]);
     let mut planned = context.plan.changes();
+    let mut wake = AGAIN;
     loop {
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
             () = changes.next() => {}
             _ = planned.changed() => {}
-            () = tokio::time::sleep(AGAIN) => {}
+            () = tokio::time::sleep(wake) => {}
         }
         tokio::time::sleep(TOGETHER).await;
         planned.borrow_and_update();
         let began = Instant::now();
-        let (nodes, costs) = step(&context);
+        let (nodes, costs, again) = step(&context);
+        wake = again;
         // A look at a large cluster costs something: most of the time goes to others.
         let pause = began.elapsed() * 3;
         tell(&context, nodes).await;
@@ -130,8 +134,8 @@ pub async fn run(context: Context, stop: CancellationToken) -> anyhow::Result<()
     }
 }
 
-/// Compares plan and state; what pods have to be told.
-fn step(context: &Context) -> (Vec<Nomination>, Vec<DeletionCost>) {
+/// Compares plan and state; what pods have to be told, and after how long to look again.
+fn step(context: &Context) -> (Vec<Nomination>, Vec<DeletionCost>, Duration) {
     let now = context.now();
     let mut live = context.live.lock();
     let mut held = context.plan.lock();
@@ -147,6 +151,7 @@ fn step(context: &Context) -> (Vec<Nomination>, Vec<DeletionCost>) {
         true => told.costs.due(&live, plan, now),
         false => Vec::new(),
     };
+    let again = if told.costs.waits() || !costs.is_empty() { SOON } else { AGAIN };
     drop(held);
     drop(live);
     if settled.freed > 0 {
@@ -157,7 +162,7 @@ fn step(context: &Context) -> (Vec<Nomination>, Vec<DeletionCost>) {
         landed.iter().for_each(|time| context.metrics.pods_provisioning_bound.took([], time.as_secs_f64()));
         tracing::debug!(landed = landed.len(), strayed, freed, "pods that had a place");
     }
-    (nodes, costs)
+    (nodes, costs, again)
 }
 
 /// Tells the pods that are meant for nodes which do not take any yet, and sees to it that they remember it.
