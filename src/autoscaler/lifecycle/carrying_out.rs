@@ -113,7 +113,8 @@ enum GivenUp {
     Ending,
 }
 
-/// Carries a command out, or takes it back. `unsettled` is dropped as soon as everything that it brings is in the plan.
+/// Carries a command out, or takes it back. `unsettled` is dropped as soon as all that it brings is in the plan: its claims
+/// with their pods, for where the others go is known from the start.
 pub(super) async fn carry_out(
     context: &Context,
     order: Order,

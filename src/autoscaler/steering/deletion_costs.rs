@@ -11,7 +11,7 @@ use crate::autoscaler::state::intern::{FastMap, Symbol};
 use crate::autoscaler::state::live::{Live, LiveClaim, LiveNode, LivePod, Uid};
 
 /// How many pods are told in one round, and how many beside what matters more.
-const AT_A_TIME: usize = 200;
+const AT_A_TIME: usize = 100;
 const AT_A_TIME_BESIDE: usize = 10;
 /// So long after the last pod came or went it is calm.
 const CALM: SignedDuration = SignedDuration::from_secs(2);

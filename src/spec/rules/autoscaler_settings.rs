@@ -38,6 +38,7 @@ const SETTINGS: &[(&str, Kind)] = &[
     ("LOG_LEVEL", Kind::Choice(&["error", "warn", "info", "debug"])),
     ("METRICS_PORT", Kind::Port),
     ("MIN_VALUES_POLICY", Kind::Choice(&["Strict", "BestEffort"])),
+    ("POD_DELETION_COST", Kind::Switch),
     ("PREFERENCE_POLICY", Kind::Choice(&["Respect", "Ignore"])),
     ("RESERVED_ENIS", Kind::Count),
     ("SUBNET_REFRESH_INTERVAL", Kind::Duration),
@@ -159,5 +160,24 @@ fn one_leads(autoscaler: &Autoscaler, path: &Path, report: &mut Report<'_>) {
             )
             .given(Path::of("autoscaler.replicas")),
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Args;
+
+    use super::{SETTINGS, TAKEN};
+    use crate::autoscaler::runtime::Flags;
+
+    #[test]
+    fn a_stack_file_knows_every_setting_that_the_autoscaler_has() {
+        let run = Flags::augment_args(clap::Command::new("run"));
+        let names = run.get_arguments().filter_map(|argument| argument.get_env()?.to_str());
+        let known: Vec<&str> =
+            SETTINGS.iter().map(|(name, _)| *name).chain(TAKEN.iter().map(|(name, _)| *name)).collect();
+        let unknown: Vec<&str> = names.filter(|name| !known.contains(name)).collect();
+        assert_eq!(unknown, [] as [&str; 0]);
+        assert!(run.get_arguments().count() > 20);
     }
 }
