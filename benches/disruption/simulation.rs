@@ -43,8 +43,6 @@ pub struct Simulation {
     pub launch: scheduling::Settings,
     pub settings: Settings,
     pub policy: PoolPolicy,
-    /// Whether pods are told how dear it is to let them go.
-    pub told: bool,
     made: usize,
     random: Random,
 }
@@ -68,7 +66,6 @@ impl Simulation {
                 budgets: vec![Budget::read(&budget)],
                 fixed: false,
             },
-            told: true,
             made: 0,
             random: Random::new(seed),
         }
@@ -130,7 +127,7 @@ impl Simulation {
     /// picks them: those of the least deletion cost first, then those with most of their kind on one node, otherwise any.
     pub fn scale_in(&mut self, share: f64) {
         let deployments = self.pods.iter().map(|pod| pod.deployment + 1).max().unwrap_or(0);
-        let costs = if self.told { self.deletion_costs(deployments) } else { vec![0; self.pods.len()] };
+        let costs = self.deletion_costs(deployments);
         let mut goes = vec![false; self.pods.len()];
         for deployment in 0..deployments {
             let own: Vec<usize> = (0..self.pods.len()).filter(|at| self.pods[*at].deployment == deployment).collect();
