@@ -9,6 +9,7 @@ use super::plan::{Plan, Target};
 use crate::autoscaler::disruption::scale_in::{Berth, Seat, complete, rank, rank_of};
 use crate::autoscaler::state::intern::{FastMap, Symbol};
 use crate::autoscaler::state::live::{Live, LiveClaim, LiveNode, LivePod, Uid};
+use crate::autoscaler::state::names::keys::ZONE;
 
 /// How many pods are told in one round, and how many beside what matters more.
 const AT_A_TIME: usize = 100;
@@ -19,7 +20,6 @@ const CALM: SignedDuration = SignedDuration::from_secs(2);
 const PATIENCE: SignedDuration = SignedDuration::from_secs(60);
 /// A pod that does not remember what it was told is told again after so long.
 const AGAIN: SignedDuration = SignedDuration::from_mins(5);
-const ZONE: &str = "topology.kubernetes.io/zone";
 
 /// What a pod is to be told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,9 +45,9 @@ pub struct DeletionCosts {
 }
 
 impl DeletionCosts {
-    /// Whether somebody has to be told as soon as it is calm.
-    pub fn waits(&self) -> bool {
-        self.waits_since.is_some()
+    /// Whether somebody may have to be told as soon as it is calm.
+    pub fn waits(&self, now: Timestamp) -> bool {
+        self.waits_since.is_some_and(|since| now.duration_since(since) < PATIENCE)
     }
 
     /// What has to be told now to pods of ReplicaSets that run. While pods find their nodes there is better to do.
@@ -57,17 +57,19 @@ impl DeletionCosts {
         let mut most = AT_A_TIME;
         if !waiting() && !live.nodes().any(lately) {
             self.waits_since = None;
-        } else if now.duration_since(*self.waits_since.get_or_insert(now)) < PATIENCE {
-            return Vec::new();
         } else {
+            self.waits_since.get_or_insert(now);
             most = AT_A_TIME_BESIDE;
+        }
+        if self.waits(now) {
+            return Vec::new();
         }
         self.keep_up(live, plan);
         let mut look = Look { live, plan, costs: self, known: FastMap::default(), missing: false, now };
         let mut open: BTreeMap<Symbol, Vec<Uid>> = BTreeMap::new();
         for pod in live.pods().filter(|pod| pod.node.is_some()) {
             let Some(workload) = pod.workload else { continue };
-            if look.seat(pod).is_some_and(|seat| !seat.is_right()) && concerns(live, pod) {
+            if concerns(live, pod) && look.seat(pod).is_some_and(|seat| !seat.is_right()) {
                 open.entry(workload).or_default().push(pod.uid);
             }
         }
@@ -231,8 +233,8 @@ impl<'a> Look<'a> {
 
 /// Whether a pod is to be spread over zones, strictly or not.
 fn is_spread(live: &Live, pod: &LivePod) -> bool {
-    let zone = live.symbol(ZONE);
-    live.spec(pod).is_some_and(|spec| spec.spreads.iter().any(|spread| Some(spread.topology_key) == zone))
+    let zone = live.names().known.zone;
+    live.spec(pod).is_some_and(|spec| spec.spreads.iter().any(|spread| spread.topology_key == zone))
 }
 
 #[cfg(test)]
@@ -300,9 +302,22 @@ mod tests {
     }
 
     #[test]
+    fn the_order_is_made_once_where_a_node_has_nothing_that_is_scaled_in() {
+        let (mut state, mut costs) = (two_nodes("30s"), DeletionCosts::default());
+        state.member("default", "n3", "a");
+        state.daemon_pod("d1", "n3");
+        told(&mut costs, &state, 2);
+        assert!(!costs.missing, "a daemon is nobody who could be told");
+        state.pod("p4", Some("n3"));
+        told(&mut costs, &state, 4);
+        assert!(costs.missing, "but this one is");
+        assert!(told(&mut costs, &state, 6).contains_key("default/p4"));
+    }
+
+    #[test]
     fn while_pods_find_their_nodes_nobody_is_told_for_a_while() {
         let (mut state, mut costs) = (two_nodes("30s"), DeletionCosts::default());
-        assert!(told(&mut costs, &state, 1).is_empty() && costs.waits(), "they have just come");
+        assert!(told(&mut costs, &state, 1).is_empty() && costs.waits(at(1)), "they have just come");
         state.pod("p9", None);
         assert!(told(&mut costs, &state, 60).is_empty());
         assert_eq!(told(&mut costs, &state, 61).len(), 3);

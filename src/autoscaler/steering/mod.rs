@@ -151,7 +151,7 @@ fn step(context: &Context) -> (Vec<Nomination>, Vec<DeletionCost>, Duration) {
         true => told.costs.due(&live, plan, now),
         false => Vec::new(),
     };
-    let again = if told.costs.waits() || !costs.is_empty() { SOON } else { AGAIN };
+    let again = if told.costs.waits(now) || !costs.is_empty() { SOON } else { AGAIN };
     drop(held);
     drop(live);
     if settled.freed > 0 {

@@ -147,6 +147,17 @@ impl State {
         self.live.apply(Observed::Pod(read(pod)), at(0));
     }
 
+    /// A pod of a daemon set.
+    pub fn daemon_pod(&mut self, name: &str, node: &str) {
+        let owner =
+            json!({ "apiVersion": "apps/v1", "kind": "DaemonSet", "name": "agent", "uid": "a", "controller": true });
+        let pod = json!({
+            "metadata": { "name": name, "namespace": "default", "uid": name, "ownerReferences": [owner] },
+            "spec": { "nodeName": node, "containers": [{ "name": "c" }] },
+        });
+        self.live.apply(Observed::Pod(read(pod)), at(0));
+    }
+
     /// The replica set that the pods are of.
     pub fn replicas(&mut self, count: u32) {
         self.counted_replicas(count, 0);
