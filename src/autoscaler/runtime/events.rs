@@ -9,13 +9,17 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use super::metrics::Metrics;
 
 /// The same is not said again within this time.
 const QUIET: Duration = Duration::from_secs(120);
-/// Of one reason, no more than so many are waiting to be said.
+/// No more than so many of one tone are waiting to be said.
 const MOST_WAITING: usize = 512;
+/// Between two events that nobody waits for, so many times as long passes as the API server took for the last one: the
+/// busier it is, the more of its time goes to others.
+const PAUSE: u32 = 3;
 /// What is remembered is cleaned up beyond this number.
 const MANY: usize = 4096;
 const COMPONENT: &str = "karpenter";
@@ -31,7 +35,8 @@ pub enum Tone {
 /// Says events. Cloning it is cheap.
 #[derive(Clone)]
 pub struct Events {
-    sender: mpsc::Sender<Event>,
+    warnings: mpsc::Sender<Event>,
+    others: mpsc::Sender<Event>,
     said: Arc<Mutex<HashMap<Said, Timestamp>>>,
     metrics: Arc<Metrics>,
 }
@@ -42,9 +47,10 @@ type Said = (String, &'static str, u64);
 impl Events {
     /// Says events through `client` for as long as one of its clones lives.
     pub fn new(client: Client, metrics: Arc<Metrics>) -> Self {
-        let (sender, receiver) = mpsc::channel(MOST_WAITING);
-        tokio::spawn(say(client, receiver));
-        Self { sender, said: Arc::default(), metrics }
+        let (warnings, urgent) = mpsc::channel(MOST_WAITING);
+        let (others, rest) = mpsc::channel(MOST_WAITING);
+        tokio::spawn(say_all(client, urgent, rest));
+        Self { warnings, others, said: Arc::default(), metrics }
     }
 
     /// Says something about an object; not if the same was said in the last two minutes.
@@ -73,7 +79,8 @@ impl Events {
         if !self.is_news((object, reason, digest(message)), now, quiet) {
             return;
         }
-        if self.sender.try_send(event(about, tone, reason, message, now)).is_err() {
+        let sender = if tone == Tone::Warning { &self.warnings } else { &self.others };
+        if sender.try_send(event(about, tone, reason, message, now)).is_err() {
             self.metrics.events_dropped.count([]);
         }
     }
@@ -155,13 +162,29 @@ fn event(about: ObjectReference, tone: Tone, reason: &str, message: &str, now: T
     }
 }
 
-async fn say(client: Client, mut receiver: mpsc::Receiver<Event>) {
-    while let Some(event) = receiver.recv().await {
-        let namespace = event.metadata.namespace.clone().unwrap_or_default();
-        let said = Api::<Event>::namespaced(client.clone(), &namespace).create(&PostParams::default(), &event).await;
-        if let Err(error) = said {
-            let reason = event.reason.as_deref().unwrap_or_default();
-            tracing::debug!(reason, error = %error, "an event could not be said");
+/// Says events one after another, warnings first.
+async fn say_all(client: Client, mut warnings: mpsc::Receiver<Event>, mut others: mpsc::Receiver<Event>) {
+    let mut rested = Instant::now();
+    loop {
+        let rest = tokio::time::sleep_until(rested);
+        tokio::select! {
+            biased;
+            Some(event) = warnings.recv() => say(&client, event).await,
+            Some(event) = async { rest.await; others.recv().await } => {
+                let began = Instant::now();
+                say(&client, event).await;
+                rested = Instant::now() + began.elapsed() * PAUSE;
+            }
+            else => return,
         }
+    }
+}
+
+async fn say(client: &Client, event: Event) {
+    let namespace = event.metadata.namespace.clone().unwrap_or_default();
+    let said = Api::<Event>::namespaced(client.clone(), &namespace).create(&PostParams::default(), &event).await;
+    if let Err(error) = said {
+        let reason = event.reason.as_deref().unwrap_or_default();
+        tracing::debug!(reason, error = %error, "an event could not be said");
     }
 }

@@ -39,10 +39,12 @@ pub use plan::{Place, Plan, Settled, Target};
 
 /// How many pods are told at a time.
 const AT_A_TIME: usize = 48;
+/// How many pods are told before it is looked again at who has to be told what: kube-scheduler looks at pods meanwhile.
+const MOST_TOLD: usize = 3 * AT_A_TIME;
 /// Changes that come within this time are looked at together.
 const TOGETHER: Duration = Duration::from_millis(15);
 /// How often pods are told of a node to come, when kube-scheduler takes it back meanwhile.
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 2;
 /// While running pods are yet to be told something, everything is looked at again after so long.
 const SOON: Duration = Duration::from_millis(500);
 /// After so long everything is looked at again.
@@ -124,8 +126,9 @@ pub async fn run(context: Context, stop: CancellationToken) -> anyhow::Result<()
         tokio::time::sleep(TOGETHER).await;
         planned.borrow_and_update();
         let began = Instant::now();
-        let (nodes, costs, again) = step(&context);
-        wake = again;
+        let (mut nodes, costs, again) = step(&context);
+        wake = if nodes.len() > MOST_TOLD { Duration::ZERO } else { again };
+        nodes.truncate(MOST_TOLD);
         // A look at a large cluster costs something: most of the time goes to others.
         let pause = began.elapsed() * 3;
         tell(&context, nodes).await;

@@ -20,19 +20,32 @@ pub struct Nomination {
     pub name: Arc<str>,
     /// The node that it is meant for; `None` takes back what it was told.
     pub node: Option<Arc<str>>,
+    /// Whether kube-scheduler has looked at it. What it was told before that is taken back by then.
+    pub judged: bool,
+}
+
+impl Nomination {
+    fn of(pod: &LivePod, node: Option<Arc<str>>) -> Self {
+        Self { pod: pod.uid, name: Arc::clone(&pod.name), node, judged: pod.unschedulable }
+    }
 }
 
 /// What pods were told, and are to be told.
 #[derive(Clone, Debug, Default)]
-pub struct Told(FastMap<Uid, Arc<str>>);
+pub struct Told(FastMap<Uid, (Arc<str>, bool)>);
 
 impl Told {
     /// Remembers what a pod has been told.
     pub fn note(&mut self, nomination: &Nomination) {
         match &nomination.node {
-            Some(node) => drop(self.0.insert(nomination.pod, Arc::clone(node))),
+            Some(node) => drop(self.0.insert(nomination.pod, (Arc::clone(node), nomination.judged))),
             None => drop(self.0.remove(&nomination.pod)),
         }
+    }
+
+    /// Whether a pod knows that it is meant for a node, or kube-scheduler has taken that back in full knowledge.
+    fn holds(&self, pod: &LivePod, node: &Arc<str>) -> bool {
+        self.0.get(&pod.uid).is_some_and(|(known, judged)| known == node && (*judged || !pod.unschedulable))
     }
 
     /// Takes over what another process has told: a pending pod that is nominated for a node that stands has its
@@ -45,7 +58,7 @@ impl Told {
             if plan.place_of(pod).is_none() && live.node(&node).is_some_and(|node| node.deletion.is_none()) {
                 plan.place(live, pod, Target::Node(Arc::clone(&node)), now);
             }
-            self.0.insert(pod, node);
+            self.0.insert(pod, (node, true));
         }
     }
 
@@ -53,7 +66,7 @@ impl Told {
     fn stale(&mut self, live: &Live, plan: &Plan) -> Vec<Nomination> {
         self.0.retain(|pod, _| live.pod(*pod).is_some_and(waits));
         let stale = self.0.keys().filter(|pod| plan.place_of(**pod).is_none()).filter_map(|pod| live.pod(*pod));
-        stale.map(|pod| Nomination { pod: pod.uid, name: Arc::clone(&pod.name), node: None }).collect()
+        stale.map(|pod| Nomination::of(pod, None)).collect()
     }
 }
 
@@ -69,8 +82,8 @@ pub fn due(live: &mut Live, plan: &Plan, told: &mut Told, only: &[&str], now: Ti
             let concerned = match node {
                 Some(node) if only.is_empty() => !node.has_taint(UNREGISTERED),
                 Some(node) => only.contains(&&*node.name),
-                // Once is enough until it is there.
-                None => only.is_empty() && told.0.get(&uid) != Some(name),
+                // Once is enough until it is there: once more if kube-scheduler had yet to look at the pod.
+                None => only.is_empty() && !told.holds(pod, name),
             };
             (said || concerned).then(|| (uid, Arc::clone(name), said))
         })
@@ -84,11 +97,8 @@ pub fn due(live: &mut Live, plan: &Plan, told: &mut Told, only: &[&str], now: Ti
     } else {
         open.into_iter().filter(|(_, _, said)| !said).map(|(uid, node, _)| (uid, node)).collect()
     };
-    due.extend(chosen.into_iter().filter_map(|(uid, node)| {
-        let name = Arc::clone(&live.pod(uid)?.name);
-        Some(Nomination { pod: uid, name, node: Some(node) })
-    }));
-    due.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+    due.extend(chosen.into_iter().filter_map(|(uid, node)| Some(Nomination::of(live.pod(uid)?, Some(node)))));
+    due.sort_unstable_by(|a, b| (!a.judged, &a.name).cmp(&(!b.judged, &b.name)));
     due
 }
 
@@ -157,11 +167,30 @@ mod tests {
         let first = due(&mut state.live, &plan, &mut told, &[], at(0));
         assert_eq!(names(&first), [to("p1", "n1")]);
         told.note(&first[0]);
-        assert!(due(&mut state.live, &plan, &mut told, &[], at(0)).is_empty(), "kube-scheduler took it back");
+        assert!(due(&mut state.live, &plan, &mut told, &[], at(0)).is_empty(), "kube-scheduler has not looked at it");
+        state.unschedulable_pod("p1");
+        let again = due(&mut state.live, &plan, &mut told, &[], at(0));
+        assert_eq!(names(&again), [to("p1", "n1")], "kube-scheduler took it back, and will not look at it again soon");
+        told.note(&again[0]);
+        assert!(due(&mut state.live, &plan, &mut told, &[], at(0)).is_empty(), "twice is enough");
         state.claim("c1", Some("n1"));
         state.node("n1", "4", false);
         let again = due(&mut state.live, &plan, &mut told, &["n1"], at(0));
         assert_eq!(names(&again), [to("p1", "n1")], "it is told again before the node takes pods");
+    }
+
+    #[test]
+    fn pods_that_kube_scheduler_has_looked_at_are_told_first() {
+        let mut state = State::new();
+        state.claim("c1", None);
+        let (mut plan, mut told) = (Plan::default(), Told::default());
+        for name in ["p1", "p2"] {
+            state.pod(name, None);
+            plan.place(&state.live, state.uid(name), Target::Claim("c1".into()), at(0));
+        }
+        state.unschedulable_pod("p2");
+        plan.foretell("c1", "n1");
+        assert_eq!(names(&due(&mut state.live, &plan, &mut told, &[], at(0))), [to("p2", "n1"), to("p1", "n1")]);
     }
 
     #[test]
@@ -171,7 +200,9 @@ mod tests {
         state.node("n1", "4", true);
         state.nominated_pod("p1", "n1");
         let (plan, mut told) = (Plan::default(), Told::default());
-        told.note(&Nomination { pod: state.uid("p1"), name: "default/p1".into(), node: Some("n1".into()) });
+        let known =
+            Nomination { pod: state.uid("p1"), name: "default/p1".into(), node: Some("n1".into()), judged: true };
+        told.note(&known);
         let back = due(&mut state.live, &plan, &mut told, &[], at(0));
         assert_eq!(names(&back), [("default/p1".to_owned(), None)]);
         told.note(&back[0]);
