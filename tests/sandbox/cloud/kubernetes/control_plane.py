@@ -245,7 +245,8 @@ class ControlPlane:
         shutil.rmtree(self.outside(), ignore_errors=True)
 
     def _start(self, name, arguments, descriptors=()):
-        return self._launch(name, [PROGRAMS["control-plane"], name, *arguments], descriptors)
+        program = [PROGRAMS["control-plane"], name, *arguments]
+        return self._launch(name, program, descriptors, _PLENTY_OF_MEMORY)
 
     def _launch(self, name, arguments, descriptors=(), environment=None):
         log = f"{self._folder}/{name}.log"
@@ -253,6 +254,9 @@ class ControlPlane:
         self._processes[name] = process
         return process
 
+
+# Processors are what a cluster here is short of, not memory: garbage is collected less often.
+_PLENTY_OF_MEMORY = {"GOGC": "400", "GOMEMLIMIT": "1GiB"}
 
 # As on EKS: who brings nothing may ask how the server is, and nothing else.
 _AUTHENTICATION = {
