@@ -77,6 +77,11 @@ impl Market {
         }
         Arc::clone(&kept.stock)
     }
+
+    /// What could be bought when it was last asked for; `None` while that is being looked up.
+    pub fn last(&self) -> Option<Arc<Stock>> {
+        self.0.try_lock().ok().map(|kept| Arc::clone(&kept.stock))
+    }
 }
 
 /// The classes that are ready.

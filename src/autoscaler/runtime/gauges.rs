@@ -28,8 +28,14 @@ impl Gauges {
     }
 }
 
-type Labels = Vec<(&'static str, String)>;
-type Rows = Vec<(Labels, f64)>;
+pub(super) type Labels = Vec<(&'static str, String)>;
+pub(super) type Rows = Vec<(Labels, f64)>;
+
+/// Writes a gauge with a row for each of its labels.
+pub(super) fn write(out: &mut DescriptorEncoder<'_>, name: &str, help: &str, rows: Rows) -> std::fmt::Result {
+    let mut family = out.encode_descriptor(name, help, None, MetricType::Gauge)?;
+    rows.into_iter().try_for_each(|(labels, value)| ConstGauge::new(value).encode(family.encode_family(&labels)?))
+}
 
 impl Collector for Gauges {
     fn encode(&self, mut out: DescriptorEncoder) -> std::fmt::Result {
@@ -40,11 +46,7 @@ impl Collector for Gauges {
             *since = (!synced).then(|| since.unwrap_or_else(Instant::now));
             since.map_or(0.0, |since| since.elapsed().as_secs_f64())
         };
-        let mut gauge = |name: &str, help: &str, rows: Rows| -> std::fmt::Result {
-            let mut family = out.encode_descriptor(name, help, None, MetricType::Gauge)?;
-            rows.into_iter()
-                .try_for_each(|(labels, value)| ConstGauge::new(value).encode(family.encode_family(&labels)?))
-        };
+        let mut gauge = |name: &str, help: &str, rows: Rows| write(&mut out, name, help, rows);
         gauge("cluster_state_node_count", "Nodes and NodeClaims that are known", vec![(Labels::new(), count(&live))])?;
         gauge(
             "cluster_state_synced",
@@ -67,6 +69,16 @@ impl Collector for Gauges {
             "nodes_total_daemon_requests",
             "What daemons ask of nodes",
             of_nodes(&live, |node, live| requests(live, node, true)),
+        )?;
+        gauge(
+            "nodes_total_pod_limits",
+            "What pods may use of nodes, daemons apart",
+            of_nodes(&live, |node, live| limits_on(live, node, false)),
+        )?;
+        gauge(
+            "nodes_total_daemon_limits",
+            "What daemons may use of nodes",
+            of_nodes(&live, |node, live| limits_on(live, node, true)),
         )?;
         gauge("nodes_current_lifetime_seconds", "How old nodes are", ages(&live))?;
         gauge("nodepools_usage", "What the nodes of a pool have", usage(&live))?;
@@ -117,12 +129,23 @@ fn overhead(node: &LiveNode) -> Amounts {
 }
 
 fn requests(live: &Live, node: &LiveNode, daemons: bool) -> Amounts {
+    sum_on(live, node, daemons, |pod| live.spec(pod).map(|spec| &spec.requests))
+}
+
+fn limits_on(live: &Live, node: &LiveNode, daemons: bool) -> Amounts {
+    sum_on(live, node, daemons, |pod| Some(live.limits(pod)))
+}
+
+/// Something of the pods on a node added up: of its daemons, or of the others.
+fn sum_on<'a>(
+    live: &'a Live,
+    node: &LiveNode,
+    daemons: bool,
+    of: impl Fn(&'a LivePod) -> Option<&'a Amounts>,
+) -> Amounts {
     let mut sum = Amounts::default();
-    for pod in live.pods_on(&node.name).filter(|pod| (pod.owner == Owner::Daemon) == daemons) {
-        if let Some(spec) = live.spec(pod) {
-            sum.add_all(&spec.requests);
-        }
-    }
+    let pods = live.pods_on(&node.name).filter(|pod| (pod.owner == Owner::Daemon) == daemons);
+    pods.filter_map(of).for_each(|amounts| sum.add_all(amounts));
     sum
 }
 

@@ -13,7 +13,7 @@
 //! | `pace` | requests within the rate that is asked for |
 //! | `writes` | changes of objects, conditions, finalizers |
 //! | `events` | what is said about objects |
-//! | `metrics`, `series`, `gauges` | what is counted, and what can be read off the state, under Karpenter's names |
+//! | `metrics`, `series`, `gauges`, `goods` | what is counted, what can be read off the state, and what can be bought, under Karpenter's names |
 //! | `pod_times` | how long pods take to a plan, to a node, to running |
 //! | `memory` | what the process holds, and a word when that comes near its limit |
 //! | `server` | metrics, health and readiness over HTTP |
@@ -23,6 +23,7 @@ pub mod context;
 pub mod events;
 pub mod explain;
 mod gauges;
+mod goods;
 mod leader;
 pub mod logging;
 mod memory;

@@ -15,6 +15,7 @@ use tokio_util::task::TaskTracker;
 use super::context::{Context, ServerVersion};
 use super::events::Events;
 use super::gauges::Gauges;
+use super::goods::Goods;
 use super::leader::{Candidate, Election};
 use super::metrics::Metrics;
 use super::server::{Answer, Pages, serve};
@@ -105,6 +106,7 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<()> {
         launches: Default::default(),
         reserved: Default::default(),
     };
+    context.metrics.collect(Box::new(Goods::of(&context.live, &context.market)));
     if until_stopped(&stop, synced(&context.live)).await.is_none() {
         return Ok(());
     }

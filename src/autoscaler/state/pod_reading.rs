@@ -155,17 +155,51 @@ fn labels_by_text(metadata: &ObjectMeta) -> BTreeMap<&str, &str> {
 
 // ---- resources ----------------------------------------------------------------------------------
 
-/// Requests as kube-scheduler adds them up: the containers and sidecars together, or the hungriest
-/// init container with the sidecars started before it, whichever is more; plus the overhead.
+/// Requests as kube-scheduler adds them up, plus the overhead and a slot.
 fn effective_requests(names: &mut Names, spec: &core::PodSpec) -> Result<Amounts, String> {
+    let mut requests = together_or_peak(names, spec, read_requirements)?;
+    requests.add_all(&read_amounts(names, spec.overhead.as_ref())?);
+    requests.add(PODS, 1);
+    requests.drop_zeros();
+    Ok(requests)
+}
+
+/// The most that a pod may use: its limits, added up as its requests are. What has none is left out.
+///
+/// # Errors
+/// When a quantity cannot be read.
+pub fn effective_limits(names: &mut Names, spec: &core::PodSpec) -> Result<Amounts, String> {
+    let read = |names: &mut Names, of: Option<&core::ResourceRequirements>| {
+        read_amounts(names, of.and_then(|of| of.limits.as_ref()))
+    };
+    let mut limits = together_or_peak(names, spec, read)?;
+    for (id, overhead) in read_amounts(names, spec.overhead.as_ref())?.iter() {
+        if limits.get(id) > 0 {
+            limits.add(id, overhead);
+        }
+    }
+    limits.drop_zeros();
+    Ok(limits)
+}
+
+/// The containers and sidecars together, or the hungriest init container with the sidecars started before it,
+/// whichever is more. What is said of the pod as a whole replaces what its containers add up to.
+fn together_or_peak(
+    names: &mut Names,
+    spec: &core::PodSpec,
+    read: impl Fn(&mut Names, Option<&core::ResourceRequirements>) -> Result<Amounts, String>,
+) -> Result<Amounts, String> {
+    let of = |names: &mut Names, container: &core::Container| {
+        read(names, container.resources.as_ref()).map_err(|reason| format!("container `{}`: {reason}", container.name))
+    };
     let mut running = Amounts::default();
     for container in &spec.containers {
-        running.add_all(&container_requests(names, container)?);
+        running.add_all(&of(names, container)?);
     }
     let mut sidecars = Amounts::default();
     let mut peak = Amounts::default();
     for container in spec.init_containers.iter().flatten() {
-        let own = container_requests(names, container)?;
+        let own = of(names, container)?;
         if container.restart_policy.as_deref() == Some("Always") {
             sidecars.add_all(&own);
             peak.raise_to(&sidecars);
@@ -177,20 +211,10 @@ fn effective_requests(names: &mut Names, spec: &core::PodSpec) -> Result<Amounts
     }
     running.add_all(&sidecars);
     running.raise_to(&peak);
-    // Requests of the pod as a whole replace what its containers add up to.
-    let whole = read_requirements(names, spec.resources.as_ref())?;
-    for (id, amount) in whole.iter() {
+    for (id, amount) in read(names, spec.resources.as_ref())?.iter() {
         running.set(id, amount);
     }
-    running.add_all(&read_amounts(names, spec.overhead.as_ref())?);
-    running.add(PODS, 1);
-    running.drop_zeros();
     Ok(running)
-}
-
-fn container_requests(names: &mut Names, container: &core::Container) -> Result<Amounts, String> {
-    read_requirements(names, container.resources.as_ref())
-        .map_err(|reason| format!("container `{}`: {reason}", container.name))
 }
 
 /// Requests, with limits where no request is stated, as the API server fills them in.
@@ -513,4 +537,27 @@ pub fn read_selector(names: &mut Names, selector: Option<&LabelSelector>) -> Res
         all.add(key, set);
     }
     Ok(Some(all))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::resources::{CPU, MEMORY};
+    use serde_json::json;
+
+    #[test]
+    fn limits_add_up_as_requests_do_and_what_has_none_is_left_out() {
+        let container = |limits: serde_json::Value| json!({ "name": "c", "resources": { "limits": limits } });
+        let mut sidecar = container(json!({ "cpu": "100m" }));
+        sidecar["restartPolicy"] = json!("Always");
+        let spec = json!({
+            "containers": [container(json!({ "cpu": "1" })), container(json!({ "cpu": "500m" })), { "name": "free" }],
+            "initContainers": [sidecar, container(json!({ "cpu": "2" }))],
+            "overhead": { "cpu": "50m", "memory": "64Mi" },
+        });
+        let spec: core::PodSpec = serde_json::from_value(spec).expect("a pod's spec");
+        let limits = effective_limits(&mut Names::default(), &spec).expect("limits");
+        assert_eq!(limits.get(CPU), 2150, "the second init container beside the sidecar, with the overhead");
+        assert_eq!(limits.stated(MEMORY), None, "an overhead limits nothing by itself");
+    }
 }

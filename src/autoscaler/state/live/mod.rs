@@ -37,6 +37,7 @@ pub use replicas::Coming;
 pub use snapshot::{Member, Snapshot};
 pub use storage::Attachment;
 
+use super::alike::Alike;
 use super::cluster::Cluster;
 use super::intern::{FastMap, Symbol};
 use super::names::Names;
@@ -64,6 +65,8 @@ pub struct Live {
     /// Strings, specs and label sets; without pods, nodes, pools and instance types.
     base: Cluster,
     pods: Pods,
+    /// The most that pods may use.
+    limits: Alike<Amounts>,
     nodes: BTreeMap<Arc<str>, LiveNode>,
     claims: BTreeMap<Arc<str>, LiveClaim>,
     pools: BTreeMap<Arc<str>, LivePool>,
@@ -137,6 +140,11 @@ impl Live {
     /// What a pod asks for; `None` when it cannot be read.
     pub fn spec(&self, pod: &LivePod) -> Option<&PodSpec> {
         pod.spec.map(|spec| self.base.spec(spec))
+    }
+
+    /// The most that a pod may use; what has no limit is left out.
+    pub fn limits(&self, pod: &LivePod) -> &Amounts {
+        self.limits.get(pod.limits)
     }
 
     /// How large a pod is, as [`Amounts::size`] has it; nothing when it cannot be read.

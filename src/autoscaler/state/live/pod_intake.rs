@@ -4,7 +4,7 @@ use super::Live;
 use super::intake::{precedes, version_of};
 use super::pods::{Aside, LivePod, Owner, Uid, raw_of, standing};
 use crate::state::intern::Symbol;
-use crate::state::pod_reading::{Surroundings, as_bound, read_labels, read_pod};
+use crate::state::pod_reading::{Surroundings, as_bound, effective_limits, read_labels, read_pod};
 use crate::state::pod_spec::PodSpec;
 use crate::state::resources::{Amounts, PODS};
 use crate::state::volumes::Volumes;
@@ -40,6 +40,9 @@ impl Live {
         let raw = raw_of(pod);
         let (spec_id, fault) = self.read_spec(&pod.metadata, spec, workload, node.is_some());
         let labels = self.base.label_sets.take(labels);
+        // A pod that cannot be read says so elsewhere.
+        let limits = effective_limits(&mut self.base.names, spec).unwrap_or_default();
+        let limits = self.limits.take(limits);
         let standing = standing(pod);
         let time = |time: Option<&k8s_openapi::apimachinery::pkg::apis::meta::v1::Time>| time.map(|time| time.0);
         let read = LivePod {
@@ -52,6 +55,7 @@ impl Live {
             nominated,
             spec: spec_id,
             labels,
+            limits,
             workload,
             created: time(pod.metadata.creation_timestamp.as_ref()).unwrap_or_default(),
             bound: standing.bound,
@@ -114,6 +118,7 @@ impl Live {
     fn give_back(&mut self, pod: &LivePod) {
         pod.spec.into_iter().for_each(|spec| self.base.specs.give_back(spec));
         self.base.label_sets.give_back(pod.labels);
+        self.limits.give_back(pod.limits);
     }
 
     fn note_pod_event(&mut self, node: Symbol, at: Timestamp) {

@@ -97,6 +97,8 @@ pub struct LivePod {
     pub spec: Option<u32>,
     /// Index into the label sets.
     pub labels: u32,
+    /// Index into the limits.
+    pub limits: u32,
     /// The workload that owns it: `namespace/kind/name`.
     pub workload: Option<Symbol>,
     /// When it was made.
