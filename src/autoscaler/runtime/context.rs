@@ -16,6 +16,7 @@ use crate::autoscaler::state::live::Live;
 use crate::autoscaler::steering::SharedPlan;
 use crate::autoscaler::termination::instances::Instances;
 use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::version::Info;
 use std::sync::Arc;
 
 /// The version of the API server.
@@ -26,6 +27,13 @@ pub struct ServerVersion {
 }
 
 impl ServerVersion {
+    /// The version that a server behaves as: it can be told to be like an older one.
+    pub fn of(server: &Info, otherwise: u32) -> Self {
+        let read = |text: &str| text.trim_end_matches('+').parse().ok();
+        let emulated = server.emulation_minor.as_deref().and_then(read);
+        Self { minor: emulated.or_else(|| read(&server.minor)).unwrap_or(otherwise) }
+    }
+
     /// Whether kube-scheduler keeps room for pods that are nominated by others.
     pub fn steers(self) -> bool {
         self.minor >= 35
@@ -77,5 +85,24 @@ impl Context {
     /// The time.
     pub fn now(&self) -> Timestamp {
         Timestamp::now()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_behaves_as_an_older_one_counts_as_that() {
+        let server = |minor: &str, emulated: Option<&str>| Info {
+            minor: minor.to_owned(),
+            emulation_minor: emulated.map(str::to_owned),
+            ..Info::default()
+        };
+        let minor = |server: Info| ServerVersion::of(&server, 31).minor;
+        assert_eq!(minor(server("34+", None)), 34, "as EKS writes it");
+        assert_eq!(minor(server("35", Some("34"))), 34);
+        assert_eq!(minor(server("35", Some(""))), 35);
+        assert_eq!(minor(server("", None)), 31, "what EKS says of the cluster");
     }
 }

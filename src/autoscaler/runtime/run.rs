@@ -176,8 +176,8 @@ async fn discover(client: &Client, cloud: &Cloud, settings: &Settings) -> (Resul
     loop {
         match (facts(client, cloud, settings).await, client.apiserver_version().await) {
             (Ok(facts), Ok(version)) => {
-                let minor = version.minor.trim_end_matches('+').parse().unwrap_or(facts.minor);
-                return (Ok(facts), ServerVersion { minor });
+                let version = ServerVersion::of(&version, facts.minor);
+                return (Ok(facts), version);
             }
             (facts, version) => {
                 let error =

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::yard::{PLANNED_FOR, Yard, nodes_of, on_demand};
+use super::yard::{PLANNED_FOR, Yard, items, nodes_of, on_demand};
 use crate::stage::until;
 
 /// Of 50 pods.
@@ -40,6 +40,33 @@ fn a_tight_plan_over_nodes_of_several_sizes_comes_true() {
     // machine it does not come to that; beside other tests a few pods may find another place.
     let elsewhere: i64 = missing.iter().map(|(_, count)| **count).sum();
     assert!(elsewhere <= MOST_ELSEWHERE, "not where they were meant to be: {missing:?}");
+}
+
+#[test]
+fn where_pods_cannot_be_told_nodes_are_bought_with_room_to_spare() {
+    let yard = Yard::at("1.34");
+    assert_eq!(yard.hands.gets("/version")["emulationMinor"], "34");
+    let autoscaler = yard.autoscaler_with(&[("POD_DELETION_COST", "false")]);
+    yard.opens(&on_demand());
+    yard.deployment("large", 4, &json!({ "cpu": "3700m", "memory": "6Gi" }), &json!({}));
+    yard.deployment("small", 40, &json!({ "cpu": "120m", "memory": "200Mi" }), &json!({}));
+    let pods = yard.running(44);
+    assert!(autoscaler.said().contains("pods are not told which node they are meant for"), "it says so");
+    let told = |pod: &Value| pod["status"]["nominatedNodeName"].is_string();
+    assert!(!pods.iter().any(told));
+    let requests = yard.stage.rig.cloud.kubernetes_requests().expect("a log");
+    let to_pods = requests.iter().filter(|one| one.verb == "patch" && one.resource == "pods/status");
+    assert_eq!(to_pods.count(), 0, "nobody is nominated");
+    let cores = |text: &str| match text.strip_suffix('m') {
+        Some(thousandths) => thousandths.parse::<f64>().expect("a number") / 1000.0,
+        None => text.parse().expect("a number"),
+    };
+    let nodes = yard.hands.gets("/api/v1/nodes");
+    let given =
+        items(&nodes).into_iter().map(|node| cores(node["status"]["allocatable"]["cpu"].as_str().unwrap_or("0")));
+    let given: f64 = given.sum();
+    let asked = 4.0 * 3.7 + 40.0 * 0.12;
+    assert!(asked <= 0.94 * given, "{asked} cores of {given}");
 }
 
 #[test]

@@ -31,8 +31,10 @@ apiVersion: eksup.dev/v1
 kind: Stack
 metadata: { name: yard, region: us-east-1 }
 network: { cidr: 10.0.0.0/16, zones: [us-east-1a, us-east-1b], nat: none }
-cluster: { version: \"1.35\", addons: [vpc-cni, kube-proxy] }
+cluster: { version: \"VERSION\", addons: [vpc-cni, kube-proxy] }
 ";
+/// In which kube-scheduler keeps room for pods that somebody else has nominated.
+const VERSION: &str = "1.35";
 
 /// A cluster without nodes.
 pub struct Yard {
@@ -57,9 +59,20 @@ impl Yard {
         yard
     }
 
+    /// The same, of this version of Kubernetes.
+    pub fn at(version: &str) -> Self {
+        let yard = Self::build(version, "");
+        yard.makes_class();
+        yard
+    }
+
     /// A cluster into which nodes may come once there is a class, with these sections in its stack file.
     pub fn without_class(sections: &str) -> Self {
-        let stage = Stage::set(&format!("{STACK}{sections}"));
+        Self::build(VERSION, sections)
+    }
+
+    fn build(version: &str, sections: &str) -> Self {
+        let stage = Stage::set(&format!("{}{sections}", STACK.replace("VERSION", version)));
         stage.rig.cloud.set_weather(&fine()).expect("fine weather");
         stage.apply();
         let hands = stage.somebody_in(CLUSTER);
@@ -347,11 +360,6 @@ impl Autoscaler {
     pub fn is_killed(&mut self) {
         let ended = until("it has been killed", || self.child.try_wait().expect("its state"));
         assert!(!ended.success(), "it was killed: {}", self.said());
-    }
-
-    /// Whether it has ended.
-    pub fn is_gone(&mut self) -> bool {
-        self.child.try_wait().expect("its state").is_some()
     }
 
     /// What it has said.

@@ -84,7 +84,7 @@ fn killed_while(yard: &Yard, autoscaler: &mut Autoscaler, at: &At, replicas: u32
     yard.hands.changes(&format!("{DEPLOYMENTS}/web"), "somebody", &json!({ "spec": { "replicas": replicas } }));
     let mut killed = false;
     until("it is as asked", || {
-        if !killed && autoscaler.is_gone() {
+        if !killed && autoscaler.has_ended() {
             killed = true;
             yard.weather(&fine());
             *autoscaler = yard.autoscaler();
@@ -94,7 +94,7 @@ fn killed_while(yard: &Yard, autoscaler: &mut Autoscaler, at: &At, replicas: u32
     if !killed {
         // It may still be killed by what it does afterwards.
         yard.weather(&fine());
-        if autoscaler.is_gone() {
+        if autoscaler.has_ended() {
             killed = true;
             *autoscaler = yard.autoscaler();
         }

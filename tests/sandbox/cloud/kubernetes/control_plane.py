@@ -188,9 +188,7 @@ class ControlPlane:
     def start_controllers(self):
         """What wants an API server that answers."""
         self._start("kube-controller-manager", flags.controller_manager(self._setup, self.inside))
-        self._start(
-            "kube-scheduler", ["--config", self.inside("scheduler.json"), "--secure-port=0"]
-        )
+        self._start("kube-scheduler", flags.scheduler(self._setup, self.inside))
 
     def start_program(self, name, arguments, environment):
         """One more program beside the control plane."""

@@ -22,6 +22,15 @@ _IDLE_CONTROLLERS = (
     "volumeattributesclass-protection-controller",
 )
 
+# The minor version that the components were built from, and the first that they can behave as.
+_BUILT, _FIRST = 35, 32
+
+
+def _behaviour(setup):
+    """The features that a component has: those of the cluster's version, as far as it knows them."""
+    minor = max(int(setup.version.partition(".")[2]), _FIRST)
+    return [f"--emulated-version=1.{minor}"] if minor < _BUILT else []
+
 
 def etcd(setup, inside):
     """The store: in memory, and in no hurry to be safe."""
@@ -81,6 +90,7 @@ def api_server(setup, inside):
         "--enable-priority-and-fairness=false",
         "--profiling=false",
         "--allow-privileged=true",
+        *_behaviour(setup),
     ]
 
 
@@ -116,4 +126,10 @@ def controller_manager(setup, inside):
         "--horizontal-pod-autoscaler-cpu-initialization-period=5s",
         "--horizontal-pod-autoscaler-initial-readiness-delay=2s",
         "--profiling=false",
+        *_behaviour(setup),
     ]
+
+
+def scheduler(setup, inside):
+    """The scheduler."""
+    return ["--config", inside("scheduler.json"), "--secure-port=0", *_behaviour(setup)]

@@ -22,6 +22,7 @@ class Setup:
     identifier: str
     region: str
     cluster_name: str
+    version: str
     address: str
     front_port: int
     api_port: int
@@ -267,6 +268,7 @@ def _setup(cluster, number):
         identifier=cluster.issuer.rsplit("/", 1)[-1].lower(),
         region=cluster.backend.region_name,
         cluster_name=cluster.name,
+        version=cluster.version,
         address=address,
         # Two clusters may have the same address, in two networks that know nothing of each other.
         front_port=_FRONT_PORT + number,
