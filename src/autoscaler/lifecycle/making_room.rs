@@ -86,7 +86,7 @@ impl Memory {
 /// A solution with pods that move.
 #[derive(Debug)]
 pub struct Instead {
-    /// What goes where; pods that move are among those that go onto nodes that exist.
+    /// What goes where; pods that move are among those that go onto nodes that exist, or are bought.
     pub solution: Solution,
     /// The pods that have to leave where they are.
     pub moving: Vec<u32>,
@@ -187,7 +187,10 @@ fn step(
             let moving: Vec<u32> = moved.iter().copied().chain(way.iter().map(|guest| guest.pod)).collect();
             let trial = without_places(question, &moving, settings);
             let place = |pod: &u32| trial.existing.iter().find(|(_, pods)| pods.contains(pod)).map(|(node, _)| *node);
-            let pays = moving.iter().all(|pod| place(pod).is_some()) && is_better(&trial, solution, cost(&way));
+            // A node for those that move may be a smaller one than a node for the pod that they make room for.
+            let bought = |pod: &u32| trial.nodes.iter().any(|node| node.pods.contains(pod));
+            let stay = moving.iter().all(|pod| place(pod).is_some() || bought(pod));
+            let pays = stay && is_better(&trial, solution, cost(&way));
             // Who would come back to where it is has no need to go.
             let leaves = |pod: &u32| place(pod) != cluster.pods[*pod as usize].node;
             let moving = moving.into_iter().filter(leaves).collect();
@@ -246,22 +249,26 @@ fn free_room(cluster: &Cluster, solution: &Solution, moved: &[u32]) -> Vec<Amoun
     free
 }
 
-/// Guests that leave a pod enough room when they go, and for each of whom there is room elsewhere: one of a node, or
-/// if none is enough the largest ones of it together. The best first.
+/// Guests that leave a pod enough room when they go: one of a node, or if none is enough the largest ones of it
+/// together. Those for whom there is room elsewhere come first, of these the best.
 fn ways<'a>(cluster: &Cluster, pod: u32, guests: &'a [Guest], free: &[Amounts]) -> Vec<Way<'a>> {
     let node_of = |guest: &Guest| cluster.pods[guest.pod as usize].node;
-    let fits_elsewhere = |guest: &&Guest| {
+    let fits_elsewhere = |guest: &Guest| {
         let fits = |room: &Amounts| requests(cluster, guest.pod).iter().all(|(id, amount)| room.get(id) >= amount);
         (0_u32..).zip(free).any(|(node, room)| node_of(guest) != Some(node) && fits(room))
     };
     let mut of_node: BTreeMap<u32, Vec<&Guest>> = BTreeMap::new();
     let spec_of = |guest: &Guest| cluster.pods[guest.pod as usize].spec;
     let mut others: BTreeMap<(u32, u32), usize> = BTreeMap::new();
-    for (node, guest) in guests.iter().filter(fits_elsewhere).filter_map(|guest| Some((node_of(guest)?, guest))) {
+    let mut homeless: BTreeSet<u32> = BTreeSet::new();
+    for (node, guest) in guests.iter().filter_map(|guest| Some((node_of(guest)?, guest))) {
         // Of those that are alike no more than may move together are worth a trial.
         let alike = others.entry((node, spec_of(guest))).or_default();
         *alike += 1;
         if *alike <= MOST_MOVED {
+            if !fits_elsewhere(guest) {
+                homeless.insert(guest.pod);
+            }
             of_node.entry(node).or_default().push(guest);
         }
     }
@@ -279,14 +286,16 @@ fn ways<'a>(cluster: &Cluster, pod: u32, guests: &'a [Guest], free: &[Amounts]) 
         };
         let mut ways: Vec<Way<'_>> = guests.iter().filter(|one| covers(&[**one])).map(|one| vec![*one]).collect();
         if ways.is_empty() {
-            guests.sort_by(|a, b| b.cost.total_cmp(&a.cost));
+            let without = |guest: &Guest| homeless.contains(&guest.pod);
+            guests.sort_by(|a, b| without(a).cmp(&without(b)).then(b.cost.total_cmp(&a.cost)));
             let largest = (2..=MOST_MOVED.min(guests.len())).map(|count| &guests[..count]);
             ways.extend(largest.into_iter().find(|way| covers(way)).map(<[_]>::to_vec));
         }
         ways
     });
     let mut found: Vec<Way<'_>> = found.collect();
-    found.sort_by(|a, b| a.len().cmp(&b.len()).then(cost(a).total_cmp(&cost(b))));
+    let without = |way: &Way<'_>| way.iter().any(|guest| homeless.contains(&guest.pod));
+    found.sort_by(|a, b| (without(a), a.len()).cmp(&(without(b), b.len())).then(cost(a).total_cmp(&cost(b))));
     found
 }
 
@@ -312,6 +321,10 @@ mod tests {
 
     impl Given {
         fn new(nodes: &[&str]) -> Self {
+            Self::selling(TYPES, nodes)
+        }
+
+        fn selling(types: &str, nodes: &[&str]) -> Self {
             let pool: NodePool = serde_json::from_value(json!({
                 "apiVersion": "karpenter.sh/v1", "kind": "NodePool", "metadata": { "name": "default" },
                 "spec": { "template": { "spec": { "requirements": [],
@@ -319,7 +332,7 @@ mod tests {
             }))
             .expect("a pool");
             let mut cluster = Cluster::default();
-            cluster.catalogue = read_catalogue(&mut cluster.names, TYPES, "z").expect("a catalogue");
+            cluster.catalogue = read_catalogue(&mut cluster.names, types, "z").expect("a catalogue");
             let read = read_pool(&mut cluster.names, "default", &pool.spec).expect("a pool without faults");
             cluster.pools.push(read);
             for name in nodes {
@@ -400,6 +413,20 @@ mod tests {
         assert!(given("3").is_none(), "n3 has room for one guest, and the new node would still be needed");
         let found = given("2500m").expect("n3 has room for both guests");
         assert!(found.moving.len() == 2 && found.solution.nodes.is_empty());
+    }
+
+    #[test]
+    fn guests_get_a_smaller_node_than_the_pod_that_they_make_room_for_would_get() {
+        let types = format!("{TYPES}m5.large,2,8192,0.1,,,ab\n");
+        let mut given = Given::selling(&types, &["n1", "n2"]);
+        let guest = given.pod("guest", "1500m", Some("n1"));
+        given.pod("old", "3", Some("n2"));
+        let found = given.instead(&[(guest, 0.001)]).expect("it moves");
+        assert_eq!(found.moving, [guest]);
+        let bought: Vec<&[u32]> = found.solution.nodes.iter().map(|node| &*node.pods).collect();
+        assert_eq!(bought, [&[guest][..]], "one node, for the guest");
+        assert!(found.solution.cost < given.bought().cost);
+        assert!(given.instead(&[(guest, 1.0)]).is_none(), "the move costs more than the smaller node saves");
     }
 
     #[test]

@@ -179,7 +179,7 @@ async fn provision(context: &Context, hopeless: &mut Hopeless, made_room: &mut m
         "decided"
     );
     seat_on_existing(context, &question, &solution);
-    make_room(context, &question, &solution, &moving, made_room).await;
+    let stay = make_room(context, &question, &solution, &moving, made_room).await;
     for group in &solution.unplaced {
         let reason = std::iter::once(&group.reason).chain(&question.left_out).map(String::as_str);
         tell(context, &question, &group.pods, &reason.collect::<Vec<_>>().join("; "), hopeless);
@@ -187,7 +187,7 @@ async fn provision(context: &Context, hopeless: &mut Hopeless, made_room: &mut m
     for Refused { node, reason } in refused {
         tell(context, &question, &solution.nodes[node].pods, &reason, hopeless);
     }
-    let claims = still_wanted(context, &question, claims);
+    let claims = still_wanted(context, &question, claims, &stay);
     let pods: Vec<(Vec<Uid>, Vec<Arc<str>>)> =
         claims.iter().map(|claim| (claim.pods.clone(), claim.coming.clone())).collect();
     let mut refused = false;
@@ -216,8 +216,14 @@ fn is_settled(live: &Live, question: &Question, pod: u32) -> bool {
     waited && !question.uid(pod).is_some_and(waits)
 }
 
-/// Claims without the pods that have found a node while it was decided about them; one without any is not made.
-fn still_wanted(context: &Context, question: &Question, mut claims: Vec<PlannedClaim>) -> Vec<PlannedClaim> {
+/// Claims without the pods that have found a node while it was decided about them, and without those that `stay` where
+/// they are; one without any is not made.
+fn still_wanted(
+    context: &Context,
+    question: &Question,
+    mut claims: Vec<PlannedClaim>,
+    stay: &BTreeSet<Uid>,
+) -> Vec<PlannedClaim> {
     let live = context.live.lock();
     let settled: BTreeSet<Uid> = question
         .pending
@@ -225,6 +231,7 @@ fn still_wanted(context: &Context, question: &Question, mut claims: Vec<PlannedC
         .filter(|pod| is_settled(&live, question, **pod))
         .filter_map(|pod| question.uid(*pod))
         .filter(|uid| !question.coming.contains_key(uid))
+        .chain(stay.iter().copied())
         .collect();
     drop(live);
     for claim in &mut claims {
@@ -337,17 +344,18 @@ fn seat_on_existing(context: &Context, question: &Question, solution: &Solution)
     context.plan.notify();
 }
 
-/// Asks pods to go that have their place elsewhere now. When one does not, those that wait for its room are planned
-/// anew.
+/// Asks pods to go that have their place elsewhere now; those that do not. Who waits for the room of one of these is
+/// planned anew.
 async fn make_room(
     context: &Context,
     question: &Question,
     solution: &Solution,
     moving: &[u32],
     memory: &mut making_room::Memory,
-) {
+) -> BTreeSet<Uid> {
+    let mut stay = BTreeSet::new();
     if moving.is_empty() {
-        return;
+        return stay;
     }
     let helped = question.pending.iter().filter_map(|pod| question.uid(*pod));
     memory.asked(moving.len(), helped, context.now());
@@ -377,6 +385,7 @@ async fn make_room(
             Asked::Refused(why) => {
                 tracing::info!(pod = &*name, why, "a pod does not make room for another one");
                 memory.refused(uid);
+                stay.insert(uid);
                 let node = question.snapshot.cluster.pods[*pod as usize].node;
                 let heirs = solution.existing.iter().filter(|(at, _)| Some(*at) == node).flat_map(|(_, pods)| pods);
                 let mut plan = context.plan.lock();
@@ -384,6 +393,7 @@ async fn make_room(
             }
         }
     }
+    stay
 }
 
 fn tell(context: &Context, question: &Question, pods: &[u32], reason: &str, hopeless: &mut Hopeless) {
