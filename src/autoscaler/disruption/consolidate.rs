@@ -84,17 +84,15 @@ impl Round<'_> {
 
     /// Whether nothing but its unrest keeps a node from being consolidated.
     fn may_go_later(&self, node: &FleetNode) -> bool {
-        let policy = self.fleet.pools[node.pool as usize].policy;
-        (policy != ConsolidationPolicy::WhenEmpty || is_empty(node))
-            && self.allowed.left(node.pool, Reason::Underutilized) > 0
-            && held_by_pods(self.fleet, node, self.now).is_none()
+        self.forbidden_by_pool(node).is_none() && held_by_pods(self.fleet, node, self.now).is_none()
     }
 
     fn forbidden_to_consolidate(&self, node: &FleetNode) -> Option<Stay> {
+        self.forbidden_for_a_saving(node).or_else(|| self.forbidden_by_pool(node))
+    }
+
+    fn forbidden_by_pool(&self, node: &FleetNode) -> Option<Stay> {
         let pool = &self.fleet.pools[node.pool as usize];
-        if let Some(stay) = self.forbidden_for_a_saving(node) {
-            return Some(stay);
-        }
         if pool.policy == ConsolidationPolicy::WhenEmpty && !is_empty(node) {
             return Some(Stay::OnlyEmpty { pool: pool.name.clone(), pods: node.pods.len() });
         }

@@ -27,6 +27,8 @@ use crate::autoscaler::steering::Target;
 const DISRUPTED: &str = "karpenter.sh/disrupted";
 /// How long replacements are waited for. A claim that does not come up is given up long before.
 const MOST_PATIENCE: Duration = Duration::from_secs(20 * 60);
+/// How long the nodes of a decision may take to be marked: nothing else is decided meanwhile.
+const MARKED_WITHIN: Duration = Duration::from_secs(30);
 const ATTEMPTS: u32 = 5;
 
 /// A node that goes.
@@ -107,6 +109,8 @@ enum GivenUp {
     Lost(String),
     #[error("replacements did not start in time")]
     Late,
+    #[error("not all nodes could be marked within {} s", MARKED_WITHIN.as_secs())]
+    Unmarked,
     #[error("the API server did not take it")]
     Refused(#[source] kube::Error),
     #[error("this process ends")]
@@ -152,9 +156,13 @@ async fn act(
     made: &mut Vec<String>,
 ) -> Result<(), GivenUp> {
     check(context, order)?;
-    let marks = order.nodes.iter().map(|node| mark(context, node, order));
-    try_join_all(marks).await.map_err(GivenUp::Refused)?;
-    together.marked().await;
+    let marking = async {
+        let marks = order.nodes.iter().map(|node| mark(context, node, order));
+        try_join_all(marks).await.map_err(GivenUp::Refused)?;
+        together.marked().await;
+        Ok(())
+    };
+    tokio::time::timeout(MARKED_WITHIN, marking).await.map_err(|_| GivenUp::Unmarked)??;
     // Somebody may have come between the look and the mark.
     check(context, order)?;
     if !order.claims.is_empty() {
