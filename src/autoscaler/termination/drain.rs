@@ -289,4 +289,4 @@ pub fn short(time: Timestamp) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -2,13 +2,13 @@
 
 use super::*;
 
-fn at(second: i64) -> Timestamp {
+pub fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + second).expect("a time")
 }
 
-fn pod(name: &str) -> DrainPod {
+pub fn pod(name: &str) -> DrainPod {
     DrainPod {
-        uid: format!("uid-{name}"),
+        uid: name.into(),
         namespace: "app".into(),
         name: name.into(),
         daemon: false,

@@ -2,10 +2,7 @@
 
 use super::*;
 use crate::autoscaler::termination::drain::Protected;
-
-fn at(second: i64) -> Timestamp {
-    Timestamp::from_second(1_800_000_000 + second).expect("a time")
-}
+use crate::autoscaler::termination::drain::tests::{at, pod};
 
 fn claim() -> ClaimView {
     ClaimView { name: "default-x1".into(), deleted: Some(at(0)), held: true, ..ClaimView::default() }
@@ -17,25 +14,6 @@ fn node() -> NodeView {
 
 fn leaving() -> Leaving {
     Leaving { claim: Some(claim()), nodes: vec![node()], ..Leaving::default() }
-}
-
-fn pod(name: &str) -> DrainPod {
-    DrainPod {
-        uid: name.into(),
-        namespace: "app".into(),
-        name: name.into(),
-        daemon: false,
-        mirror: false,
-        critical: false,
-        finished: false,
-        tolerates: false,
-        ready: true,
-        size: 100,
-        grace: 30,
-        deletion: None,
-        protected: Protected::No,
-        budgets: Vec::new(),
-    }
 }
 
 fn next_at(leaving: &Leaving, second: i64) -> Next {
