@@ -142,7 +142,8 @@ fn options(types: &[&str], zones: &[&str], capacity_types: &[CapacityType]) -> A
         for (name, step) in types.iter().zip(1..) {
             for zone in zones {
                 let price = Price(price * 1000 + step);
-                all.push(LaunchOption { instance_type: (*name).into(), zone: (*zone).into(), capacity_type, price });
+                let (instance_type, zone) = ((*name).into(), (*zone).into());
+                all.push(LaunchOption { instance_type, zone, capacity_type, reservation: None, price });
             }
         }
     }

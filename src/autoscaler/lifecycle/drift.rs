@@ -14,7 +14,8 @@ use super::market::Stock;
 use super::status;
 use super::survey::DRIFTED;
 use crate::autoscaler::api::NodeClaim;
-use crate::autoscaler::cloud::{Image, Instance, ResolvedClass, instance_id};
+use crate::autoscaler::api::labels::RESERVATION_ID;
+use crate::autoscaler::cloud::{CapacityType, Image, Instance, ResolvedClass, instance_id};
 use crate::autoscaler::disruption::drift::{Drift, Have, Stamp, Want, find, meets};
 use crate::autoscaler::runtime::Context;
 use crate::autoscaler::runtime::writes::{Truth, clear_condition, is_missing, set_condition};
@@ -114,6 +115,8 @@ fn judge(
     if let Some(resolved) = stock.classes.get(claim.class()) {
         resolve(&mut want, resolved, &labels);
     }
+    let reserved = labels.get(keys::CAPACITY_TYPE).is_some_and(|own| own == CapacityType::Reserved.text());
+    let reservation = labels.get(RESERVATION_ID).filter(|_| reserved).cloned();
     let status = claim.object.status.as_ref();
     let have = Have {
         pool: stamp(&claim.object.metadata, "karpenter.sh/nodepool-hash"),
@@ -122,7 +125,7 @@ fn judge(
         image: status.and_then(|status| status.image_id.clone()),
         security_groups: instance.map(|one| one.security_groups.iter().cloned().collect()),
         subnet: instance.map(|one| one.subnet_id.clone()).filter(|id| !id.is_empty()),
-        reservation: None,
+        reservation,
         placement_group: None,
     };
     find(&have, &want)
@@ -133,6 +136,7 @@ fn resolve(want: &mut Want, class: &ResolvedClass, labels: &BTreeMap<String, Str
     let suits = |image: &&Image| meets(labels, &image.requirements);
     want.images = class.images.iter().filter(suits).map(|image| image.id.clone()).collect();
     want.security_groups = class.security_groups.iter().map(|group| group.id.clone()).collect();
+    want.reservations = Some(class.reservations.iter().map(|reservation| reservation.id.clone()).collect());
     want.subnets = class.subnets.iter().map(|subnet| subnet.id.clone()).collect();
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::autoscaler::api::NodeClaim;
+use crate::autoscaler::api::labels::RESERVATION_ID;
 use crate::autoscaler::cloud::{CapacityType, LaunchOption};
 use crate::autoscaler::state::instance_types::{Catalogue, InstanceType, Offering};
 use crate::autoscaler::state::intern::Symbol;
@@ -27,14 +28,15 @@ pub fn choose(options: &[LaunchOption], one_zone: bool, least: usize) -> Vec<Lau
     let on_demand = options.iter().find(|option| option.capacity_type == CapacityType::OnDemand);
     let same = options
         .iter()
-        .filter(|option| option.capacity_type == first.capacity_type && (!one_zone || option.zone == first.zone));
+        .filter(|option| option.capacity_type == first.capacity_type && option.reservation == first.reservation)
+        .filter(|option| !one_zone || option.zone == first.zone);
     let mut types: BTreeSet<&str> = BTreeSet::new();
     let mut chosen: Vec<LaunchOption> = Vec::new();
     for option in same {
         let enough = types.len() >= least;
         let new = !types.contains(&*option.instance_type);
         let ends = match option.capacity_type {
-            CapacityType::OnDemand => new && types.len() >= MOST_TYPES.max(least),
+            CapacityType::OnDemand | CapacityType::Reserved => new && types.len() >= MOST_TYPES.max(least),
             CapacityType::Spot => {
                 let factor = option.price.dollars() / first.price.dollars().max(f64::MIN_POSITIVE);
                 let dearer_than_on_demand = on_demand.is_some_and(|other| option.price >= other.price);
@@ -73,6 +75,7 @@ pub fn options_of(claim: &NodeClaim, catalogue: &Catalogue, names: &mut Names) -
             instance_type: names.text(instance_type.name).into(),
             zone: names.text(offering.zone).into(),
             capacity_type: CapacityType::from_text(names.text(offering.capacity_type))?,
+            reservation: offering.reservation(&names).map(Into::into),
             price: offering.price,
         })
     };
@@ -91,10 +94,13 @@ fn requirements(claim: &NodeClaim, names: &mut Names) -> Requirements {
     all
 }
 
-/// Keys that neither type nor offering decide are the pool's own, and no obstacle.
+/// Keys that neither type nor offering decide are the pool's own, and no obstacle. A reservation is for claims that name
+/// it: others were made without counting what is left of it.
 fn suits(names: &Names, wanted: &Requirements, instance_type: &InstanceType, offering: &Offering) -> bool {
     let label_of = |key: Symbol| instance_type.label(names, offering, key);
-    wanted.iter().all(|(key, set)| label_of(key).is_none_or(|value| set.allows(&names.strings, Some(value))))
+    let pinned = offering.reservation(names).is_none()
+        || names.strings.find(RESERVATION_ID).is_some_and(|key| wanted.get(key).is_some());
+    pinned && wanted.iter().all(|(key, set)| label_of(key).is_none_or(|value| set.allows(&names.strings, Some(value))))
 }
 
 #[cfg(test)]
@@ -108,6 +114,7 @@ mod tests {
             instance_type: parts[0].into(),
             zone: parts[1].into(),
             capacity_type: CapacityType::from_text(parts[2]).expect("a capacity type"),
+            reservation: None,
             price: Price::from_dollars(parts[3].parse().expect("a price")).expect("a price"),
         }
     }

@@ -68,6 +68,13 @@ pub struct Expected {
     pub capacity: Amounts,
 }
 
+impl PlannedClaim {
+    /// The capacity reservation that it is pinned to.
+    pub fn reservation(&self) -> Option<&Arc<str>> {
+        self.options.first().and_then(|option| option.reservation.as_ref())
+    }
+}
+
 /// What planning claims has to look up beside the problem.
 pub trait Lookup {
     /// A pool by its name.
@@ -97,14 +104,29 @@ pub fn plan_claims(
     let (mut claims, mut refused) = (Vec::with_capacity(nodes.len()), Vec::new());
     for (at, node) in nodes.iter().enumerate() {
         let spare = &*spare.entry(node.pool).or_insert_with(|| all.spare(node.pool, nodes));
-        let mut found = all.of(node);
-        found.retain(|other| all.within_limits(node, spare, other));
+        let found = match is_reserved(problem, node) {
+            // Nothing else is what was planned: there are only so many of it, and it is paid for.
+            true => vec![own(node)],
+            false => {
+                let mut found = all.of(node);
+                found.retain(|other| all.within_limits(node, spare, other));
+                found
+            }
+        };
         match claim(problem, node, &found, lookup, reason) {
             Ok(claim) => claims.push(claim),
             Err(reason) => refused.push(Refused { node: at, reason }),
         }
     }
     (claims, refused)
+}
+
+fn own(node: &PlannedNode) -> Alternative {
+    Alternative { instance_type: node.instance_type, offering: node.offering, price: node.price }
+}
+
+fn is_reserved(problem: &Problem<'_>, node: &PlannedNode) -> bool {
+    bought(problem, node.instance_type, node.offering).1.capacity_type == problem.cluster.names.known.reserved
 }
 
 fn claim(
@@ -326,6 +348,7 @@ fn options(problem: &Problem<'_>, chosen: &[Alternative]) -> Arc<[LaunchOption]>
             instance_type: text(instance_type.name),
             zone: text(offering.zone),
             capacity_type: CapacityType::from_text(names.text(offering.capacity_type))?,
+            reservation: offering.reservation(names).map(Into::into),
             price: other.price,
         })
     };
