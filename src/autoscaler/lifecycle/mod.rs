@@ -12,7 +12,7 @@
 //! | `window` | when to decide |
 //! | `plan_claims` | claims from what the scheduler decided |
 //! | `claims` | makes claims, for pods and for nodes that are replaced |
-//! | `market` | what can be bought now |
+//! | `market`, `reserved` | what can be bought now; what is left of capacity reservations |
 //! | `launch`, `offers` | claims become instances; what is asked for, attempt by attempt |
 //! | `nodes` | nodes that have come: registered, then initialised |
 //! | `registration`, `initialization`, `liveness` | what that means, and for how long it is waited for |
@@ -51,6 +51,7 @@ pub mod registration;
 mod registrations;
 pub mod repair;
 pub mod repairer;
+pub mod reserved;
 pub mod stamping;
 pub mod status;
 pub mod survey;
