@@ -10,12 +10,12 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::conditions::LAUNCHED;
+use super::lapsed::{self, has_left, reservation_of};
 use super::market::Stock;
 use super::status;
 use super::survey::DRIFTED;
 use crate::autoscaler::api::NodeClaim;
-use crate::autoscaler::api::labels::RESERVATION_ID;
-use crate::autoscaler::cloud::{CapacityType, Image, Instance, ResolvedClass, instance_id};
+use crate::autoscaler::cloud::{Image, Instance, ResolvedClass, instance_id};
 use crate::autoscaler::disruption::drift::{Drift, Have, Stamp, Want, find, meets};
 use crate::autoscaler::runtime::Context;
 use crate::autoscaler::runtime::writes::{Truth, clear_condition, is_missing, set_condition};
@@ -55,6 +55,7 @@ async fn look(context: &Context, missing: &mut BTreeMap<String, Timestamp>) {
             BTreeMap::new()
         }
     };
+    lapsed::look(context, &stock, &instances).await;
     let news: Vec<(Arc<str>, Option<Drift>)> = {
         let live = context.live.lock();
         note_missing(&live, &stock, missing, context.now());
@@ -115,8 +116,9 @@ fn judge(
     if let Some(resolved) = stock.classes.get(claim.class()) {
         resolve(&mut want, resolved, &labels);
     }
-    let reserved = labels.get(keys::CAPACITY_TYPE).is_some_and(|own| own == CapacityType::Reserved.text());
-    let reservation = labels.get(RESERVATION_ID).filter(|_| reserved).cloned();
+    // What has left its reservation is no part of it, whatever its labels still say.
+    let left = instance.is_some_and(|one| has_left(one, now));
+    let reservation = reservation_of(&claim.object).filter(|_| !left).map(str::to_owned);
     let status = claim.object.status.as_ref();
     let have = Have {
         pool: stamp(&claim.object.metadata, "karpenter.sh/nodepool-hash"),

@@ -22,6 +22,7 @@
 //! | `disrupting`, `carrying_out` | decides which nodes go, and takes them away or back into service |
 //! | `reasons` | says why the others stay |
 //! | `consolidatable`, `drift` | conditions that such decisions go by |
+//! | `lapsed` | nodes whose capacity reservation has come to its end |
 //! | `garbage`, `collector` | what is left over, and who collects it |
 //! | `repair`, `repairer` | which nodes have been unhealthy for too long, and who has them replaced |
 
@@ -36,6 +37,7 @@ pub mod drift;
 pub mod garbage;
 pub mod hashes;
 pub mod initialization;
+mod lapsed;
 pub mod launch;
 pub mod liveness;
 pub mod making_room;

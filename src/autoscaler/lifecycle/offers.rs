@@ -106,6 +106,7 @@ fn suits(names: &Names, wanted: &Requirements, instance_type: &InstanceType, off
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::autoscaler::state::catalogue_file::read_catalogue;
     use crate::autoscaler::state::instance_types::Price;
 
     fn option(text: &str) -> LaunchOption {
@@ -145,5 +146,38 @@ mod tests {
     fn a_pool_that_wants_a_choice_gets_it_at_any_price() {
         let few = ["m/a/spot/1", "n/a/spot/2", "o/a/spot/3"].map(option);
         assert_eq!(told(&choose(&few, false, 3)), ["m/a", "n/a", "o/a"]);
+    }
+
+    #[test]
+    fn a_claim_that_names_no_reservation_is_launched_into_none() {
+        let mut names = Names::default();
+        let csv = "instance_type,vcpu,memory_mib,on_demand_usd,spot_a_usd,zones\nm5.large,2,8192,0.1,,a\n";
+        let mut catalogue = read_catalogue(&mut names, csv, "z").expect("a catalogue");
+        let label = (names.key(RESERVATION_ID), names.strings.intern("cr-1"));
+        catalogue.types[0].offerings.push(Offering {
+            zone: names.strings.intern("za"),
+            capacity_type: names.known.reserved,
+            price: Price(10),
+            available: false,
+            labels: vec![label].into(),
+        });
+        let claim = |requirements: serde_json::Value| -> NodeClaim {
+            serde_json::from_value(serde_json::json!({
+                "apiVersion": "karpenter.sh/v1", "kind": "NodeClaim", "metadata": { "name": "c" },
+                "spec": { "requirements": requirements,
+                    "nodeClassRef": { "group": "karpenter.k8s.aws", "kind": "EC2NodeClass", "name": "c" } },
+            }))
+            .expect("a claim")
+        };
+        let mut how = |requirements| -> Vec<CapacityType> {
+            let options = options_of(&claim(requirements), &catalogue, &mut names);
+            options.iter().map(|option| option.capacity_type).collect()
+        };
+        assert_eq!(how(serde_json::json!([])), [CapacityType::OnDemand]);
+        let pinned = serde_json::json!([
+            { "key": "karpenter.sh/capacity-type", "operator": "In", "values": ["reserved"] },
+            { "key": RESERVATION_ID, "operator": "In", "values": ["cr-1"] },
+        ]);
+        assert_eq!(how(pinned), [CapacityType::Reserved]);
     }
 }
