@@ -10,7 +10,7 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::conditions::LAUNCHED;
-use super::lapsed::{self, has_left, reservation_of};
+use super::lapsed::{self, reservation_of};
 use super::market::Stock;
 use super::status;
 use super::survey::DRIFTED;
@@ -58,10 +58,13 @@ async fn look(context: &Context, missing: &mut BTreeMap<String, Timestamp>) {
     lapsed::look(context, &stock, &instances).await;
     let news: Vec<(Arc<str>, Option<Drift>)> = {
         let live = context.live.lock();
+        let reserved = context.settings.gates.reserved_capacity;
         note_missing(&live, &stock, missing, context.now());
         let launched = live.claims().filter(|claim| claim.deletion().is_none() && claim.is(LAUNCHED));
         launched
-            .map(|claim| (Arc::clone(&claim.name), judge(&live, &stock, &instances, missing, claim, context.now())))
+            .map(|claim| {
+                (Arc::clone(&claim.name), judge(&live, &stock, &instances, missing, claim, reserved, context.now()))
+            })
             .filter(|(name, drift)| {
                 let told = live.claim(name).and_then(|claim| claim.condition(DRIFTED));
                 told.filter(|told| told.status == "True").map(|told| told.reason.as_str()) != drift.map(Drift::text)
@@ -97,6 +100,7 @@ fn judge(
     instances: &BTreeMap<String, Instance>,
     missing: &BTreeMap<String, Timestamp>,
     claim: &LiveClaim,
+    reserved: bool,
     now: Timestamp,
 ) -> Option<Drift> {
     let pool = live.pool(claim.pool()?)?;
@@ -116,8 +120,11 @@ fn judge(
     if let Some(resolved) = stock.classes.get(claim.class()) {
         resolve(&mut want, resolved, &labels);
     }
+    if !reserved {
+        want.reservations = None;
+    }
     // What has left its reservation is no part of it, whatever its labels still say.
-    let left = instance.is_some_and(|one| has_left(one, now));
+    let left = instance.is_some_and(|one| one.reservation.is_none());
     let reservation = reservation_of(&claim.object).filter(|_| !left).map(str::to_owned);
     let status = claim.object.status.as_ref();
     let have = Have {

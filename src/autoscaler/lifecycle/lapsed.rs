@@ -33,7 +33,7 @@ enum Lapse {
 }
 
 /// Whether an instance that was launched into a reservation is in it no more.
-pub(super) fn has_left(instance: &Instance, now: Timestamp) -> bool {
+fn has_left(instance: &Instance, now: Timestamp) -> bool {
     instance.reservation.is_none()
         && instance.state == InstanceState::Running
         && now.duration_since(instance.launched) >= SETTLED

@@ -75,7 +75,7 @@ pub fn options_of(claim: &NodeClaim, catalogue: &Catalogue, names: &mut Names) -
             instance_type: names.text(instance_type.name).into(),
             zone: names.text(offering.zone).into(),
             capacity_type: CapacityType::from_text(names.text(offering.capacity_type))?,
-            reservation: offering.reservation(&names).map(Into::into),
+            reservation: offering.reservation(names).map(Into::into),
             price: offering.price,
         })
     };

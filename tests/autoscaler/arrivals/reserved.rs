@@ -97,6 +97,28 @@ fn pods_run_on_demand_where_a_reservation_turns_out_to_be_full() {
 }
 
 #[test]
+fn pods_of_nodes_that_are_bought_move_into_a_reservation_that_is_found() {
+    let yard = Yard::new();
+    let _autoscaler = yard.autoscaler();
+    let mut spec = reserved_first();
+    spec["disruption"] = json!({ "consolidationPolicy": "WhenEmptyOrUnderutilized", "consolidateAfter": "1s",
+        "budgets": [{ "nodes": "100%" }] });
+    yard.opens(&spec);
+    yard.deployment("web", 2, &json!({ "cpu": "1500m", "memory": "1Gi" }), &json!({}));
+    yard.running(2);
+    assert_eq!(paid(&yard.ready_claims(2), "on-demand"), 2);
+    let id = reserve(&yard, 1);
+    select(&yard, json!([{ "id": id }]));
+    until("one node is exchanged for a reserved one", || {
+        let claims = yard.claims();
+        (claims.len() == 2 && paid(&claims, "reserved") == 1).then_some(())
+    });
+    yard.ready_claims(2);
+    yard.running(2);
+    assert_eq!((left(&yard, &id), yard.ever_launched().len()), (0, 3), "one came, for the one that went");
+}
+
+#[test]
 fn a_pool_that_buys_on_demand_alone_leaves_reservations_to_others() {
     let yard = Yard::new();
     let id = reserve(&yard, 1);
