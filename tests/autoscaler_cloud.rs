@@ -5,7 +5,9 @@ mod support;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use aws_sdk_ec2::types::{ResourceType, Tag, TagSpecification};
+use aws_sdk_ec2::types::{
+    CapacityReservationInstancePlatform, InstanceMatchCriteria, ResourceType, Tag, TagSpecification,
+};
 use base64::Engine as _;
 use eksup::autoscaler::api::EC2NodeClass;
 use eksup::autoscaler::cloud::{
@@ -142,7 +144,8 @@ fn options(types: &[&str], zones: &[&str], capacity_types: &[CapacityType]) -> A
         for (name, step) in types.iter().zip(1..) {
             for zone in zones {
                 let price = Price(price * 1000 + step);
-                all.push(LaunchOption { instance_type: (*name).into(), zone: (*zone).into(), capacity_type, price });
+                let (instance_type, zone) = ((*name).into(), (*zone).into());
+                all.push(LaunchOption { instance_type, zone, capacity_type, reservation: None, price });
             }
         }
     }
@@ -604,4 +607,96 @@ async fn nodes_can_be_bought_while_the_price_list_is_away() {
     let before = stage.ec2.catalogue_version();
     stage.launch(requests(1, &class, &options(&["m5.large"], &ZONES, &ON_DEMAND))).await;
     assert_eq!(stage.ec2.catalogue_version(), before, "a launch that works changes no catalogue");
+}
+
+impl Stage {
+    /// A reservation of so many instances in the first zone.
+    async fn reserve(&self, count: i32, criteria: InstanceMatchCriteria) -> String {
+        let tags = tagged(ResourceType::CapacityReservation, &[("team", "web")]);
+        let request = self.cloud.write.ec2.create_capacity_reservation();
+        let request = request.instance_type("m5.large").availability_zone(ZONES[0]).instance_count(count);
+        let request = request.instance_platform(CapacityReservationInstancePlatform::LinuxUnix);
+        let made = request.instance_match_criteria(criteria).tag_specifications(tags).send().await;
+        let made = made.expect("a reservation");
+        made.capacity_reservation().and_then(|one| one.capacity_reservation_id()).expect("its id").to_owned()
+    }
+
+    /// How many instances EC2 says are left.
+    async fn left(&self, id: &str) -> i32 {
+        let found = self.cloud.read.ec2.describe_capacity_reservations().capacity_reservation_ids(id).send().await;
+        found.expect("the reservation").capacity_reservations()[0].available_instance_count().unwrap_or(-1)
+    }
+}
+
+fn into(id: &str) -> Arc<[LaunchOption]> {
+    let all = options(&["m5.large"], &ZONES[..1], &[CapacityType::Reserved]);
+    all.iter().map(|option| LaunchOption { reservation: Some(id.into()), ..option.clone() }).collect()
+}
+
+#[tokio::test]
+async fn reservations_are_found_and_launched_into_until_nothing_is_left_and_then_left_alone() {
+    let stage = Stage::set().await;
+    let id = stage.reserve(3, InstanceMatchCriteria::Targeted).await;
+    let terms = json!({ "capacityReservationSelectorTerms": [{ "tags": { "team": "*" } }, { "id": "cr-0123" }] });
+    let class = stage.resolved(&class(terms)).await;
+    let status = class.status();
+    let found: Vec<(&str, &str)> = status
+        .capacity_reservations
+        .iter()
+        .map(|found| (found.id.as_str(), found.instance_match_criteria.as_str()))
+        .collect();
+    assert_eq!(found, [(id.as_str(), "targeted")], "an id that is not there selects nothing");
+    let nobody = BTreeSet::new();
+    assert_eq!(stage.ec2.left_of(&class, &class.reservations[0], &nobody), 3);
+
+    let mut names = Names::default();
+    let catalogue = stage.ec2.catalogue(&mut names, &class).await.expect("a catalogue");
+    let reserved = catalogue.types.iter().flat_map(|one| &one.offerings);
+    let reserved: Vec<_> = reserved.filter(|offering| offering.capacity_type == names.known.reserved).collect();
+    assert_eq!(reserved.len(), 1);
+    assert_eq!((reserved[0].reservation(&names), reserved[0].available), (Some(id.as_str()), false));
+    assert!(reserved[0].price.dollars() < 0.000_001, "it is paid for already");
+
+    let answers = stage.ec2.launch(requests(5, &class, &into(&id)), &nobody).await;
+    let (got, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(|(_, answer)| answer.is_ok());
+    assert_eq!((got.len(), refused.len()), (3, 2));
+    let told = |(_, answer): (String, Result<Launched, LaunchError>)| answer.map(|launched| launched.reservation);
+    assert!(got.into_iter().map(told).all(|answer| answer.is_ok_and(|own| own.as_deref() == Some(&*id))));
+    for (_, answer) in refused {
+        let error = answer.expect_err("nothing is left");
+        assert!(matches!(error, LaunchError::InsufficientCapacity { .. }), "{error:?}");
+        assert!(error.to_string().contains("ReservationCapacityExceeded"), "{error}");
+    }
+    assert_eq!((stage.left(&id).await, stage.ec2.left_of(&class, &class.reservations[0], &nobody)), (0, 0));
+    assert!(stage.ec2.unavailable().until_reservation(&id, jiff::Timestamp::now()).is_some());
+    let seen = stage.living().await;
+    let told = |each: &eksup::autoscaler::cloud::Instance| (each.capacity_type, each.reservation.clone());
+    assert!(seen.iter().all(|each| told(each) == (CapacityType::Reserved, Some(id.clone()))), "{seen:?}");
+}
+
+#[tokio::test]
+async fn nodes_keep_out_of_open_reservations_once_a_class_selects_any_and_not_before() {
+    let stage = Stage::set().await;
+    let id = stage.reserve(2, InstanceMatchCriteria::Open).await;
+    let plain = stage.resolved(&class(json!({}))).await;
+    let list = options(&["m5.large"], &ZONES[..1], &ON_DEMAND);
+    stage.launch(requests(1, &plain, &list)).await;
+    assert_eq!(stage.left(&id).await, 1, "EC2 has put it there by itself");
+    let seen = stage.living().await;
+    assert_eq!(seen[0].capacity_type, CapacityType::OnDemand, "it was bought on demand all the same");
+    stage.resolved(&class(json!({ "capacityReservationSelectorTerms": [{ "id": id }] }))).await;
+    stage.launch(vec![request(7, &plain, &list)]).await;
+    assert_eq!(stage.left(&id).await, 1);
+}
+
+#[tokio::test]
+async fn where_reservations_are_switched_off_nothing_is_asked_about_them() {
+    let stage = Stage::set().await;
+    let id = stage.reserve(2, InstanceMatchCriteria::Open).await;
+    let settings = CloudSettings { reserved_capacity: false, ..CloudSettings::default() };
+    let ec2 = Ec2::new(stage.cloud.clone(), facts(), settings);
+    stage.clear();
+    let class = class(json!({ "capacityReservationSelectorTerms": [{ "id": id }] }));
+    let class = ec2.resolve(&class).await.unwrap_or_else(|fault| panic!("{fault}"));
+    assert_eq!((class.reservations.len(), stage.calls("DescribeCapacityReservations")), (0, 0));
 }

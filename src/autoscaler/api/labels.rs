@@ -6,6 +6,12 @@ pub const NODE_POOL: &str = "karpenter.sh/nodepool";
 pub const CAPACITY_TYPE: &str = "karpenter.sh/capacity-type";
 /// The values of [`CAPACITY_TYPE`].
 pub const CAPACITY_TYPES: [&str; 3] = ["on-demand", "spot", "reserved"];
+/// The capacity reservation of a reserved node.
+pub const RESERVATION_ID: &str = "karpenter.k8s.aws/capacity-reservation-id";
+/// `default` or `capacity-block`.
+pub const RESERVATION_TYPE: &str = "karpenter.k8s.aws/capacity-reservation-type";
+/// Whether EC2 may take the capacity back.
+pub const RESERVATION_INTERRUPTIBLE: &str = "karpenter.k8s.aws/capacity-reservation-interruptible";
 /// Whether the host is shared.
 pub const TENANCY: &str = "karpenter.k8s.aws/instance-tenancy";
 

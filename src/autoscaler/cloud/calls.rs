@@ -133,13 +133,14 @@ async fn describe(cloud: &Cloud, filters: Vec<Filter>) -> Result<Vec<Instance>, 
 fn read(shown: &Shown) -> Option<Instance> {
     let id = shown.instance_id()?.to_owned();
     let zone = shown.placement().and_then(|placement| placement.availability_zone()).unwrap_or_default().to_owned();
-    let is_spot = shown.instance_lifecycle() == Some(&InstanceLifecycleType::Spot);
+    let reservation = shown.capacity_reservation_id().filter(|id| !id.is_empty()).map(str::to_owned);
     let groups = shown.security_groups().iter().filter_map(|group| group.group_id().map(str::to_owned));
     Some(Instance {
         provider_id: provider_id(&zone, &id),
         instance_type: shown.instance_type().map(|kind| kind.as_str().to_owned()).unwrap_or_default(),
         zone,
-        capacity_type: if is_spot { CapacityType::Spot } else { CapacityType::OnDemand },
+        capacity_type: capacity_type(shown),
+        reservation,
         image_id: shown.image_id().unwrap_or_default().to_owned(),
         state: match shown.state().and_then(|state| state.name()) {
             Some(InstanceStateName::Pending) | None => InstanceState::Pending,
@@ -155,6 +156,18 @@ fn read(shown: &Shown) -> Option<Instance> {
         tags: tagging::from_ec2(shown.tags()),
         id,
     })
+}
+
+/// An instance that EC2 has put into an open reservation by itself was bought on demand.
+fn capacity_type(shown: &Shown) -> CapacityType {
+    let specification = shown.capacity_reservation_specification();
+    let target = specification.and_then(|specification| specification.capacity_reservation_target());
+    match shown.instance_lifecycle() {
+        Some(InstanceLifecycleType::Spot) => CapacityType::Spot,
+        Some(InstanceLifecycleType::CapacityBlock) => CapacityType::Reserved,
+        _ if target.is_some() && shown.capacity_reservation_id().is_some() => CapacityType::Reserved,
+        _ => CapacityType::OnDemand,
+    }
 }
 
 fn moment(moment: Option<&aws_smithy_types::DateTime>) -> Option<Timestamp> {

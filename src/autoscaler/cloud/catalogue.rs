@@ -14,7 +14,8 @@ use super::market::{self, Market, Sold};
 use super::template::ephemeral_storage;
 use super::unavailable::Unavailable;
 use crate::autoscaler::api::ec2_node_class::KubeletConfiguration;
-use crate::autoscaler::state::instance_types::{Catalogue, InstanceType, Offering, describe};
+use crate::autoscaler::api::labels::{RESERVATION_ID, RESERVATION_INTERRUPTIBLE, RESERVATION_TYPE};
+use crate::autoscaler::state::instance_types::{Catalogue, InstanceType, Offering, Price, describe};
 use crate::autoscaler::state::names::{Names, keys};
 use crate::autoscaler::state::overhead::KubeletReservation;
 use crate::autoscaler::state::quantity::Quantity;
@@ -84,7 +85,9 @@ fn of_class(
         let is_available = |capacity_type, zone: &str| {
             rooms.get(zone) == Some(&true) && unavailable.until(capacity_type, &sold.facts.name, zone, now).is_none()
         };
-        let offerings = offerings(names, region, market, sold, |zone| ids.get(zone).copied(), is_available);
+        let id_of = |zone: &str| ids.get(zone).copied();
+        let mut offerings = offerings(names, region, market, sold, id_of, is_available);
+        offerings.extend(reserved(names, region, class, sold, id_of));
         if !offerings.is_empty() {
             catalogue.add(type_of_class(names, class, settings, sold, offerings));
         }
@@ -116,6 +119,7 @@ fn offerings<'a>(
                 capacity_type: match capacity_type {
                     CapacityType::OnDemand => names.known.on_demand,
                     CapacityType::Spot => names.known.spot,
+                    CapacityType::Reserved => names.known.reserved,
                 },
                 price: price?,
                 available: is_available(capacity_type, zone),
@@ -124,6 +128,43 @@ fn offerings<'a>(
         }));
     }
     offerings
+}
+
+/// The capacity reservations of a class with instances of a type. They cannot be bought as the other offerings can:
+/// there are only so many instances in each, and whoever plans with them counts.
+fn reserved<'a>(
+    names: &mut Names,
+    region: &str,
+    class: &ResolvedClass,
+    sold: &Sold,
+    id_of: impl Fn(&str) -> Option<&'a str>,
+) -> Vec<Offering> {
+    let own = class.reservations.iter().filter(|one| one.instance_type == sold.facts.name);
+    own.filter_map(|one| {
+        let told = [
+            (keys::REGION, region),
+            (keys::ZONE_ID, id_of(&one.zone)?),
+            (RESERVATION_ID, one.id.as_str()),
+            (RESERVATION_TYPE, one.kind()),
+            (RESERVATION_INTERRUPTIBLE, if one.interruptible { "true" } else { "false" }),
+        ];
+        let mut labels = told.map(|(key, value)| (names.key(key), names.strings.intern(value)));
+        labels.sort_unstable();
+        Some(Offering {
+            zone: names.strings.intern(&one.zone),
+            capacity_type: names.known.reserved,
+            price: paid_already(sold.on_demand),
+            available: false,
+            labels: labels.into(),
+        })
+    })
+    .collect()
+}
+
+/// The price of what is paid for whether it is used or not: next to nothing, but cheaper where the type is.
+fn paid_already(on_demand: Option<Price>) -> Price {
+    const SHARE: u64 = 10_000_000;
+    Price((on_demand.unwrap_or_default().0 / SHARE).max(1))
 }
 
 /// The image that a type of a class runs: the newest that suits it.

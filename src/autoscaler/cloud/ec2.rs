@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::batch::Batch;
-use super::class::{Image, Subnet};
+use super::books::Books;
+use super::class::{Image, Reservation, Subnet};
 use super::fleet::Ledger;
 use super::instances::Instance;
 use super::market::Stall;
@@ -60,6 +61,8 @@ pub struct CloudSettings {
     pub isolated: bool,
     /// `DISABLE_DRY_RUN`.
     pub disable_dry_run: bool,
+    /// `FEATURE_GATES: ReservedCapacity`.
+    pub reserved_capacity: bool,
 }
 
 impl Default for CloudSettings {
@@ -71,6 +74,7 @@ impl Default for CloudSettings {
             subnet_refresh: Duration::from_secs(60),
             isolated: false,
             disable_dry_run: false,
+            reserved_capacity: true,
         }
     }
 }
@@ -88,10 +92,12 @@ pub struct Ec2 {
     pub(super) subnets: Shelf<String, Arc<Vec<Subnet>>>,
     pub(super) groups: Shelf<String, Arc<Vec<FoundGroup>>>,
     pub(super) images: Shelf<String, Arc<Vec<Image>>>,
+    pub(super) reservations: Shelf<String, Arc<Vec<Reservation>>>,
     pub(super) parameters: Shelf<String, Option<String>>,
     pub(super) profiles: Shelf<String, ()>,
     pub(super) authorized: Shelf<String, ()>,
     pub(super) room: Room,
+    pub(super) books: Books,
     pub(super) templates: Templates,
     pub(super) ledger: Ledger,
     /// Instances that are being looked at, and ended.
@@ -113,10 +119,12 @@ impl Ec2 {
             subnets: Shelf::default(),
             groups: Shelf::default(),
             images: Shelf::default(),
+            reservations: Shelf::default(),
             parameters: Shelf::default(),
             profiles: Shelf::default(),
             authorized: Shelf::default(),
             room: Room::default(),
+            books: Books::default(),
             templates: Templates::default(),
             ledger: Ledger::default(),
             seen: Arc::default(),

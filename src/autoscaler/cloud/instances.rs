@@ -34,6 +34,8 @@ pub struct Instance {
     pub zone: String,
     /// How it is paid for.
     pub capacity_type: CapacityType,
+    /// The capacity reservation that it is in, by id.
+    pub reservation: Option<String>,
     /// `ami-…`
     pub image_id: String,
     /// What it is doing.

@@ -16,6 +16,8 @@ pub enum CapacityType {
     OnDemand,
     /// Cheaper, until EC2 wants it back.
     Spot,
+    /// With a capacity reservation, whether there is an instance in it or not.
+    Reserved,
 }
 
 impl CapacityType {
@@ -24,12 +26,13 @@ impl CapacityType {
         match self {
             Self::OnDemand => "on-demand",
             Self::Spot => "spot",
+            Self::Reserved => "reserved",
         }
     }
 
     /// The capacity type of a label's value.
     pub fn from_text(text: &str) -> Option<Self> {
-        [Self::OnDemand, Self::Spot].into_iter().find(|each| each.text() == text)
+        [Self::OnDemand, Self::Spot, Self::Reserved].into_iter().find(|each| each.text() == text)
     }
 }
 
@@ -42,6 +45,8 @@ pub struct LaunchOption {
     pub zone: Arc<str>,
     /// How it is paid for.
     pub capacity_type: CapacityType,
+    /// The capacity reservation that it is launched into, by id: of reserved nodes, and of no others.
+    pub reservation: Option<Arc<str>>,
     /// What it is believed to cost per hour.
     pub price: Price,
 }
@@ -92,6 +97,8 @@ pub struct Launched {
     pub zone_id: String,
     /// How it is paid for.
     pub capacity_type: CapacityType,
+    /// The capacity reservation that it was launched into, by id.
+    pub reservation: Option<String>,
     /// Whether it was there already, bought by somebody who could not write it down.
     pub adopted: bool,
 }

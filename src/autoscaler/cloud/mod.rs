@@ -9,13 +9,14 @@
 //! | `unavailable` | what EC2 could not give lately |
 //! | `launch`, `fleet` | what a node is asked for with and what comes back; how it is bought |
 //! | `template`, `user_data` | launch templates, and what instances learn from them |
-//! | `room` | free addresses of subnets |
+//! | `room`, `books` | free addresses of subnets; instances that are left of capacity reservations |
 //! | `instances`, `calls` | instances as EC2 shows them; reading, tagging and ending them |
 //! | `collect` | what is left over of templates and profiles |
 //! | `tags` | the tags of everything that is made |
 //! | `shelf`, `batch`, `insist` | answers kept for a while, questions asked together, calls made again |
 
 mod batch;
+mod books;
 mod calls;
 mod catalogue;
 pub mod class;
@@ -36,7 +37,7 @@ mod unavailable;
 mod user_data;
 
 pub use catalogue::catalogue;
-pub use class::{ClassCondition, ClassFault, Family, Image, ResolvedClass, Subnet, Unmet};
+pub use class::{ClassCondition, ClassFault, Family, Image, Reservation, ResolvedClass, Subnet, Unmet};
 pub use ec2::{CloudSettings, ClusterFacts, Ec2, IpFamily};
 pub use instances::{Instance, InstanceHealth, InstanceState, ScheduledEvent, instance_id, provider_id};
 pub use launch::{CapacityType, LaunchError, LaunchOption, LaunchRequest, Launched};

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::launch::CapacityType;
+use super::launch::{CapacityType, LaunchOption};
 
 /// The first pause.
 const FIRST: SignedDuration = SignedDuration::from_mins(3);
@@ -30,6 +30,8 @@ pub enum Scope {
     Subnet(String),
     /// Everything that is paid for so.
     CapacityType(CapacityType),
+    /// A capacity reservation, by id.
+    Reservation(String),
 }
 
 impl Scope {
@@ -96,6 +98,20 @@ impl Unavailable {
         }
         let offering = memory.running(&Scope::offering(capacity_type, instance_type, zone), now);
         offering.max(memory.running(&Scope::CapacityType(capacity_type), now))
+    }
+
+    /// Until when a way to buy a node is not to be asked for.
+    pub fn until_for(&self, option: &LaunchOption, now: Timestamp) -> Option<Timestamp> {
+        match &option.reservation {
+            Some(id) => self.until_reservation(id, now),
+            None => self.until(option.capacity_type, &option.instance_type, &option.zone, now),
+        }
+    }
+
+    /// Until when a capacity reservation is not to be asked for.
+    pub fn until_reservation(&self, id: &str, now: Timestamp) -> Option<Timestamp> {
+        let memory = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        memory.running(&Scope::Reservation(id.to_owned()), now)
     }
 
     /// Whether a subnet has no free address.
@@ -203,6 +219,24 @@ mod tests {
         assert!(!unavailable.is_full("subnet-1", at(0)));
         unavailable.mark(Scope::Subnet("subnet-1".into()), "no free address", at(0));
         assert!(unavailable.is_full("subnet-1", at(2)) && !unavailable.is_full("subnet-1", at(3)));
+    }
+
+    #[test]
+    fn a_reservation_that_is_left_alone_takes_nothing_else_along() {
+        let unavailable = Unavailable::default();
+        let option = |reservation: Option<&str>| LaunchOption {
+            instance_type: M5.1.into(),
+            zone: M5.2.into(),
+            capacity_type: reservation.map_or(CapacityType::OnDemand, |_| CapacityType::Reserved),
+            reservation: reservation.map(Into::into),
+            price: crate::autoscaler::state::instance_types::Price(1),
+        };
+        unavailable.mark(Scope::Reservation("cr-1".into()), "full", at(0));
+        assert_eq!(unavailable.until_for(&option(Some("cr-1")), at(0)), Some(at(3)));
+        assert_eq!(unavailable.until_for(&option(Some("cr-2")), at(0)), None);
+        assert_eq!(unavailable.until_for(&option(None), at(0)), None);
+        unavailable.mark(Scope::Reservation("cr-1".into()), "full", at(3));
+        assert_eq!(unavailable.until_for(&option(Some("cr-1")), at(3)), Some(at(9)), "the second pause is longer");
     }
 
     #[test]

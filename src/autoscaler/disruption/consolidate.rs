@@ -132,7 +132,10 @@ impl Round<'_> {
         };
         let compiled = Compiled::new(&problem);
         let outgoing = self.outgoing();
-        let open = |node: u32| fleet.cluster.nodes[node as usize].initialized && !outgoing.contains_key(&node);
+        let open = |node: u32| {
+            let entry = &fleet.cluster.nodes[node as usize];
+            (entry.initialized || entry.place.is_some()) && !outgoing.contains_key(&node)
+        };
         let limits = Limits { allowed: allowed.to_vec(), spot_to_spot: fleet.settings.spot_to_spot };
         let dealer = Dealer::new(&problem, &compiled.groups, &compiled.cells, &compiled.terms);
         let field = Field { fleet, compiled: &compiled, dealer: &dealer, limits, homeless: &homeless, open: &open };

@@ -84,6 +84,10 @@ pub fn market(fleet: &Fleet<'_>) -> u64 {
             hash = mix(hash ^ offering.price.0 ^ (u64::from(offering.available) << 63));
         }
     }
+    let places = fleet.cluster.nodes.iter().filter_map(|node| node.place.as_ref());
+    for place in places {
+        hash = mix(hash ^ (u64::from(place.instance_type) << 32) ^ u64::from(place.offering) ^ (1 << 61));
+    }
     for (pool, policy) in fleet.cluster.pools.iter().zip(&fleet.pools) {
         hash = mix(hash ^ of(format!("{pool:?}{policy:?}").as_bytes()));
     }

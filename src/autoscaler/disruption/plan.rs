@@ -46,6 +46,8 @@ pub fn read(ground: &Ground<'_>, of_candidate: &[u32]) -> Plan {
             displaced.entry(ground.item_of_pod[pod]).or_default().push((*pod, node));
         }
     }
+    let cluster = ground.compiled.problem.cluster;
+    let is_place = |node: u32| cluster.nodes[node as usize].place.is_some();
     let mut zones = ZoneChoice::default();
     let mut order: Vec<usize> = (0..ground.sites.len()).filter(|at| ground.sites[*at].alive).collect();
     // Replacements first, so that each takes from as few nodes as possible.
@@ -64,6 +66,15 @@ pub fn read(ground: &Ground<'_>, of_candidate: &[u32]) -> Plan {
                 node.pods = moves.iter().map(|(pod, _, _)| *pod).collect();
                 plan.new.push(node);
                 plan.moves.extend(moves);
+            }
+            Kind::Running(node) if is_place(node) => {
+                let to = Destination::Replacement(u32::try_from(plan.new.len()).unwrap_or(u32::MAX));
+                let moves = take(&mut displaced, &site.contents, to);
+                let pods: Vec<u32> = moves.iter().map(|(pod, _, _)| *pod).collect();
+                if !pods.is_empty() {
+                    plan.new.extend(PlannedNode::of_place(cluster, node, pods));
+                    plan.moves.extend(moves);
+                }
             }
             Kind::Running(node) => {
                 let extra = beyond_own(ground, at);

@@ -12,6 +12,8 @@ use crate::state::resources::Amounts;
 use jiff::SignedDuration;
 use serde_json::json;
 
+mod reserved;
+
 const CATALOGUE: &str = "instance_type,vcpu,memory_mib,max_pods,on_demand_usd,spot_a_usd,zones\n\
     m.large,2,8192,29,0.10,0.04,a\nm.xlarge,4,16384,58,0.20,0.08,a\nm.2xlarge,8,32768,58,0.40,0.16,a\n";
 

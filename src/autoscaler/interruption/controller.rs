@@ -201,8 +201,10 @@ pub async fn take_away(context: &Context, claim: &NodeClaim, reason: &str) -> ku
 /// Remembers on the claim when its instance goes. The rest follows from that, also after a restart.
 async fn warn(context: &Context, claim: &NodeClaim, kind: &Kind, time: Option<Timestamp>) -> kube::Result<()> {
     let now = context.now();
-    if *kind == Kind::SpotInterruption {
-        mark_offering(context, claim, now);
+    match kind {
+        Kind::SpotInterruption => mark_offering(context, claim, now),
+        Kind::ReservationInterruption => mark_reservation(context, claim, now),
+        _ => {}
     }
     if claim.annotations().contains_key(INTERRUPTED) {
         return Ok(());
@@ -224,6 +226,13 @@ fn mark_offering(context: &Context, claim: &NodeClaim, now: Timestamp) {
     let (Some(instance_type), Some(zone)) = (label(keys::INSTANCE_TYPE), label(keys::ZONE)) else { return };
     let scope = Scope::offering(CapacityType::Spot, instance_type, zone);
     context.cloud.unavailable().mark(scope, "SpotInterruption", now);
+}
+
+/// A reservation that EC2 takes an instance back from is left alone for a while.
+fn mark_reservation(context: &Context, claim: &NodeClaim, now: Timestamp) {
+    let Some(id) = claim.labels().get(labels::RESERVATION_ID) else { return };
+    let scope = Scope::Reservation(id.clone());
+    context.cloud.unavailable().mark(scope, "CapacityReservationInstanceInterruption", now);
 }
 
 /// The node of a claim, by name.

@@ -14,6 +14,7 @@ use serde_json::json;
 use super::launch::{self, Order};
 use super::plan_claims::PlannedClaim;
 use super::registration::FINALIZER;
+use super::reserved::open_claims;
 use crate::autoscaler::api::node_claim::ClaimResources;
 use crate::autoscaler::api::{NodeClaim, NodeClaimSpec, NodePool};
 use crate::autoscaler::runtime::Context;
@@ -56,6 +57,9 @@ pub enum NotMade {
         /// Which limit, and by how much.
         limit: String,
     },
+    /// Somebody else has what was left of the reservation.
+    #[error("nothing is left of the capacity reservation `{0}`")]
+    Reservation(String),
     /// The API server refused it.
     #[error("the NodeClaim could not be written")]
     Refused(#[source] kube::Error),
@@ -70,6 +74,8 @@ pub struct Reserved(Arc<Mutex<BTreeMap<String, Reservation>>>);
 struct Reservation {
     pool: String,
     amounts: Amounts,
+    /// The capacity reservation that it is pinned to.
+    pinned: Option<Arc<str>>,
     /// Whether the state knows the claim.
     made: bool,
 }
@@ -134,6 +140,12 @@ fn prepare(context: &Context, planned: PlannedClaim) -> Result<(PlannedClaim, No
     let pool = live.pool(&planned.pool).filter(|pool| pool.deletion().is_none());
     let pool = pool.ok_or_else(|| NotMade::NoPool(planned.pool.clone()))?;
     let name = format!("{}-{}", planned.pool, suffix());
+    if let Some(id) = planned.reservation() {
+        let open = open_claims(&live, &context.reserved).remove(&**id).unwrap_or_default();
+        if context.cloud.left(id, &open) < 1 {
+            return Err(NotMade::Reservation(id.to_string()));
+        }
+    }
     context.reserved.take(&live, &planned, &name)?;
     let class = live.class(&planned.class);
     let mut hashes: BTreeMap<String, String> = BTreeMap::new();
@@ -251,9 +263,17 @@ impl Reserved {
         if pool.node_limit.is_some_and(|limit| nodes >= limit) {
             return Err(NotMade::Limit { pool: planned.pool.clone(), limit: format!("{nodes} nodes") });
         }
-        let reservation = Reservation { pool: planned.pool.clone(), amounts: wanted.clone(), made: false };
+        let pinned = planned.reservation().cloned();
+        let reservation = Reservation { pool: planned.pool.clone(), amounts: wanted.clone(), pinned, made: false };
         reserved.insert(name.to_owned(), reservation);
         Ok(())
+    }
+
+    /// Claims that the state does not know yet and that are pinned to a capacity reservation: (claim, reservation).
+    pub fn pinned(&self) -> Vec<(String, Arc<str>)> {
+        let reserved = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let unmade = reserved.iter().filter(|(_, own)| !own.made);
+        unmade.filter_map(|(name, own)| Some((name.clone(), own.pinned.clone()?))).collect()
     }
 
     /// A claim is in the state now, or was not made.

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::carrying_out::{Order, Together, carry_out, seat, take_back};
 use super::plan_claims::plan_claims;
 use super::reasons::tell_reasons;
+use super::reserved::LeftOver;
 use super::survey::{DISRUPTION_REASON, Survey};
 use crate::autoscaler::disruption::{Allowed, Decision, FleetNode, Memory, Reason, Settings, Stay, decide, is_empty};
 use crate::autoscaler::interruption::INTERRUPTED;
@@ -126,11 +127,12 @@ impl Controller {
     async fn step(&mut self, context: &Context, stop: &CancellationToken) -> Duration {
         let stock = context.market.stock(context).await;
         let now = context.now();
-        let survey = {
+        let (survey, left) = {
             let held = self.held.lock().unwrap_or_else(PoisonError::into_inner).clone();
             let mut live = context.live.lock();
             let plan = context.plan.lock();
-            Survey::new(&mut live, &plan, &stock, &held, now)
+            let left = LeftOver::new(&live, &context.reserved, &context.cloud, &stock);
+            (Survey::new(&mut live, &plan, &stock, &held, now), left)
         };
         count_pools(context, &survey);
         if survey.nodes.is_empty() {
@@ -150,7 +152,7 @@ impl Controller {
             ..Settings::default()
         };
         let memory = std::mem::take(&mut self.memory);
-        let looked = tokio::task::spawn_blocking(move || look(survey, settings, memory, now)).await;
+        let looked = tokio::task::spawn_blocking(move || look(survey, &left, settings, memory, now)).await;
         let Ok(Looked { survey, decision, allowed, orders, memory, took }) = looked else {
             tracing::error!("a decision about disruption was broken off: it is made again");
             return AGAIN;
@@ -233,8 +235,9 @@ impl Controller {
 }
 
 /// One decision, with what its commands ask for.
-fn look(survey: Survey, settings: Settings, mut memory: Memory, now: Timestamp) -> Looked {
+fn look(mut survey: Survey, left: &LeftOver, settings: Settings, mut memory: Memory, now: Timestamp) -> Looked {
     let started = Instant::now();
+    left.lay_out(&mut survey);
     let fleet = survey.fleet(settings);
     let allowed = Allowed::new(&fleet, now);
     let mut stop = || started.elapsed() > MOST_TIME;

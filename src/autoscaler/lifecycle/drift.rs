@@ -10,6 +10,7 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::conditions::LAUNCHED;
+use super::lapsed::{self, reservation_of};
 use super::market::Stock;
 use super::status;
 use super::survey::DRIFTED;
@@ -54,12 +55,16 @@ async fn look(context: &Context, missing: &mut BTreeMap<String, Timestamp>) {
             BTreeMap::new()
         }
     };
+    lapsed::look(context, &stock, &instances).await;
     let news: Vec<(Arc<str>, Option<Drift>)> = {
         let live = context.live.lock();
+        let reserved = context.settings.gates.reserved_capacity;
         note_missing(&live, &stock, missing, context.now());
         let launched = live.claims().filter(|claim| claim.deletion().is_none() && claim.is(LAUNCHED));
         launched
-            .map(|claim| (Arc::clone(&claim.name), judge(&live, &stock, &instances, missing, claim, context.now())))
+            .map(|claim| {
+                (Arc::clone(&claim.name), judge(&live, &stock, &instances, missing, claim, reserved, context.now()))
+            })
             .filter(|(name, drift)| {
                 let told = live.claim(name).and_then(|claim| claim.condition(DRIFTED));
                 told.filter(|told| told.status == "True").map(|told| told.reason.as_str()) != drift.map(Drift::text)
@@ -95,6 +100,7 @@ fn judge(
     instances: &BTreeMap<String, Instance>,
     missing: &BTreeMap<String, Timestamp>,
     claim: &LiveClaim,
+    reserved: bool,
     now: Timestamp,
 ) -> Option<Drift> {
     let pool = live.pool(claim.pool()?)?;
@@ -114,6 +120,12 @@ fn judge(
     if let Some(resolved) = stock.classes.get(claim.class()) {
         resolve(&mut want, resolved, &labels);
     }
+    if !reserved {
+        want.reservations = None;
+    }
+    // What has left its reservation is no part of it, whatever its labels still say.
+    let left = instance.is_some_and(|one| one.reservation.is_none());
+    let reservation = reservation_of(&claim.object).filter(|_| !left).map(str::to_owned);
     let status = claim.object.status.as_ref();
     let have = Have {
         pool: stamp(&claim.object.metadata, "karpenter.sh/nodepool-hash"),
@@ -122,7 +134,7 @@ fn judge(
         image: status.and_then(|status| status.image_id.clone()),
         security_groups: instance.map(|one| one.security_groups.iter().cloned().collect()),
         subnet: instance.map(|one| one.subnet_id.clone()).filter(|id| !id.is_empty()),
-        reservation: None,
+        reservation,
         placement_group: None,
     };
     find(&have, &want)
@@ -133,6 +145,7 @@ fn resolve(want: &mut Want, class: &ResolvedClass, labels: &BTreeMap<String, Str
     let suits = |image: &&Image| meets(labels, &image.requirements);
     want.images = class.images.iter().filter(suits).map(|image| image.id.clone()).collect();
     want.security_groups = class.security_groups.iter().map(|group| group.id.clone()).collect();
+    want.reservations = Some(class.reservations.iter().map(|reservation| reservation.id.clone()).collect());
     want.subnets = class.subnets.iter().map(|subnet| subnet.id.clone()).collect();
 }
 

@@ -248,8 +248,7 @@ fn request(context: &Context, order: &mut Order, stock: &Stock) -> Option<Launch
 }
 
 fn is_open(context: &Context, option: &LaunchOption) -> bool {
-    let LaunchOption { capacity_type, instance_type, zone, .. } = option;
-    context.cloud.unavailable().until(*capacity_type, instance_type, zone, context.now()).is_none()
+    context.cloud.unavailable().until_for(option, context.now()).is_none()
 }
 
 /// The labels of a claim beyond its pool and class.
@@ -268,6 +267,7 @@ async fn record(context: &Context, stock: &Stock, order: Order, launched: Launch
         instance_type = launched.instance_type,
         zone = launched.zone,
         capacity_type = launched.capacity_type.text(),
+        reservation = launched.reservation,
         adopted = launched.adopted,
         "launched"
     );

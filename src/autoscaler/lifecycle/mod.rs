@@ -12,7 +12,7 @@
 //! | `window` | when to decide |
 //! | `plan_claims` | claims from what the scheduler decided |
 //! | `claims` | makes claims, for pods and for nodes that are replaced |
-//! | `market` | what can be bought now |
+//! | `market`, `reserved` | what can be bought now; what is left of capacity reservations |
 //! | `launch`, `offers` | claims become instances; what is asked for, attempt by attempt |
 //! | `nodes` | nodes that have come: registered, then initialised |
 //! | `registration`, `initialization`, `liveness` | what that means, and for how long it is waited for |
@@ -22,6 +22,7 @@
 //! | `disrupting`, `carrying_out` | decides which nodes go, and takes them away or back into service |
 //! | `reasons` | says why the others stay |
 //! | `consolidatable`, `drift` | conditions that such decisions go by |
+//! | `lapsed` | nodes whose capacity reservation has come to its end |
 //! | `garbage`, `collector` | what is left over, and who collects it |
 //! | `repair`, `repairer` | which nodes have been unhealthy for too long, and who has them replaced |
 
@@ -36,6 +37,7 @@ pub mod drift;
 pub mod garbage;
 pub mod hashes;
 pub mod initialization;
+mod lapsed;
 pub mod launch;
 pub mod liveness;
 pub mod making_room;
@@ -51,6 +53,7 @@ pub mod registration;
 mod registrations;
 pub mod repair;
 pub mod repairer;
+pub mod reserved;
 pub mod stamping;
 pub mod status;
 pub mod survey;

@@ -26,9 +26,12 @@ const AGAIN: Duration = Duration::from_secs(60);
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 /// What lasts is said again this often.
 const REMINDER: Duration = Duration::from_secs(600);
-/// What a class is told that selects capacity reservations.
-const NO_RESERVATIONS: &str = "`spec.capacityReservationSelectorTerms` has no effect: nodes are not launched into targeted \
-     capacity reservations; those that are open to every instance of their type are used by EC2 itself";
+/// What a class is told that selects capacity reservations where these are switched off.
+const NO_RESERVATIONS: &str = "`spec.capacityReservationSelectorTerms` has no effect: `FEATURE_GATES` says \
+     `ReservedCapacity=false`";
+/// What a class is told that selects capacity reservations that EC2 may take back.
+const INTERRUPTIBLE: &str = "`spec.capacityReservationSelectorTerms` selects interruptible capacity reservations, and \
+     nodes are not launched into these";
 
 const STAMP: Stamp = Stamp { hash: hashes::CLASS_HASH, version: hashes::CLASS_HASH_VERSION };
 
@@ -127,9 +130,10 @@ async fn keep(context: &Context, class: &EC2NodeClass, claims: &[LiveClaim]) -> 
         Err(error) => return Err(error.into()),
     };
     let resolved = context.cloud.resolve(&class).await;
+    let reserved = context.settings.gates.reserved_capacity;
     let status = match &resolved {
-        Ok(resolved) => desired(&class, resolved.status(), None, context.now()),
-        Err(fault) => desired(&class, fault.found.clone(), Some(fault), context.now()),
+        Ok(resolved) => desired(&class, resolved.status(), None, reserved, context.now()),
+        Err(fault) => desired(&class, fault.found.clone(), Some(fault), reserved, context.now()),
     };
     if class.status.as_ref() != Some(&status) {
         let class = writes::patch_status::<EC2NodeClass>(&context.client, name, change(&status)).await?;
@@ -139,14 +143,13 @@ async fn keep(context: &Context, class: &EC2NodeClass, claims: &[LiveClaim]) -> 
         context.events.publish(about(&class), Tone::Warning, "NodeClassNotReady", &fault.to_string());
         tracing::warn!(nodeclass = name, why = fault.to_string(), "an EC2NodeClass is not ready");
     }
-    if !class.spec.capacity_reservation_selector_terms.is_empty() {
-        context.events.publish_within(
-            about(&class),
-            Tone::Warning,
-            "CapacityReservationsNotUsed",
-            NO_RESERVATIONS,
-            REMINDER,
-        );
+    let unused = match reserved {
+        false => (!class.spec.capacity_reservation_selector_terms.is_empty()).then_some(NO_RESERVATIONS),
+        true => status.capacity_reservations.iter().any(|found| found.interruptible).then_some(INTERRUPTIBLE),
+    };
+    if let Some(why) = unused {
+        let reason = "CapacityReservationsNotUsed";
+        context.events.publish_within(about(&class), Tone::Warning, reason, why, REMINDER);
     }
     let hash = hashes::class(&class.spec);
     STAMP.renew(context, claims, &hash).await?;
@@ -182,6 +185,7 @@ fn desired(
     class: &EC2NodeClass,
     found: EC2NodeClassStatus,
     fault: Option<&ClassFault>,
+    reserved: bool,
     now: Timestamp,
 ) -> EC2NodeClassStatus {
     let before = class.status.clone().unwrap_or_default();
@@ -190,6 +194,10 @@ fn desired(
     let mut whole = Truth::True;
     let mut reasons = Vec::new();
     for condition in ClassCondition::ALL {
+        if condition == ClassCondition::CapacityReservationsReady && !reserved {
+            conditions.retain(|known| known.type_ != condition.text());
+            continue;
+        }
         let unmet = fault.and_then(|fault| fault.unmet.iter().find(|unmet| unmet.condition == condition));
         let (truth, reason, message) = match unmet {
             None => (Truth::True, "", ""),
@@ -267,22 +275,33 @@ mod tests {
 
     #[test]
     fn a_class_is_ready_when_everything_was_found() {
-        let status = desired(&class(), found(), None, Timestamp::UNIX_EPOCH);
+        let status = desired(&class(), found(), None, true, Timestamp::UNIX_EPOCH);
         assert!(status.conditions.iter().all(|condition| condition.status == "True"));
         assert_eq!(status.conditions.len(), ClassCondition::ALL.len() + 1);
-        let without = desired(&class(), EC2NodeClassStatus::default(), Some(&fault(false)), Timestamp::UNIX_EPOCH);
+        let without =
+            desired(&class(), EC2NodeClassStatus::default(), Some(&fault(false)), true, Timestamp::UNIX_EPOCH);
         assert_eq!((told(&without, "AMIsReady"), told(&without, "Ready")), ("False".into(), "False".into()));
         assert_eq!(told(&without, "SubnetsReady"), "True");
     }
 
     #[test]
+    fn where_reservations_are_switched_off_a_class_says_nothing_of_them() {
+        let on = desired(&class(), found(), None, true, Timestamp::UNIX_EPOCH);
+        assert_eq!(told(&on, "CapacityReservationsReady"), "True");
+        let known = EC2NodeClass { status: Some(on), ..class() };
+        let off = desired(&known, found(), None, false, Timestamp::UNIX_EPOCH);
+        assert!(off.conditions.iter().all(|condition| condition.type_ != "CapacityReservationsReady"));
+        assert_eq!(told(&off, "Ready"), "True");
+    }
+
+    #[test]
     fn a_call_that_failed_takes_nothing_back() {
-        let before = desired(&class(), found(), None, Timestamp::UNIX_EPOCH);
+        let before = desired(&class(), found(), None, true, Timestamp::UNIX_EPOCH);
         let known = EC2NodeClass { status: Some(before.clone()), ..class() };
-        let after = desired(&known, EC2NodeClassStatus::default(), Some(&fault(true)), Timestamp::UNIX_EPOCH);
+        let after = desired(&known, EC2NodeClassStatus::default(), Some(&fault(true)), true, Timestamp::UNIX_EPOCH);
         assert_eq!((&after.subnets, &after.instance_profile), (&before.subnets, &before.instance_profile));
         assert_eq!(told(&after, "Ready"), "Unknown");
-        let gone = desired(&known, EC2NodeClassStatus::default(), Some(&fault(false)), Timestamp::UNIX_EPOCH);
+        let gone = desired(&known, EC2NodeClassStatus::default(), Some(&fault(false)), true, Timestamp::UNIX_EPOCH);
         assert!(gone.subnets.is_empty(), "what is no more is taken back");
         assert_eq!(change(&gone)["instanceProfile"], Value::Null);
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::autoscaler::api::NodeClaim;
+use crate::autoscaler::api::labels::RESERVATION_ID;
 use crate::autoscaler::cloud::{CapacityType, LaunchOption};
 use crate::autoscaler::state::instance_types::{Catalogue, InstanceType, Offering};
 use crate::autoscaler::state::intern::Symbol;
@@ -27,14 +28,15 @@ pub fn choose(options: &[LaunchOption], one_zone: bool, least: usize) -> Vec<Lau
     let on_demand = options.iter().find(|option| option.capacity_type == CapacityType::OnDemand);
     let same = options
         .iter()
-        .filter(|option| option.capacity_type == first.capacity_type && (!one_zone || option.zone == first.zone));
+        .filter(|option| option.capacity_type == first.capacity_type && option.reservation == first.reservation)
+        .filter(|option| !one_zone || option.zone == first.zone);
     let mut types: BTreeSet<&str> = BTreeSet::new();
     let mut chosen: Vec<LaunchOption> = Vec::new();
     for option in same {
         let enough = types.len() >= least;
         let new = !types.contains(&*option.instance_type);
         let ends = match option.capacity_type {
-            CapacityType::OnDemand => new && types.len() >= MOST_TYPES.max(least),
+            CapacityType::OnDemand | CapacityType::Reserved => new && types.len() >= MOST_TYPES.max(least),
             CapacityType::Spot => {
                 let factor = option.price.dollars() / first.price.dollars().max(f64::MIN_POSITIVE);
                 let dearer_than_on_demand = on_demand.is_some_and(|other| option.price >= other.price);
@@ -73,6 +75,7 @@ pub fn options_of(claim: &NodeClaim, catalogue: &Catalogue, names: &mut Names) -
             instance_type: names.text(instance_type.name).into(),
             zone: names.text(offering.zone).into(),
             capacity_type: CapacityType::from_text(names.text(offering.capacity_type))?,
+            reservation: offering.reservation(names).map(Into::into),
             price: offering.price,
         })
     };
@@ -91,15 +94,19 @@ fn requirements(claim: &NodeClaim, names: &mut Names) -> Requirements {
     all
 }
 
-/// Keys that neither type nor offering decide are the pool's own, and no obstacle.
+/// Keys that neither type nor offering decide are the pool's own, and no obstacle. A reservation is for claims that name
+/// it: others were made without counting what is left of it.
 fn suits(names: &Names, wanted: &Requirements, instance_type: &InstanceType, offering: &Offering) -> bool {
     let label_of = |key: Symbol| instance_type.label(names, offering, key);
-    wanted.iter().all(|(key, set)| label_of(key).is_none_or(|value| set.allows(&names.strings, Some(value))))
+    let pinned = offering.reservation(names).is_none()
+        || names.strings.find(RESERVATION_ID).is_some_and(|key| wanted.get(key).is_some());
+    pinned && wanted.iter().all(|(key, set)| label_of(key).is_none_or(|value| set.allows(&names.strings, Some(value))))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::autoscaler::state::catalogue_file::read_catalogue;
     use crate::autoscaler::state::instance_types::Price;
 
     fn option(text: &str) -> LaunchOption {
@@ -108,6 +115,7 @@ mod tests {
             instance_type: parts[0].into(),
             zone: parts[1].into(),
             capacity_type: CapacityType::from_text(parts[2]).expect("a capacity type"),
+            reservation: None,
             price: Price::from_dollars(parts[3].parse().expect("a price")).expect("a price"),
         }
     }
@@ -138,5 +146,38 @@ mod tests {
     fn a_pool_that_wants_a_choice_gets_it_at_any_price() {
         let few = ["m/a/spot/1", "n/a/spot/2", "o/a/spot/3"].map(option);
         assert_eq!(told(&choose(&few, false, 3)), ["m/a", "n/a", "o/a"]);
+    }
+
+    #[test]
+    fn a_claim_that_names_no_reservation_is_launched_into_none() {
+        let mut names = Names::default();
+        let csv = "instance_type,vcpu,memory_mib,on_demand_usd,spot_a_usd,zones\nm5.large,2,8192,0.1,,a\n";
+        let mut catalogue = read_catalogue(&mut names, csv, "z").expect("a catalogue");
+        let label = (names.key(RESERVATION_ID), names.strings.intern("cr-1"));
+        catalogue.types[0].offerings.push(Offering {
+            zone: names.strings.intern("za"),
+            capacity_type: names.known.reserved,
+            price: Price(10),
+            available: false,
+            labels: vec![label].into(),
+        });
+        let claim = |requirements: serde_json::Value| -> NodeClaim {
+            serde_json::from_value(serde_json::json!({
+                "apiVersion": "karpenter.sh/v1", "kind": "NodeClaim", "metadata": { "name": "c" },
+                "spec": { "requirements": requirements,
+                    "nodeClassRef": { "group": "karpenter.k8s.aws", "kind": "EC2NodeClass", "name": "c" } },
+            }))
+            .expect("a claim")
+        };
+        let mut how = |requirements| -> Vec<CapacityType> {
+            let options = options_of(&claim(requirements), &catalogue, &mut names);
+            options.iter().map(|option| option.capacity_type).collect()
+        };
+        assert_eq!(how(serde_json::json!([])), [CapacityType::OnDemand]);
+        let pinned = serde_json::json!([
+            { "key": "karpenter.sh/capacity-type", "operator": "In", "values": ["reserved"] },
+            { "key": RESERVATION_ID, "operator": "In", "values": ["cr-1"] },
+        ]);
+        assert_eq!(how(pinned), [CapacityType::Reserved]);
     }
 }

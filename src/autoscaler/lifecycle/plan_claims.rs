@@ -68,6 +68,13 @@ pub struct Expected {
     pub capacity: Amounts,
 }
 
+impl PlannedClaim {
+    /// The capacity reservation that it is pinned to.
+    pub fn reservation(&self) -> Option<&Arc<str>> {
+        self.options.first().and_then(|option| option.reservation.as_ref())
+    }
+}
+
 /// What planning claims has to look up beside the problem.
 pub trait Lookup {
     /// A pool by its name.
@@ -97,14 +104,29 @@ pub fn plan_claims(
     let (mut claims, mut refused) = (Vec::with_capacity(nodes.len()), Vec::new());
     for (at, node) in nodes.iter().enumerate() {
         let spare = &*spare.entry(node.pool).or_insert_with(|| all.spare(node.pool, nodes));
-        let mut found = all.of(node);
-        found.retain(|other| all.within_limits(node, spare, other));
+        let found = match is_reserved(problem, node) {
+            // Nothing else is what was planned: there are only so many of it, and it is paid for.
+            true => vec![own(node)],
+            false => {
+                let mut found = all.of(node);
+                found.retain(|other| all.within_limits(node, spare, other));
+                found
+            }
+        };
         match claim(problem, node, &found, lookup, reason) {
             Ok(claim) => claims.push(claim),
             Err(reason) => refused.push(Refused { node: at, reason }),
         }
     }
     (claims, refused)
+}
+
+fn own(node: &PlannedNode) -> Alternative {
+    Alternative { instance_type: node.instance_type, offering: node.offering, price: node.price }
+}
+
+fn is_reserved(problem: &Problem<'_>, node: &PlannedNode) -> bool {
+    bought(problem, node.instance_type, node.offering).1.capacity_type == problem.cluster.names.known.reserved
 }
 
 fn claim(
@@ -326,6 +348,7 @@ fn options(problem: &Problem<'_>, chosen: &[Alternative]) -> Arc<[LaunchOption]>
             instance_type: text(instance_type.name),
             zone: text(offering.zone),
             capacity_type: CapacityType::from_text(names.text(offering.capacity_type))?,
+            reservation: offering.reservation(names).map(Into::into),
             price: other.price,
         })
     };
@@ -350,7 +373,9 @@ fn prefers_zone(problem: &Problem<'_>, node: &PlannedNode) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::autoscaler::api::labels::RESERVATION_ID;
     use crate::autoscaler::api::pool_reading::read_pool;
+    use crate::autoscaler::scheduling::places::{Vacancy, furnish};
     use crate::autoscaler::scheduling::{Budget, Settings, solve};
     use crate::autoscaler::state::catalogue_file::read_catalogue;
     use crate::autoscaler::state::cluster::Cluster;
@@ -482,5 +507,40 @@ mod tests {
         let (claims, refused) = planned(&given);
         assert!(claims.is_empty());
         assert!(refused[0].reason.contains("`default` is gone"));
+    }
+
+    #[test]
+    fn a_claim_for_reserved_capacity_names_its_reservation_and_nothing_else() {
+        let both =
+            json!([{ "key": "karpenter.sh/capacity-type", "operator": "In", "values": ["on-demand", "reserved"] }]);
+        let mut given = given(both, 1);
+        let names = &mut given.cluster.names;
+        let label = (names.key(RESERVATION_ID), names.strings.intern("cr-1"));
+        let mut types = std::mem::take(&mut given.cluster.catalogue).types;
+        types[0].offerings.push(Offering {
+            zone: names.strings.intern("za"),
+            capacity_type: names.known.reserved,
+            price: Price(10),
+            available: false,
+            labels: vec![label].into(),
+        });
+        types.into_iter().for_each(|one| given.cluster.catalogue.add(one));
+        let (mut without, settings) = (Vec::new(), Settings::default());
+        let vacancies = [Vacancy { reservation: "cr-1".into(), pools: vec![0], count: 1 }];
+        furnish(&mut given.cluster, &[0], &mut without, &vacancies, settings);
+        let problem = Problem { cluster: &given.cluster, pending: vec![0], without, settings };
+        let solution = solve(&problem, Budget::rounds(20));
+        let (claims, refused) = plan_claims(&problem, &solution.nodes, &given, "provisioned");
+        assert!(refused.is_empty(), "{refused:?}");
+        let [claim] = claims.as_slice() else { panic!("{claims:?}") };
+        assert_eq!(values(claim, keys::CAPACITY_TYPE), ["reserved"]);
+        assert_eq!(values(claim, RESERVATION_ID), ["cr-1"]);
+        assert_eq!(values(claim, keys::INSTANCE_TYPE), ["m5.large"]);
+        assert_eq!(values(claim, keys::ZONE), ["za"]);
+        assert_eq!(claim.labels[RESERVATION_ID], "cr-1");
+        let options: Vec<_> = claim.options.iter().map(|option| (option.capacity_type, &option.reservation)).collect();
+        assert_eq!(options, [(CapacityType::Reserved, &Some("cr-1".into()))]);
+        assert_eq!(claim.reservation().map(|id| &**id), Some("cr-1"));
+        assert!(!claim.labels.contains_key("kubernetes.io/hostname"), "a node has its own name");
     }
 }

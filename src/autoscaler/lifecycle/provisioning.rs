@@ -16,6 +16,7 @@ use super::demand::{Demand, Hopeless, Question, demand};
 use super::making_room::{self, Guest, Instead, guests, instead};
 use super::market::Stock;
 use super::plan_claims::{Lookup, PlannedClaim, Refused, plan_claims};
+use super::reserved::LeftOver;
 use super::window::{Patience, Step, Window};
 use crate::autoscaler::runtime::Context;
 use crate::autoscaler::runtime::events::{Tone, about_pod};
@@ -144,12 +145,13 @@ struct Decision {
 /// One decision, and what comes of it.
 async fn provision(context: &Context, hopeless: &mut Hopeless, made_room: &mut making_room::Memory) {
     let stock = context.market.stock(context).await;
-    let question = {
+    let (question, left) = {
         let now = context.now();
         let mut live = context.live.lock();
         let plan = context.plan.lock();
         made_room.keep(&live, now);
-        Question::new(&mut live, &plan, &stock, now)
+        let left = LeftOver::new(&live, &context.reserved, &context.cloud, &stock);
+        (Question::new(&mut live, &plan, &stock, now), left)
     };
     tell_unreadable(context, &question, hopeless);
     context.metrics.ignored_pods.set([], question.snapshot.cluster.unreadable.len() as f64);
@@ -158,7 +160,7 @@ async fn provision(context: &Context, hopeless: &mut Hopeless, made_room: &mut m
     }
     let settings = settings(context);
     let (own, memory) = (context.clone(), made_room.clone());
-    let work = tokio::task::spawn_blocking(move || decide(&own, question, &stock, &memory, settings));
+    let work = tokio::task::spawn_blocking(move || decide(&own, question, &left, &stock, &memory, settings));
     let Ok(decision) = attended(context, work).await else {
         tracing::error!("a decision was broken off: it is made again");
         return;
@@ -194,7 +196,7 @@ async fn provision(context: &Context, hopeless: &mut Hopeless, made_room: &mut m
     for (made, (pods, coming)) in create_claims(context, claims).await.into_iter().zip(pods) {
         if let Err(error) = made {
             tracing::warn!(error = &error as &dyn std::error::Error, "a claim was not made");
-            if matches!(error, NotMade::Refused(_)) {
+            if matches!(error, NotMade::Refused(_) | NotMade::Reservation(_)) {
                 refused = true;
             } else {
                 tell_pods(context, &pods, &error.to_string());
@@ -275,12 +277,14 @@ async fn attended<T>(context: &Context, mut work: tokio::task::JoinHandle<T>) ->
 
 fn decide(
     context: &Context,
-    question: Question,
+    mut question: Question,
+    left: &LeftOver,
     stock: &Stock,
     memory: &making_room::Memory,
     settings: Settings,
 ) -> Decision {
     let started = Instant::now();
+    left.furnish(&mut question, settings);
     let problem = question.problem(settings);
     let limit = time_for(question.pending.len());
     let mut stop = || started.elapsed() >= limit;

@@ -107,6 +107,7 @@ pub fn bought<'a>(
     let text = |offering: &&Offering| {
         names.text(offering.zone) == launched.zone
             && names.text(offering.capacity_type) == launched.capacity_type.text()
+            && offering.reservation(names) == launched.reservation.as_deref()
     };
     Some((instance_type, instance_type.offerings.iter().find(text)))
 }

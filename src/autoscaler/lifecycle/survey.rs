@@ -71,6 +71,11 @@ impl Survey {
         }
     }
 
+    /// The pools' objects.
+    pub fn pools(&self) -> &BTreeMap<String, Arc<NodePool>> {
+        &self.pools
+    }
+
     /// How long nodes of a pool have to be quiet.
     pub fn consolidate_after(&self, pool: u32) -> Option<SignedDuration> {
         self.policies.get(pool as usize)?.consolidate_after

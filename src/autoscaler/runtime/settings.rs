@@ -249,7 +249,7 @@ impl Reader<'_> {
             disable_leader_election: self.switch("DISABLE_LEADER_ELECTION", &flags.disable_leader_election),
             leader_election_name: flags.leader_election_name.clone(),
             leader_election_namespace: text(&flags.leader_election_namespace),
-            cloud: self.cloud(flags),
+            cloud: CloudSettings { reserved_capacity: gates.reserved_capacity, ..self.cloud(flags) },
             gates,
             warnings: self.silent(flags, warnings),
         }
@@ -296,6 +296,7 @@ impl Reader<'_> {
             subnet_refresh: self.interval("SUBNET_REFRESH_INTERVAL", &flags.subnet_refresh_interval),
             isolated: self.switch("ISOLATED_VPC", &flags.isolated_vpc),
             disable_dry_run: self.switch("DISABLE_DRY_RUN", &flags.disable_dry_run),
+            ..CloudSettings::default()
         }
     }
 

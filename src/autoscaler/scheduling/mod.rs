@@ -23,6 +23,7 @@ pub mod improve;
 pub mod model;
 pub mod nodes;
 pub mod packing;
+pub mod places;
 pub mod prices;
 pub mod problem;
 pub mod random;
@@ -57,12 +58,14 @@ use supply::Supply;
 
 /// Places the pending pods of a problem.
 ///
-/// What finds no place at first is looked at once more when everything else stands.
+/// What finds no place at first is looked at once more when everything else stands. Instances of reservations that pods
+/// were put onto stand among the nodes to buy.
 pub fn solve(problem: &Problem<'_>, mut budget: Budget<'_>) -> Solution {
     let (mut solution, hopeful) = settle(problem, &mut budget);
     if !hopeful.is_empty() {
         second_look(problem, &mut solution, &hopeful);
     }
+    solution.have_places(problem.cluster);
     solution
 }
 

@@ -3,7 +3,7 @@
 use super::fill::HostCounts;
 use super::groups::Groups;
 use super::host_rules::HostRules;
-use super::model::HostRule;
+use super::model::{HostRule, Shape};
 use super::problem::Problem;
 use super::shapes::{Cells, Shapes, room_of};
 use super::variants::tolerates;
@@ -60,7 +60,10 @@ impl Nodes {
             if !node.schedulable {
                 continue;
             }
-            let accepted = accepted(problem, &classes, node);
+            let mut accepted = accepted(problem, &classes, node);
+            if let Some(place) = &node.place {
+                leave_to_weightier(problem, shapes, place.weight, &mut accepted);
+            }
             let next = u32::try_from(nodes.accept_sets.len()).unwrap_or(u32::MAX);
             let accepts = *sets.entry(accepted.clone()).or_insert(next);
             if accepts == next {
@@ -150,6 +153,19 @@ impl Nodes {
 
 fn accepted(problem: &Problem<'_>, classes: &[&PodSpec], node: &NodeEntry) -> Vec<bool> {
     classes.iter().map(|spec| node_accepts(problem, spec, node)).collect()
+}
+
+/// Takes out the pods that a pool of more than this weight takes.
+fn leave_to_weightier(problem: &Problem<'_>, shapes: &Shapes, weight: i32, accepted: &mut [bool]) {
+    let cluster = problem.cluster;
+    let weight_of = |shape: &Shape| cluster.pools[shapes.variants[shape.variant as usize].pool as usize].weight;
+    for shape in shapes.shapes.iter().filter(|shape| weight_of(shape) > weight) {
+        if shapes.within_limits(cluster, shape) {
+            let accepts = &shapes.accept_sets[shape.accepts as usize];
+            let classes = accepted.iter_mut().enumerate();
+            classes.for_each(|(class, accepted)| *accepted &= !accepts.contains(class));
+        }
+    }
 }
 
 /// Whether labels and taints of a node suit a pod.

@@ -113,6 +113,7 @@ impl<'a> Standing<'a> {
             capacity: instance_type.capacity.clone(),
             schedulable: true,
             initialized: true,
+            place: None,
         };
         let id = self.cluster.add_planned_node(node, &daemons);
         self.without.push(false);

@@ -4,7 +4,7 @@
 //! each kept once however many pods share it.
 
 use super::alike::Alike;
-use super::instance_types::Catalogue;
+use super::instance_types::{Catalogue, Price};
 use super::intern::{FastMap, Symbol};
 use super::names::Names;
 use super::pod_reading::{
@@ -59,6 +59,25 @@ pub struct NodeEntry {
     pub schedulable: bool,
     /// Whether it has started up. Nodes that have are filled first.
     pub initialized: bool,
+    /// What it would be, where it is not there but is to be had for pods that are put onto it.
+    pub place: Option<Box<Place>>,
+}
+
+/// An instance that is left of a capacity reservation, as a node that would come of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Index of the pool.
+    pub pool: u32,
+    /// The weight of the pool: pods that a pool of more weight takes have no business here.
+    pub weight: i32,
+    /// Index of the instance type in the catalogue.
+    pub instance_type: u32,
+    /// Index of the offering of the type.
+    pub offering: u32,
+    /// Price per hour.
+    pub price: Price,
+    /// Labels that the pool gives it, open ones chosen, and those of the reservation.
+    pub labels: Labels,
 }
 
 /// A daemon that runs on every node it is allowed on.
@@ -189,6 +208,13 @@ impl Cluster {
         id
     }
 
+    /// Takes out all nodes but the first `count`. No pod may run on them.
+    pub fn truncate_nodes(&mut self, count: usize) {
+        for node in self.nodes.drain(count.min(self.nodes.len())..) {
+            self.node_ids.remove(&node.name);
+        }
+    }
+
     /// Adds a daemon; one that cannot be read is left out with its reason.
     pub fn add_daemon(&mut self, daemon: &DaemonSet) {
         let name = format!(
@@ -235,6 +261,7 @@ impl Cluster {
             capacity,
             schedulable: spec.and_then(|s| s.unschedulable) != Some(true) && node.metadata.deletion_timestamp.is_none(),
             initialized,
+            place: None,
         });
         Ok(())
     }

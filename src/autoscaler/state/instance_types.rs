@@ -38,6 +38,17 @@ pub struct Offering {
     pub labels: Labels,
 }
 
+impl Offering {
+    /// The capacity reservation that it is a place of, by id.
+    pub fn reservation<'a>(&self, names: &'a Names) -> Option<&'a str> {
+        if self.capacity_type != names.known.reserved {
+            return None;
+        }
+        let key = names.strings.find(crate::api::labels::RESERVATION_ID)?;
+        label(&self.labels, key).map(|id| names.text(id))
+    }
+}
+
 /// An instance type.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InstanceType {

@@ -62,6 +62,8 @@ pub struct WellKnown {
     pub on_demand: Symbol,
     /// The value `spot`.
     pub spot: Symbol,
+    /// The value `reserved`.
+    pub reserved: Symbol,
 }
 
 /// Strings, resources and well-known keys of one cluster state.
@@ -91,6 +93,7 @@ impl Default for Names {
             node_name: strings.intern(keys::NODE_NAME_FIELD),
             on_demand: strings.intern("on-demand"),
             spot: strings.intern("spot"),
+            reserved: strings.intern("reserved"),
         };
         strings.pin(false);
         Self { strings, resources: ResourceTable::default(), known }

@@ -58,6 +58,12 @@ def _nat_gateways(backend):
     }
 
 
+def _capacity_reservations(backend):
+    """Capacity reservations that are not cancelled; EC2 shows those for another while."""
+    found = getattr(backend, "capacity_reservations", {}).values()
+    return {"capacity_reservations": [each.id for each in found if each.state == "active"]}
+
+
 def _endpoints(backend):
     """VPC endpoints that are not deleted."""
     return {
@@ -144,6 +150,7 @@ def _named_by_users(attribute):
 _FINDERS = {
     ("ec2", "reservations"): _instances,
     ("ec2", "nat_gateways"): _nat_gateways,
+    ("ec2", "capacity_reservations"): _capacity_reservations,
     ("ec2", "vpc_end_points"): _endpoints,
     ("eks", "clusters"): _clusters,
     ("iam", "roles"): _roles,

@@ -6,6 +6,7 @@
 //! | `aliases` | the parameters behind `family@version` |
 //! | `suits` | whether an image suits a type |
 //! | `selectors` | subnets and security groups |
+//! | `reservations` | capacity reservations |
 //! | `images` | images, the newest of each kind |
 //! | `profile` | the instance profile of a role |
 //! | `authorization` | whether the autoscaler may launch, asked before it has to |
@@ -16,11 +17,13 @@ pub mod authorization;
 mod family;
 pub mod images;
 pub mod profile;
+pub mod reservations;
 pub mod resolve;
 pub mod selectors;
 pub mod suits;
 
 pub use family::Family;
+pub use reservations::Reservation;
 
 use crate::autoscaler::api::ec2_node_class::{EC2NodeClassSpec, EC2NodeClassStatus, FoundGroup, FoundSubnet};
 use crate::autoscaler::api::requirement::Requirement;
@@ -68,6 +71,8 @@ pub struct ResolvedClass {
     pub security_groups: Vec<FoundGroup>,
     /// Images.
     pub images: Vec<Image>,
+    /// Capacity reservations by id.
+    pub reservations: Vec<Reservation>,
     /// The placement group's id, where the class selects one.
     pub placement_group: Option<String>,
     /// The instance profile's name.
@@ -85,6 +90,7 @@ impl ResolvedClass {
             subnets: Vec::new(),
             security_groups: Vec::new(),
             images: Vec::new(),
+            reservations: Vec::new(),
             placement_group: None,
             instance_profile: String::new(),
         }
@@ -96,6 +102,7 @@ impl ResolvedClass {
             subnets: self.subnets.iter().map(found_subnet).collect(),
             security_groups: self.security_groups.clone(),
             amis: self.images.iter().map(Image::found).collect(),
+            capacity_reservations: self.reservations.iter().map(Reservation::found).collect(),
             instance_profile: (!self.instance_profile.is_empty()).then(|| self.instance_profile.clone()),
             ..EC2NodeClassStatus::default()
         }
@@ -132,17 +139,20 @@ pub enum ClassCondition {
     InstanceProfileReady,
     /// There is a placement group, where one is selected.
     PlacementGroupReady,
+    /// It is known which capacity reservations there are.
+    CapacityReservationsReady,
 }
 
 impl ClassCondition {
-    /// All of them; `Ready` is their conjunction.
-    pub const ALL: [Self; 6] = [
+    /// All of them; `Ready` is their conjunction. The last one counts only where capacity reservations are used.
+    pub const ALL: [Self; 7] = [
         Self::ValidationSucceeded,
         Self::SubnetsReady,
         Self::SecurityGroupsReady,
         Self::AmisReady,
         Self::InstanceProfileReady,
         Self::PlacementGroupReady,
+        Self::CapacityReservationsReady,
     ];
 
     /// The condition's type.
@@ -154,6 +164,7 @@ impl ClassCondition {
             Self::AmisReady => "AMIsReady",
             Self::InstanceProfileReady => "InstanceProfileReady",
             Self::PlacementGroupReady => "PlacementGroupReady",
+            Self::CapacityReservationsReady => "CapacityReservationsReady",
         }
     }
 }

@@ -31,12 +31,13 @@ impl Ec2 {
     pub async fn resolve(&self, class: &EC2NodeClass) -> Result<Arc<ResolvedClass>, Box<ClassFault>> {
         let spec = &class.spec;
         let family = self.check(class).map_err(only)?;
-        let (subnets, groups, images, profile, placement) = tokio::join!(
+        let (subnets, groups, images, profile, placement, reservations) = tokio::join!(
             self.find_subnets(spec),
             self.find_groups(spec),
             self.find_images(spec),
             self.profile_of(class),
             self.find_placement_group(spec),
+            self.find_reservations(spec),
         );
         let mut unmet = Vec::new();
         let mut found = ResolvedClass {
@@ -77,6 +78,13 @@ impl Ec2 {
             Ok(id) => found.placement_group = id,
             Err(error) => {
                 unmet.push(Unmet::failed(ClassCondition::PlacementGroupReady, "PlacementGroupNotRead", &error));
+            }
+        }
+        match reservations {
+            Ok(reservations) => found.reservations = reservations.to_vec(),
+            Err(error) => {
+                let condition = ClassCondition::CapacityReservationsReady;
+                unmet.push(Unmet::failed(condition, "CapacityReservationsNotRead", &error));
             }
         }
         if unmet.is_empty() {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::Desk;
 use crate::autoscaler::cloud::ec2::Ec2;
 use crate::autoscaler::cloud::instances::{Instance, InstanceState};
-use crate::autoscaler::cloud::launch::{LaunchRequest, Launched};
+use crate::autoscaler::cloud::launch::{CapacityType, LaunchRequest, Launched};
 use crate::aws::CloudError;
 
 impl Ec2 {
@@ -34,6 +34,7 @@ impl Ec2 {
                 zone_id: zone_id(&desk.requests[at], &instance.zone),
                 zone: instance.zone.clone(),
                 capacity_type: instance.capacity_type,
+                reservation: instance.reservation.clone().filter(|_| instance.capacity_type == CapacityType::Reserved),
                 adopted: true,
             };
             tracing::info!(
@@ -63,6 +64,7 @@ fn pairs(requests: &[&LaunchRequest], free: &[Instance]) -> Vec<(usize, usize)> 
                 *option.instance_type == *instance.instance_type
                     && *option.zone == *instance.zone
                     && option.capacity_type == instance.capacity_type
+                    && option.reservation.as_deref().is_none_or(|id| instance.reservation.as_deref() == Some(id))
             })
     };
     // Kuhn's augmenting paths: few claims and few instances, but none may go without because another chose first.
@@ -98,7 +100,7 @@ fn augment(
 mod tests {
     use super::*;
     use crate::autoscaler::cloud::class::ResolvedClass;
-    use crate::autoscaler::cloud::launch::{CapacityType, LaunchOption};
+    use crate::autoscaler::cloud::launch::LaunchOption;
     use crate::autoscaler::cloud::tags;
     use crate::autoscaler::state::instance_types::Price;
     use std::collections::BTreeMap;
@@ -109,6 +111,7 @@ mod tests {
             instance_type: (*name).into(),
             zone: "a".into(),
             capacity_type: CapacityType::OnDemand,
+            reservation: None,
             price: Price(1),
         };
         LaunchRequest {
@@ -134,6 +137,7 @@ mod tests {
             instance_type: name.into(),
             zone: "a".into(),
             capacity_type: CapacityType::OnDemand,
+            reservation: None,
             image_id: String::new(),
             state: InstanceState::Running,
             launched: jiff::Timestamp::UNIX_EPOCH,

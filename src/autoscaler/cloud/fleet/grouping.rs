@@ -25,6 +25,8 @@ pub struct Group {
     pub members: Vec<usize>,
     /// How the instances are paid for.
     pub capacity_type: CapacityType,
+    /// The capacity reservation that all of them are launched into, by id.
+    pub reservation: Option<Arc<str>>,
     /// What every member accepts, best first.
     pub options: Arc<[LaunchOption]>,
 }
@@ -41,10 +43,11 @@ pub fn group(
     let mut alike: Vec<(usize, Group)> = Vec::new();
     for &at in pending {
         let options = select(&requests[at].options, |option| open(at, option), &is_plain);
-        let Some(capacity_type) = options.first().map(|option| option.capacity_type) else {
+        let Some(best) = options.first() else {
             exhausted.push(at);
             continue;
         };
+        let (capacity_type, reservation) = (best.capacity_type, best.reservation.clone());
         let known = alike.iter_mut().find(|(first, group)| {
             group.members.len() < MOST_MEMBERS
                 && group.options[..] == options[..]
@@ -52,7 +55,10 @@ pub fn group(
         });
         match known {
             Some((_, group)) => group.members.push(at),
-            None => alike.push((at, Group { members: vec![at], capacity_type, options: options.into() })),
+            None => {
+                let options = options.into();
+                alike.push((at, Group { members: vec![at], capacity_type, reservation, options }));
+            }
         }
     }
     (merge(requests, alike), exhausted)
@@ -83,7 +89,7 @@ fn select(
             left.retain(|option| is_plain(&option.instance_type));
         }
     }
-    left.retain(|option| option.capacity_type == best.capacity_type);
+    left.retain(|option| (option.capacity_type, &option.reservation) == (best.capacity_type, &best.reservation));
     let mut types: Vec<&str> = Vec::new();
     left.retain(|option| {
         let known = types.contains(&&*option.instance_type);
@@ -101,7 +107,7 @@ fn merge(requests: &[LaunchRequest], mut alike: Vec<(usize, Group)>) -> Vec<Grou
     let mut merged: Vec<(usize, Group)> = Vec::new();
     for (first, group) in alike {
         let home = merged.iter_mut().find_map(|(other, into)| {
-            let fits = into.capacity_type == group.capacity_type
+            let fits = (into.capacity_type, &into.reservation) == (group.capacity_type, &group.reservation)
                 && into.members.len() + group.members.len() <= MOST_MEMBERS
                 && share_a_template(&requests[*other], &requests[first]);
             let shared = fits.then(|| shared(&into.options, &group.options)).flatten()?;
@@ -128,7 +134,7 @@ fn shared(a: &[LaunchOption], b: &[LaunchOption]) -> Option<Vec<LaunchOption>> {
     let both: Vec<LaunchOption> = a.iter().filter(|option| in_b.contains_key(&key(option))).cloned().collect();
     let least = match best_a.capacity_type {
         CapacityType::Spot => LEAST_SPOT_TYPES,
-        CapacityType::OnDemand => LEAST_TYPES,
+        CapacityType::OnDemand | CapacityType::Reserved => LEAST_TYPES,
     };
     let enough = types(&both) >= least.min(types(a).max(types(b)));
     let keeps_best = both.first().is_some_and(|option| option.instance_type == best_a.instance_type);
@@ -150,7 +156,8 @@ mod tests {
     use crate::autoscaler::state::instance_types::Price;
 
     fn option(name: &str, zone: &str, capacity_type: CapacityType, price: u64) -> LaunchOption {
-        LaunchOption { instance_type: name.into(), zone: zone.into(), capacity_type, price: Price(price) }
+        let (instance_type, zone) = (name.into(), zone.into());
+        LaunchOption { instance_type, zone, capacity_type, reservation: None, price: Price(price) }
     }
 
     fn on_demand(names: &[&str]) -> Arc<[LaunchOption]> {
@@ -202,6 +209,21 @@ mod tests {
         let shown: Vec<(&[usize], usize)> =
             found.iter().map(|group| (group.members.as_slice(), group.options.len())).collect();
         assert_eq!(shown, [(&[0, 1][..], 2), (&[2][..], 2)]);
+    }
+
+    #[test]
+    fn every_reservation_has_calls_of_its_own() {
+        let class = Arc::new(ResolvedClass::empty());
+        let into = |id: &str| -> Arc<[LaunchOption]> {
+            let reserved = option("m5.large", "a", CapacityType::Reserved, 1);
+            [LaunchOption { reservation: Some(id.into()), ..reserved }].into()
+        };
+        let (one, other) = (into("cr-1"), into("cr-2"));
+        let requests = [&one, &other, &one].map(|options| request(&class, options));
+        assert_eq!(groups(&requests).0, [vec![0, 2], vec![1]]);
+        let both: Arc<[LaunchOption]> = one.iter().chain(&*other).cloned().collect();
+        let (found, _) = group(&[request(&class, &both)], &[0], |_, _| true, |_| true);
+        assert_eq!((found[0].reservation.as_deref(), found[0].options.len()), (Some("cr-1"), 1));
     }
 
     #[test]

@@ -132,8 +132,8 @@ impl Ec2 {
 
     /// Whether an offering may be asked for.
     fn is_open(&self, desk: &Desk, at: usize, option: &LaunchOption, now: Timestamp) -> bool {
-        let LaunchOption { instance_type, zone, capacity_type, .. } = option;
-        if self.unavailable.until(*capacity_type, instance_type, zone, now).is_some()
+        let LaunchOption { instance_type, zone, .. } = option;
+        if self.unavailable.until_for(option, now).is_some()
             || desk.never[at].contains(&(instance_type.to_string(), zone.to_string()))
         {
             return false;
@@ -210,11 +210,14 @@ impl Ec2 {
     fn settle(&self, desk: &mut Desk, bought: Bought) {
         let Bought { order, got, missed, failed } = bought;
         let mut waiting = order.group.members.iter().copied();
-        let capacity_type = order.group.capacity_type;
+        let (capacity_type, reservation) = (order.group.capacity_type, order.group.reservation.as_deref());
         let any = got.len();
         for instance in got {
             let zone = order.zone_of(&instance.subnet).unwrap_or_default();
-            self.unavailable.clear(&Scope::offering(capacity_type, &instance.instance_type, &zone));
+            self.unavailable.clear(&match reservation {
+                Some(id) => Scope::Reservation(id.to_owned()),
+                None => Scope::offering(capacity_type, &instance.instance_type, &zone),
+            });
             let Some(at) = waiting.next() else {
                 tracing::warn!(id = instance.id, "EC2 gave more instances than were asked for; the collector ends it");
                 continue;
@@ -227,8 +230,12 @@ impl Ec2 {
                 instance_type: instance.instance_type,
                 zone,
                 capacity_type,
+                reservation: reservation.map(str::to_owned),
                 adopted: false,
             };
+            if let Some(id) = reservation {
+                self.books.launched(id, &desk.requests[at].claim);
+            }
             self.ledger.give(&desk.requests[at].uid, &launched);
             desk.answers[at] = Some(Ok(launched));
         }
@@ -246,7 +253,7 @@ impl Ec2 {
     /// The call has failed as a whole.
     fn settle_failure(&self, desk: &mut Desk, order: &Order, left: &[usize], error: CloudError) {
         let whole = Miss { instance_type: None, subnet: None, error };
-        match whole.lesson(order.group.capacity_type, |_| None) {
+        match whole.lesson(order.group.capacity_type, order.group.reservation.as_deref(), |_| None) {
             Lesson::Avoid(scope) => {
                 let reason = whole.error.to_string();
                 self.unavailable.mark(scope, &reason, Timestamp::now());
@@ -271,7 +278,8 @@ impl Ec2 {
         let now = Timestamp::now();
         let mut is_again = false;
         for miss in missed {
-            match miss.lesson(order.group.capacity_type, |subnet| order.zone_of(subnet)) {
+            let reservation = order.group.reservation.as_deref();
+            match miss.lesson(order.group.capacity_type, reservation, |subnet| order.zone_of(subnet)) {
                 Lesson::Avoid(scope) => self.unavailable.mark(scope, &miss.error.to_string(), now),
                 Lesson::MakeTemplateAnew => {
                     self.templates.forget(order.templates.keys());
@@ -323,8 +331,7 @@ impl Ec2 {
             );
         }
         let pauses = request.options.iter();
-        let pauses =
-            pauses.filter_map(|each| self.unavailable.until(each.capacity_type, &each.instance_type, &each.zone, now));
+        let pauses = pauses.filter_map(|each| self.unavailable.until_for(each, now));
         if let Some(until) = pauses.min() {
             let _ = write!(message, "; the first of them is asked for again at {until:.0}");
         }
@@ -333,9 +340,8 @@ impl Ec2 {
     }
 
     fn any_avoided(&self, request: &LaunchRequest, now: Timestamp) -> bool {
-        request.options.iter().any(|option| {
-            self.unavailable.until(option.capacity_type, &option.instance_type, &option.zone, now).is_some()
-        }) || request.class.subnets.iter().any(|subnet| self.unavailable.is_full(&subnet.id, now))
+        request.options.iter().any(|option| self.unavailable.until_for(option, now).is_some())
+            || request.class.subnets.iter().any(|subnet| self.unavailable.is_full(&subnet.id, now))
     }
 }
 
@@ -347,8 +353,11 @@ fn is_plain(sold: &super::market::Sold) -> bool {
 /// The first few of a list.
 fn shown(options: &[LaunchOption]) -> String {
     const MOST: usize = 6;
-    let told =
-        |option: &LaunchOption| format!("{} {} in {}", option.capacity_type.text(), option.instance_type, option.zone);
+    let told = |option: &LaunchOption| {
+        let LaunchOption { capacity_type, instance_type, zone, reservation, .. } = option;
+        let of = reservation.as_ref().map(|id| format!(" of `{id}`")).unwrap_or_default();
+        format!("{} {instance_type} in {zone}{of}", capacity_type.text())
+    };
     let mut text = options.iter().take(MOST).map(told).collect::<Vec<_>>().join(", ");
     if options.len() > MOST {
         let _ = write!(text, " and {} more", options.len() - MOST);

@@ -53,6 +53,8 @@ const NO_ROOM: [&str; 8] = [
     "ReservationCapacityExceeded",
     "SpotMaxPriceTooLow",
 ];
+/// Of a reservation that is full, over, not there, or of another kind.
+const OF_RESERVATIONS: &str = "Reservation";
 const NO_ADDRESS: &str = "InsufficientFreeAddressesInSubnet";
 const NO_SPOT_ROLE: &str = "AuthFailure.ServiceLinkedRoleCreationNotPermitted";
 
@@ -89,14 +91,23 @@ fn named(tried: Option<&LaunchTemplateAndOverridesResponse>) -> (Option<String>,
 }
 
 impl Miss {
-    /// What follows from it, for instances that are paid for so; `zone_of` knows the zones of subnets.
-    pub fn lesson(&self, capacity_type: CapacityType, zone_of: impl Fn(&str) -> Option<String>) -> Lesson {
+    /// What follows from it, for instances that are paid for so and go into this reservation; `zone_of` knows the zones
+    /// of subnets.
+    pub fn lesson(
+        &self,
+        capacity_type: CapacityType,
+        reservation: Option<&str>,
+        zone_of: impl Fn(&str) -> Option<String>,
+    ) -> Lesson {
         let code = self.error.code.as_deref().unwrap_or_default();
         if code == NO_SPOT_ROLE {
             return Lesson::Avoid(Scope::CapacityType(capacity_type));
         }
         if code == NO_ADDRESS {
             return self.subnet.clone().map_or(Lesson::Never, |subnet| Lesson::Avoid(Scope::Subnet(subnet)));
+        }
+        if let Some(id) = reservation.filter(|_| NO_ROOM.contains(&code) || code.contains(OF_RESERVATIONS)) {
+            return Lesson::Avoid(Scope::Reservation(id.to_owned()));
         }
         if NO_ROOM.contains(&code) {
             let zone = self.subnet.as_deref().and_then(zone_of);
@@ -119,12 +130,16 @@ mod tests {
     use super::*;
 
     fn lesson(code: &str, message: &str) -> Lesson {
+        lesson_of(code, message, (CapacityType::Spot, None))
+    }
+
+    fn lesson_of(code: &str, message: &str, (capacity_type, reservation): (CapacityType, Option<&str>)) -> Lesson {
         let miss = Miss {
             instance_type: Some("m5.large".into()),
             subnet: Some("subnet-1".into()),
             error: CloudError::answered("ec2:CreateFleet", code, message),
         };
-        miss.lesson(CapacityType::Spot, |_| Some("eu-west-1a".to_owned()))
+        miss.lesson(capacity_type, reservation, |_| Some("eu-west-1a".to_owned()))
     }
 
     #[test]
@@ -140,5 +155,18 @@ mod tests {
         assert_eq!(lesson("RequestLimitExceeded", ""), Lesson::Again);
         assert_eq!(lesson("InvalidParameterValue", "The architecture 'arm64' …"), Lesson::Never);
         assert_eq!(lesson("UnauthorizedOperation", ""), Lesson::Never);
+    }
+    #[test]
+    fn a_reservation_is_left_alone_as_a_whole_and_for_its_own_faults_alone() {
+        let into = (CapacityType::Reserved, Some("cr-1"));
+        let whole = Lesson::Avoid(Scope::Reservation("cr-1".into()));
+        let codes =
+            ["ReservationCapacityExceeded", "InsufficientInstanceCapacity", "InvalidCapacityReservationId.NotFound"];
+        for code in codes {
+            assert_eq!(lesson_of(code, "", into), whole, "{code}");
+        }
+        assert_eq!(lesson_of(NO_ADDRESS, "", into), Lesson::Avoid(Scope::Subnet("subnet-1".into())));
+        assert_eq!(lesson_of("RequestLimitExceeded", "", into), Lesson::Again);
+        assert_eq!(lesson_of("UnauthorizedOperation", "", into), Lesson::Never);
     }
 }

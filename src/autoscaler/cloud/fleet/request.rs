@@ -14,7 +14,7 @@ use super::grouping::Group;
 use crate::autoscaler::cloud::class::Subnet;
 use crate::autoscaler::cloud::launch::{CapacityType, LaunchRequest};
 use crate::autoscaler::cloud::market::Market;
-use crate::autoscaler::cloud::template::{Blueprint, Variant, blueprint};
+use crate::autoscaler::cloud::template::{Blueprint, Reservations, Variant, blueprint};
 use crate::autoscaler::cloud::user_data::UserDataFault;
 use crate::autoscaler::cloud::{Ec2, catalogue, tags};
 use crate::aws::tagging;
@@ -30,6 +30,8 @@ pub struct Order {
     pub subnets: BTreeMap<String, Subnet>,
     /// Launch templates by name, with their types.
     pub templates: BTreeMap<String, (Blueprint, Vec<String>)>,
+    /// The capacity reservations that may be used.
+    pub reservations: Reservations,
 }
 
 impl Ec2 {
@@ -44,6 +46,7 @@ impl Ec2 {
         group: Group,
     ) -> Result<Order, UserDataFault> {
         let request = &requests[group.members[0]];
+        let reservations = self.reservations_of(request, &group);
         let mut images = BTreeMap::new();
         let mut variants: BTreeMap<Variant, Vec<String>> = BTreeMap::new();
         for option in group.options.iter() {
@@ -58,6 +61,7 @@ impl Ec2 {
                 image: image.id.clone(),
                 max_pods: catalogue::max_pods(&request.class, &self.settings, sold),
                 fabric: if request.fabric { sold.fabric } else { 0 },
+                reservations: reservations.clone(),
             };
             variants.entry(variant).or_default().push(name.to_owned());
         }
@@ -67,7 +71,21 @@ impl Ec2 {
             templates.insert(blueprint.name(), (blueprint, types));
         }
         let subnets = self.choose_subnets(request, &group);
-        Ok(Order { group, images, subnets, templates })
+        Ok(Order { group, images, subnets, templates, reservations })
+    }
+
+    /// The capacity reservations that instances of a group may use. As long as no class selects any, EC2 goes on to put
+    /// instances into those that are open.
+    fn reservations_of(&self, request: &LaunchRequest, group: &Group) -> Reservations {
+        match &group.reservation {
+            Some(id) => {
+                let mut known = request.class.reservations.iter();
+                let is_block = known.any(|one| *one.id == **id && one.is_block);
+                Reservations::Only { id: id.to_string(), is_block }
+            }
+            None if self.books.is_open() => Reservations::None,
+            None => Reservations::Open,
+        }
     }
 
     /// One subnet for each zone of a group: the one with most free addresses, launches under way deducted.
@@ -109,7 +127,9 @@ impl Ec2 {
                     .allocation_strategy(SpotAllocationStrategy::PriceCapacityOptimized)
                     .build(),
             ),
-            CapacityType::OnDemand => sending.on_demand_options(
+            // Of a capacity block nothing is bought on demand.
+            CapacityType::Reserved if order.is_of_a_block() => sending,
+            CapacityType::OnDemand | CapacityType::Reserved => sending.on_demand_options(
                 OnDemandOptionsRequest::builder()
                     .allocation_strategy(FleetOnDemandAllocationStrategy::LowestPrice)
                     .build(),
@@ -154,7 +174,8 @@ impl Order {
 
     fn target(&self) -> TargetCapacitySpecificationRequest {
         let kind = match self.group.capacity_type {
-            CapacityType::OnDemand => DefaultTargetCapacityType::OnDemand,
+            CapacityType::Reserved if self.is_of_a_block() => DefaultTargetCapacityType::CapacityBlock,
+            CapacityType::OnDemand | CapacityType::Reserved => DefaultTargetCapacityType::OnDemand,
             CapacityType::Spot => DefaultTargetCapacityType::Spot,
         };
         let count = i32::try_from(self.group.members.len()).unwrap_or(i32::MAX);
@@ -162,6 +183,10 @@ impl Order {
             .total_target_capacity(count)
             .default_target_capacity_type(kind)
             .build()
+    }
+
+    fn is_of_a_block(&self) -> bool {
+        matches!(self.reservations, Reservations::Only { is_block: true, .. })
     }
 
     /// The zone of a subnet of this order.

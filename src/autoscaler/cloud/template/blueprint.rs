@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_ec2::types::{
-    ConnectionTrackingSpecificationRequest, LaunchTemplateBlockDeviceMappingRequest as Mapping,
-    LaunchTemplateCpuOptionsRequest, LaunchTemplateEbsBlockDeviceRequest as Volume,
-    LaunchTemplateIamInstanceProfileSpecificationRequest, LaunchTemplateInstanceMetadataOptionsRequest,
+    CapacityReservationPreference, CapacityReservationTarget, ConnectionTrackingSpecificationRequest,
+    LaunchTemplateBlockDeviceMappingRequest as Mapping,
+    LaunchTemplateCapacityReservationSpecificationRequest as ReservationSpecification, LaunchTemplateCpuOptionsRequest,
+    LaunchTemplateEbsBlockDeviceRequest as Volume, LaunchTemplateIamInstanceProfileSpecificationRequest,
+    LaunchTemplateInstanceMarketOptionsRequest, LaunchTemplateInstanceMetadataOptionsRequest,
     LaunchTemplateInstanceMetadataTagsState, LaunchTemplateInstanceNetworkInterfaceSpecificationRequest as Interface,
     LaunchTemplatePlacementRequest, LaunchTemplateTagSpecificationRequest, LaunchTemplatesMonitoringRequest,
-    RequestLaunchTemplateData, ResourceType,
+    MarketType, RequestLaunchTemplateData, ResourceType,
 };
 use base64::Engine as _;
 use serde::Serialize;
@@ -22,6 +24,49 @@ use crate::aws::tagging;
 
 /// What the name of every launch template of ours begins with.
 pub const PREFIX: &str = "karpenter.sh/";
+
+/// Which capacity reservations an instance may use.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub enum Reservations {
+    /// Those that are open to every instance of their type: EC2's own way.
+    #[default]
+    Open,
+    /// None: what is left of them is kept for nodes that are meant for them.
+    None,
+    /// This one, or none at all.
+    Only {
+        /// `cr-…`
+        id: String,
+        /// Whether it is a capacity block.
+        is_block: bool,
+    },
+}
+
+impl Reservations {
+    fn is_open(&self) -> bool {
+        *self == Self::Open
+    }
+
+    fn specification(&self) -> Option<ReservationSpecification> {
+        let specification = ReservationSpecification::builder();
+        match self {
+            Self::Open => None,
+            Self::None => {
+                Some(specification.capacity_reservation_preference(CapacityReservationPreference::None).build())
+            }
+            Self::Only { id, .. } => {
+                let target = CapacityReservationTarget::builder().capacity_reservation_id(id).build();
+                let only = CapacityReservationPreference::CapacityReservationsOnly;
+                Some(specification.capacity_reservation_preference(only).capacity_reservation_target(target).build())
+            }
+        }
+    }
+
+    fn market(&self) -> Option<LaunchTemplateInstanceMarketOptionsRequest> {
+        let block = LaunchTemplateInstanceMarketOptionsRequest::builder().market_type(MarketType::CapacityBlock);
+        matches!(self, Self::Only { is_block: true, .. }).then(|| block.build())
+    }
+}
 
 /// A launch template.
 #[derive(Clone, Debug, Serialize)]
@@ -56,6 +101,9 @@ pub struct Blueprint {
     pub tenancy: Option<String>,
     /// The placement group's id.
     pub placement_group: Option<String>,
+    /// Capacity reservations.
+    #[serde(skip_serializing_if = "Reservations::is_open")]
+    pub reservations: Reservations,
     /// Tags of the template itself, and of what CreateFleet cannot tag: interfaces and spot requests.
     pub tags: BTreeMap<String, String>,
 }
@@ -101,6 +149,8 @@ impl Blueprint {
             .metadata_options(metadata(&self.metadata))
             .set_cpu_options(self.cpu.as_ref().and_then(cpu))
             .set_placement(self.placement())
+            .set_capacity_reservation_specification(self.reservations.specification())
+            .set_instance_market_options(self.reservations.market())
             .set_tag_specifications(Some(self.tag_specifications()))
             .build()
     }
@@ -184,4 +234,33 @@ fn metadata(wanted: &MetadataOptions) -> LaunchTemplateInstanceMetadataOptionsRe
 fn cpu(wanted: &CpuOptions) -> Option<LaunchTemplateCpuOptionsRequest> {
     let nested = wanted.nested_virtualization.as_deref()?;
     Some(LaunchTemplateCpuOptionsRequest::builder().nested_virtualization(nested.into()).build())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Preference, target and market of a template.
+    fn told(reservations: &Reservations) -> (Option<String>, Option<String>, Option<String>) {
+        let specification = reservations.specification();
+        let preference = specification.as_ref().and_then(|own| own.capacity_reservation_preference());
+        let target = specification.as_ref().and_then(|own| own.capacity_reservation_target());
+        let market = reservations.market();
+        let market = market.as_ref().and_then(|own| own.market_type());
+        (
+            preference.map(|preference| preference.as_str().to_owned()),
+            target.and_then(|target| target.capacity_reservation_id()).map(str::to_owned),
+            market.map(|market| market.as_str().to_owned()),
+        )
+    }
+
+    #[test]
+    fn a_template_keeps_out_of_reservations_or_goes_into_one_alone() {
+        let some = |text: &str| Some(text.to_owned());
+        let only = |is_block| Reservations::Only { id: "cr-1".into(), is_block };
+        assert_eq!(told(&Reservations::Open), (None, None, None));
+        assert_eq!(told(&Reservations::None), (some("none"), None, None));
+        assert_eq!(told(&only(false)), (some("capacity-reservations-only"), some("cr-1"), None));
+        assert_eq!(told(&only(true)).2, some("capacity-block"));
+    }
 }

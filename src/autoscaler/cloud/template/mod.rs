@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::Taint;
 
-pub use blueprint::{Blueprint, PREFIX, interfaces};
+pub use blueprint::{Blueprint, PREFIX, Reservations, interfaces};
 pub use disks::ephemeral_storage;
 pub use store::Templates;
 
@@ -41,6 +41,8 @@ pub struct Variant {
     pub max_pods: i64,
     /// Elastic fabric adapters to attach.
     pub fabric: i64,
+    /// The capacity reservations that may be used.
+    pub reservations: Reservations,
 }
 
 /// The launch template for a request and the types of `variant`.
@@ -67,6 +69,7 @@ pub fn blueprint(
         user_data: user_data(class.family, &node)?,
         interfaces: interfaces(&class.spec, variant.fabric),
         tenancy: request.labels.get(TENANCY).cloned(),
+        reservations: variant.reservations.clone(),
         ..common(cluster, class, tags)
     })
 }
@@ -90,6 +93,7 @@ fn common(cluster: &ClusterFacts, class: &ResolvedClass, tags: BTreeMap<String, 
         cpu: spec.cpu_options.clone(),
         tenancy: None,
         placement_group: class.placement_group.clone(),
+        reservations: Reservations::default(),
         tags,
     }
 }

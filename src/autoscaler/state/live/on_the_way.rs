@@ -2,6 +2,7 @@
 
 use super::Live;
 use super::claims::LiveClaim;
+use crate::api::labels::RESERVATION_ID;
 use crate::state::cluster::{Cluster, NodeEntry};
 use crate::state::instance_types::{InstanceType, Offering, Price};
 use crate::state::intern::Symbol;
@@ -74,6 +75,7 @@ impl Live {
             capacity,
             schedulable: !leaving,
             initialized: false,
+            place: None,
         }
     }
 }
@@ -107,8 +109,10 @@ fn expect(names: &Names, types: &[InstanceType], wanted: &Requirements, requests
     let mut least: Option<(Amounts, Amounts)> = None;
     for instance_type in types.iter().filter(|each| holds(&each.allocatable, requests)) {
         // Keys that neither type nor offering decide are the pool's own and no obstacle.
+        // A reservation is for claims that name it, whether something is left of it or not.
+        let named = || names.strings.find(RESERVATION_ID).is_some_and(|key| wanted.get(key).is_some());
         let fits = |offering: &&Offering| {
-            offering.available
+            (offering.available || (offering.capacity_type == names.known.reserved && named()))
                 && wanted.iter().all(|(key, set)| {
                     decided(key, instance_type, offering).is_none_or(|value| set.allows(&names.strings, Some(value)))
                 })

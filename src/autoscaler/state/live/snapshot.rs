@@ -150,7 +150,8 @@ impl Live {
             }
         }
         let schedulable = !leaving && !node.unschedulable;
-        NodeEntry { name: Arc::clone(&node.name), labels, taints, allocatable, capacity, schedulable, initialized }
+        let name = Arc::clone(&node.name);
+        NodeEntry { name, labels, taints, allocatable, capacity, schedulable, initialized, place: None }
     }
 
     fn goes_at_start(

@@ -1,6 +1,7 @@
 //! Behaviour of the live state.
 
 use super::*;
+use crate::api::labels::RESERVATION_ID;
 use crate::state::instance_types::{Catalogue, InstanceType, Offering, Price};
 use crate::state::resources::{Amounts, CPU, MEMORY, PODS};
 use serde::de::DeserializeOwned;
@@ -151,6 +152,32 @@ fn a_claim_on_its_way_stands_as_the_least_machine_that_it_may_become() {
     assert_eq!(value("kubernetes.io/hostname"), Some("default-a"));
     assert_eq!(node.taints.iter().map(|taint| names.text(taint.key)).collect::<Vec<_>>(), ["team"]);
     assert_eq!(snapshot.members[0], Member { node: None, claim: Some("default-a".into()), leaving: false });
+}
+
+#[test]
+fn a_claim_of_a_reservation_stands_as_the_whole_machine_that_is_reserved() {
+    let mut live = Live::default();
+    let mut catalogue = catalogue(&mut live);
+    live.with_names(|names| {
+        let label = (names.key(RESERVATION_ID), names.strings.intern("cr-1"));
+        let reserved = Offering { available: false, ..catalogue.types[1].offerings[0].clone() };
+        let capacity_type = names.known.reserved;
+        catalogue.types[1].offerings.push(Offering { capacity_type, labels: vec![label].into(), ..reserved });
+    });
+    let allocatable = |live: &mut Live| {
+        let snapshot = live.snapshot(&catalogue, Timestamp::UNIX_EPOCH);
+        snapshot.cluster.nodes[0].allocatable.get(CPU)
+    };
+    let mut pinned = claim("default-a", json!({}));
+    pinned["spec"]["requirements"] = json!([
+        { "key": "karpenter.sh/capacity-type", "operator": "In", "values": ["reserved"] },
+        { "key": RESERVATION_ID, "operator": "In", "values": ["cr-1"] },
+    ]);
+    apply(&mut live, pinned.clone());
+    assert_eq!(allocatable(&mut live), 3900);
+    pinned["spec"]["requirements"].as_array_mut().expect("a list").truncate(1);
+    apply(&mut live, pinned);
+    assert_eq!(allocatable(&mut live), 1000, "which one nobody has said: it has what it was asked for");
 }
 
 #[test]

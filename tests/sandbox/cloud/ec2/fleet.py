@@ -13,7 +13,7 @@ from moto.ec2.utils import random_fleet_id
 
 from ..mend import mend
 from ..weather import WEATHER
-from . import capacity, launch, tokens
+from . import capacity, launch, reservations, tokens
 
 
 @dataclasses.dataclass
@@ -114,12 +114,16 @@ def _fill(ec2, asked, fleet_id, spot, amount, room):
             break
         count = max(1, -int(-left // pool.weight))
         granted = count if room is None else min(count, room)
+        reserved = pool.plan.left()
+        granted = granted if reserved is None else min(granted, reserved)
         try:
             if granted > 0:
                 reservation = launch.launch(pool.plan, granted)
                 instances.append(_launched(pool, reservation, lifecycle))
                 left -= granted * pool.weight
                 room = None if room is None else room - granted
+            if reserved is not None and granted < count:
+                raise reservations.ReservationCapacityExceeded(pool.plan.wish.target)
             if granted < count:
                 raise launch.InsufficientCapacity(pool.instance_type, pool.plan.zone)
         except EC2ClientError as error:

@@ -11,6 +11,7 @@ from . import launch, tokens
 
 _ASKED = (
     "BlockDeviceMappings",
+    "CapacityReservationSpecification",
     "DisableApiStop",
     "DisableApiTermination",
     "EbsOptimized",

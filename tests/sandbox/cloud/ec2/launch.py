@@ -20,7 +20,7 @@ from moto.ec2.utils import parse_user_data, random_reservation_id
 from .. import identity, trust
 from ..clock import after
 from ..weather import WEATHER
-from . import capacity, interfaces
+from . import capacity, interfaces, reservations
 
 _USER_DATA_LIMIT = 16384
 
@@ -93,6 +93,7 @@ class Plan:
         self.nics = _nics(ec2, self.asked, self.subnet)
         self.profile = _profile(ec2, self.asked)
         self.user_data = _user_data(self.asked)
+        self.wish = reservations.Wish(ec2, self.asked, self.spot)
         self.tags = {
             entry["ResourceType"]: {tag["Key"]: tag.get("Value", "") for tag in entry["Tags"]}
             for entry in self.asked.get("TagSpecifications", [])
@@ -119,8 +120,16 @@ class Plan:
             )
         capacity.check_spot_role(self.ec2, self.spot)
 
-    def check_capacity(self):
+    def left(self):
+        """How many instances its capacity reservation leaves; None where it wants none."""
+        return self.wish.left(self.instance_type, self.zone)
+
+    def check_capacity(self, count):
         """Raise when there is no room for this launch."""
+        if self.wish.target:
+            # What is reserved is there, whatever everybody else is told.
+            self.wish.check(count, self.instance_type, self.zone)
+            return
         if capacity.is_missing(self.instance_type, self.zone, self.spot):
             raise InsufficientCapacity(self.instance_type, self.zone)
 
@@ -128,7 +137,7 @@ class Plan:
 def launch(plan, count, client_token=None):
     """Launch `count` instances. Returns moto's reservation."""
     ec2, asked = plan.ec2, plan.asked
-    plan.check_capacity()
+    plan.check_capacity(count)
     if plan.subnet.available_ip_address_count < count:
         raise EC2ClientError(
             "InsufficientFreeAddressesInSubnet",
@@ -163,6 +172,7 @@ def launch(plan, count, client_token=None):
             ami_launch_index=index,
         )
         reservation.instances.append(instance)
+        plan.wish.settle(instance, plan.zone)
         _dress(plan, instance)
     return reservation
 
