@@ -65,7 +65,8 @@ impl Told {
         for each in &stock.catalogue.types {
             let name = names.text(each.name);
             types.entry(name).or_insert(each);
-            for offering in &each.offerings {
+            // What is left of reservations is no matter of the market.
+            for offering in each.offerings.iter().filter(|one| one.capacity_type != names.known.reserved) {
                 let key = [name, names.text(offering.capacity_type), names.text(offering.zone)];
                 let known = offerings.entry(key).or_insert(offering);
                 if !known.available {
