@@ -30,10 +30,10 @@ pub struct Flags {
     #[arg(long, env = "HEALTH_PROBE_PORT", value_name = "PORT", default_value = "8081")]
     pub health_probe_port: String,
     /// The most requests to the API server a second.
-    #[arg(long, env = "KUBE_CLIENT_QPS", value_name = "NUMBER", default_value = "200")]
+    #[arg(long, env = "KUBE_CLIENT_QPS", value_name = "NUMBER", default_value = "1000")]
     pub kube_client_qps: String,
     /// The most requests to the API server at once.
-    #[arg(long, env = "KUBE_CLIENT_BURST", value_name = "NUMBER", default_value = "300")]
+    #[arg(long, env = "KUBE_CLIENT_BURST", value_name = "NUMBER", default_value = "1500")]
     pub kube_client_burst: String,
     /// The container's memory in bytes, of which nine tenths are warned about; -1 is without a limit.
     #[arg(long, env = "MEMORY_LIMIT", value_name = "BYTES", default_value = "-1", allow_hyphen_values = true)]
@@ -430,10 +430,10 @@ mod tests {
     }
 
     #[test]
-    fn defaults_are_those_of_karpenter() {
+    fn defaults_are_those_of_karpenter_but_for_the_pace_at_which_pods_are_told() {
         let settings = read(&["--cluster-name", "shop"]).expect("settings");
         assert_eq!((settings.metrics_port, settings.health_probe_port), (8080, 8081));
-        assert_eq!((settings.kube_client_qps, settings.kube_client_burst), (200, 300));
+        assert_eq!((settings.kube_client_qps, settings.kube_client_burst), (1000, 1500));
         assert_eq!((settings.memory_limit, settings.cpu_milli), (None, 1000));
         assert_eq!((settings.batch_idle, settings.batch_max), (None, None));
         assert!(settings.preferences && !settings.min_values_best_effort);
