@@ -92,3 +92,60 @@ pub fn open_claims(live: &Live, reserved: &Reserved) -> BTreeMap<String, BTreeSe
     }
     open
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::autoscaler::api::pool_reading::read_pool;
+    use crate::autoscaler::state::live::Observed;
+    use crate::autoscaler::steering::testing::{State, at};
+    use serde_json::json;
+
+    fn claim(state: &mut State, name: &str, reservation: Option<&str>, instance: Option<&str>) {
+        let labels = reservation.map_or(json!({}), |id| json!({ RESERVATION_ID: id }));
+        let status = instance.map_or(json!({}), |id| json!({ "providerID": format!("aws:///a/{id}") }));
+        let claim = json!({
+            "apiVersion": "karpenter.sh/v1", "kind": "NodeClaim",
+            "metadata": { "name": name, "uid": name, "labels": labels },
+            "spec": { "requirements": [], "nodeClassRef": { "group": "g", "kind": "k", "name": "n" } }, "status": status,
+        });
+        state.live.apply(Observed::Claim(serde_json::from_value(claim).expect("a claim")), at(0));
+    }
+
+    #[test]
+    fn claims_that_wait_for_their_instance_are_open_and_no_others() {
+        let mut state = State::new();
+        claim(&mut state, "waits", Some("cr-1"), None);
+        claim(&mut state, "other", Some("cr-2"), None);
+        claim(&mut state, "has-one", Some("cr-1"), Some("i-1"));
+        claim(&mut state, "bought", None, None);
+        let open = open_claims(&state.live, &Reserved::default());
+        let told: Vec<(&str, Vec<&str>)> =
+            open.iter().map(|(id, claims)| (id.as_str(), claims.iter().map(String::as_str).collect())).collect();
+        assert_eq!(told, [("cr-1", vec!["waits"]), ("cr-2", vec!["other"])]);
+    }
+
+    #[test]
+    fn what_is_left_is_for_the_pools_of_classes_that_select_it() {
+        let mut cluster = Cluster::default();
+        let mut pools = BTreeMap::new();
+        for (name, class) in [("web", "general"), ("batch", "large"), ("lost", "none")] {
+            let pool: NodePool = serde_json::from_value(json!({
+                "apiVersion": "karpenter.sh/v1", "kind": "NodePool", "metadata": { "name": name },
+                "spec": { "template": { "spec": { "requirements": [],
+                    "nodeClassRef": { "group": "karpenter.k8s.aws", "kind": "EC2NodeClass", "name": class } } } },
+            }))
+            .expect("a pool");
+            cluster.pools.push(read_pool(&mut cluster.names, name, &pool.spec).expect("a pool without faults"));
+            pools.insert(name.to_owned(), Arc::new(pool));
+        }
+        let of = |pairs: &[(&str, i64)]| pairs.iter().map(|(class, left)| ((*class).to_owned(), *left)).collect();
+        let left = LeftOver(
+            [("cr-1".to_owned(), of(&[("general", 3)])), ("cr-2".to_owned(), of(&[("general", 2), ("large", 2)]))]
+                .into(),
+        );
+        let told: Vec<(String, Vec<u32>, usize)> =
+            left.vacancies(&cluster, &pools).into_iter().map(|one| (one.reservation, one.pools, one.count)).collect();
+        assert_eq!(told, [("cr-1".to_owned(), vec![0], 3), ("cr-2".to_owned(), vec![0, 1], 2)]);
+    }
+}
