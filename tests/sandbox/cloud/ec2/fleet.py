@@ -5,6 +5,7 @@ Fleets of other types stay moto's.
 """
 
 import dataclasses
+import functools
 
 from moto.core.responses import ActionResult
 from moto.ec2.exceptions import EC2ClientError
@@ -20,16 +21,31 @@ from . import capacity, launch, reservations, tokens
 class Pool:
     """One way to get an instance: a type in a subnet, by a launch template."""
 
+    ec2: object
     asked: dict
     override: dict
     specification: dict
-    plan: object = None
+    spot: bool
+    instance_type: str | None = None
+    zone: str | None = None
     error: EC2ClientError | None = None
 
-    @property
-    def instance_type(self):
-        """The type of an instance of this pool."""
-        return self.plan.instance_type
+    @functools.cached_property
+    def plan(self):
+        """The launch, checked. Only pools that are tried have one: there may be hundreds of others."""
+        return launch.Plan(self.ec2, self.asked, self.spot)
+
+    def look(self):
+        """Learn what pools are chosen by."""
+        kind, subnet = self.override.get("InstanceType"), self.override.get("SubnetId")
+        if kind and subnet:
+            self.instance_type = kind
+            self.zone = self.ec2.get_subnet(subnet).availability_zone
+            if not capacity.is_offered(self.ec2.region_name, kind, self.zone):
+                # It says what is wrong with it.
+                self.plan  # noqa: B018
+        else:
+            self.instance_type, self.zone = self.plan.instance_type, self.plan.zone
 
     @property
     def weight(self):
@@ -38,18 +54,17 @@ class Pool:
 
     def price(self, spot):
         """US dollars per hour and unit of capacity."""
-        return capacity.price(self.instance_type, self.plan.zone, spot) / self.weight
+        return capacity.price(self.instance_type, self.zone, spot) / self.weight
 
     def shown(self):
         """The pool as the answer names it."""
         override = {
             **self.override,
-            "InstanceType": self.override.get("InstanceType"),
+            "InstanceType": self.instance_type or self.override.get("InstanceType"),
             "SubnetId": self.override.get("SubnetId"),
         }
-        if self.plan:
-            override["AvailabilityZone"] = self.plan.zone
-            override["InstanceType"] = self.plan.instance_type
+        if self.zone:
+            override["AvailabilityZone"] = self.zone
         return {
             "LaunchTemplateSpecification": self.specification,
             "Overrides": {name: value for name, value in override.items() if value is not None},
@@ -114,9 +129,9 @@ def _fill(ec2, asked, fleet_id, spot, amount, room):
             break
         count = max(1, -int(-left // pool.weight))
         granted = count if room is None else min(count, room)
-        reserved = pool.plan.left()
-        granted = granted if reserved is None else min(granted, reserved)
         try:
+            reserved = pool.plan.left()
+            granted = granted if reserved is None else min(granted, reserved)
             if granted > 0:
                 reservation = launch.launch(pool.plan, granted)
                 instances.append(_launched(pool, reservation, lifecycle))
@@ -125,7 +140,7 @@ def _fill(ec2, asked, fleet_id, spot, amount, room):
             if reserved is not None and granted < count:
                 raise reservations.ReservationCapacityExceeded(pool.plan.wish.target)
             if granted < count:
-                raise launch.InsufficientCapacity(pool.instance_type, pool.plan.zone)
+                raise launch.InsufficientCapacity(pool.instance_type, pool.zone)
         except EC2ClientError as error:
             errors.append(_error(pool, lifecycle, error))
     if instances and left <= 0 and not WEATHER.now.fleet_limit:
@@ -141,10 +156,11 @@ def _fill(ec2, asked, fleet_id, spot, amount, room):
 
 
 def _pools(ec2, asked, fleet_id, spot):
-    """Every pool of the request, checked; a pool that cannot be has its error."""
+    """Every pool of the request; one that cannot be chosen has its error."""
     pools = []
     for config in asked["LaunchTemplateConfigs"] or []:
         specification = _resolved(ec2, config.get("LaunchTemplateSpecification") or {})
+        tags = _tags(asked, fleet_id)
         for override in config.get("Overrides") or [{}]:
             request = {
                 "LaunchTemplate": {
@@ -154,14 +170,14 @@ def _pools(ec2, asked, fleet_id, spot):
                 "SubnetId": override.get("SubnetId"),
                 "ImageId": override.get("ImageId"),
                 "BlockDeviceMappings": override.get("BlockDeviceMappings"),
-                "TagSpecifications": _tags(asked, fleet_id),
+                "TagSpecifications": tags,
             }
             if override.get("AvailabilityZone"):
                 request["Placement"] = {"AvailabilityZone": override["AvailabilityZone"]}
             request = {name: value for name, value in request.items() if value}
-            pool = Pool(request, override, specification)
+            pool = Pool(ec2, request, override, specification, spot)
             try:
-                pool.plan = launch.Plan(ec2, request, spot)
+                pool.look()
                 if _too_dear(pool, spot):
                     continue
             except EC2ClientError as error:
@@ -172,7 +188,7 @@ def _pools(ec2, asked, fleet_id, spot):
 
 def _too_dear(pool, spot):
     most = pool.override.get("MaxPrice")
-    return spot and most and capacity.price(pool.instance_type, pool.plan.zone, True) > float(most)
+    return spot and most and capacity.price(pool.instance_type, pool.zone, True) > float(most)
 
 
 def _resolved(ec2, specification):
@@ -206,7 +222,7 @@ def _ordered(pools, strategy, spot):
         return float(pool.override.get("Priority") or 1e9), pool.price(spot)
 
     def by_room(pool):
-        return -capacity.spareness(pool.instance_type, pool.plan.zone)
+        return -capacity.spareness(pool.instance_type, pool.zone)
 
     if strategy in ("prioritized", "capacity-optimized-prioritized"):
         return sorted(pools, key=by_priority)
