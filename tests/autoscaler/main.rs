@@ -6,6 +6,7 @@ mod departures;
 mod disruption;
 mod install;
 mod operation;
+mod process;
 #[allow(dead_code, reason = "each test file uses its own part of this")]
 #[path = "../cluster/stage.rs"]
 mod stage;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures::future::{join, join_all};
+use futures::future::join_all;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Node;
 use kube::Api;
@@ -175,10 +175,10 @@ async fn open(context: Context, busy: Launches, come: Vec<Step>) {
 
 async fn open_together(context: &Context, come: &[Step]) {
     let nodes: Vec<&str> = come.iter().map(|(_, node, _)| &**node).collect();
-    // They are read meanwhile, so that nothing but the openings themselves lies between the first and the last.
+    // They are read before, so that nothing but the openings themselves lies between the first and the last.
     let api: Api<Node> = Api::all(context.client.clone());
-    let reading = join_all(nodes.iter().map(|node| api.get_opt(node)));
-    let (read, ()) = join(reading, steering::prepare(context, &nodes)).await;
+    let read = join_all(nodes.iter().map(|node| api.get_opt(node))).await;
+    steering::prepare(context, &nodes).await;
     let each = come
         .iter()
         .zip(read)

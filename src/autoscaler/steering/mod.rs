@@ -44,7 +44,7 @@ const MOST_TOLD: usize = 3 * AT_A_TIME;
 /// Changes that come within this time are looked at together.
 const TOGETHER: Duration = Duration::from_millis(15);
 /// How often pods are told of a node to come, when kube-scheduler takes it back meanwhile.
-const ROUNDS: usize = 2;
+const ROUNDS: usize = 3;
 /// While running pods are yet to be told something, everything is looked at again after so long.
 const SOON: Duration = Duration::from_millis(500);
 /// After so long everything is looked at again.

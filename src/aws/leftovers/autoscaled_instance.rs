@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::territory::{AUTOSCALED_CLUSTER, NODE_POOL};
 use super::{Leftover, Territory, found};
 use crate::aws::error::{CloudError, call, existing};
-use crate::aws::ids::{InstanceProfileName, SecurityGroupId, SubnetId, VpcId};
+use crate::aws::ids::{ClusterName, InstanceProfileName, SecurityGroupId, SubnetId, VpcId};
 use crate::aws::kind::{Found, Work};
 use crate::aws::reads::{Reads, filter};
 use crate::aws::tagging;
@@ -22,6 +22,8 @@ pub struct AutoscaledInstance {
     pub instance_type: String,
     /// The NodePool that it was launched for.
     pub node_pool: String,
+    /// The cluster whose node it is. EKS leaves the security group behind of a cluster that ends before its nodes.
+    pub cluster: Reference<ClusterName>,
     /// The VPC that it stands in.
     pub vpc: Reference<VpcId>,
     /// The subnet that it stands in.
@@ -37,6 +39,7 @@ impl Describe for AutoscaledInstance {
         fields: &[
             ("instanceType", Effect::Replace),
             ("nodePool", Effect::Replace),
+            ("cluster", Effect::Replace),
             ("vpc", Effect::Replace),
             ("subnet", Effect::Replace),
             ("securityGroups", Effect::Replace),
@@ -46,6 +49,7 @@ impl Describe for AutoscaledInstance {
         taggable: false,
         loss: Loss::Outage("the pods on it are ended"),
         references: &[
+            ("cluster", &["cluster"]),
             ("vpc", &["vpc"]),
             ("subnet", &["subnet"]),
             ("securityGroups", &["security-group", "foreign-security-group"]),
@@ -113,6 +117,7 @@ fn body(instance: &Shown, tags: &Tags) -> AutoscaledInstance {
     AutoscaledInstance {
         instance_type: instance.instance_type().map(|kind| kind.as_str().to_owned()).unwrap_or_default(),
         node_pool: tags.get(NODE_POOL).cloned().unwrap_or_default(),
+        cluster: Reference::known(tags.get(AUTOSCALED_CLUSTER).map_or("", String::as_str)),
         vpc: Reference::known(instance.vpc_id().unwrap_or_default()),
         subnet: Reference::known(instance.subnet_id().unwrap_or_default()),
         security_groups: groups.map(Reference::known).collect(),

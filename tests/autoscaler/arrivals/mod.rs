@@ -2,7 +2,7 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | `yard` | a cluster without nodes, and the autoscaler as a process |
+//! | `yard` | a cluster without nodes |
 //! | `pods` | from a Deployment to pods that run; limits; pools that match nothing |
 //! | `reserved` | capacity reservations |
 //! | `lives` | pools and classes from beginning to end; a node is explained |

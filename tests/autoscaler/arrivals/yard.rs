@@ -1,9 +1,6 @@
-//! A cluster without nodes, a pool and a class, and the autoscaler as a process.
+//! A cluster without nodes, a pool and a class.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
-use std::path::PathBuf;
-use std::process::{Child, Stdio};
 
 use eksup::autoscaler::api::definitions::definitions;
 use eksup::aws::Cloud;
@@ -11,6 +8,7 @@ use sandbox::{Kind, Weather};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
+use crate::process::Autoscaler;
 use crate::stage::{Somebody, Stage, until};
 use crate::support::connect;
 
@@ -169,12 +167,13 @@ impl Yard {
     /// Starts the autoscaler with these settings.
     pub fn autoscaler_with(&self, settings: &[(&str, &str)]) -> Autoscaler {
         let alone = [("DISABLE_LEADER_ELECTION", "true")];
-        Autoscaler::start(self, "autoscaler", &[&alone, settings].concat())
+        Autoscaler::start(&self.stage.rig, CLUSTER, "autoscaler", None, &[&alone, settings].concat())
     }
 
     /// Starts one of several autoscalers of which one acts.
     pub fn replica(&self, name: &str) -> Autoscaler {
-        Autoscaler::start(self, name, &[("POD_NAME", name), ("LEADER_ELECTION_NAMESPACE", "default")])
+        let settings = [("POD_NAME", name), ("LEADER_ELECTION_NAMESPACE", "default")];
+        Autoscaler::start(&self.stage.rig, CLUSTER, name, None, &settings)
     }
 
     /// Applies a Deployment of pods that ask for this; `spec` is merged into that of its pods.
@@ -323,59 +322,4 @@ pub fn condition<'a>(object: &'a Value, kind: &str) -> Option<&'a Value> {
 /// The nodes that pods run on.
 pub fn nodes_of(pods: &[Value]) -> BTreeSet<String> {
     pods.iter().filter_map(|pod| pod["spec"]["nodeName"].as_str().map(str::to_owned)).collect()
-}
-
-/// The autoscaler, as a process; dropping it kills it.
-pub struct Autoscaler {
-    child: Child,
-    log: PathBuf,
-}
-
-impl Autoscaler {
-    fn start(yard: &Yard, name: &str, settings: &[(&str, &str)]) -> Self {
-        let rig = &yard.stage.rig;
-        let kubeconfig = rig.file("autoscaler.kubeconfig");
-        std::fs::write(&kubeconfig, rig.cloud.kubeconfig(CLUSTER).expect("a kubeconfig")).expect("a file");
-        let log = rig.file(&format!("{name}.log"));
-        let output = File::options().create(true).append(true).open(&log).expect("a log");
-        let port = || {
-            let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port");
-            listener.local_addr().expect("an address").port().to_string()
-        };
-        let mut command = rig.command(&["autoscaler", "run"]);
-        command.env("KUBECONFIG", &kubeconfig).env("AWS_REGION", REGION).env("CLUSTER_NAME", CLUSTER);
-        command.env("DISABLE_DRY_RUN", "true");
-        command.env("METRICS_PORT", port()).env("HEALTH_PROBE_PORT", port()).env("LOG_LEVEL", "debug");
-        command.envs(settings.iter().copied());
-        command.stdout(output.try_clone().expect("a log")).stderr(Stdio::from(output));
-        Self { child: command.spawn().expect("eksup runs"), log }
-    }
-
-    /// Whether it has ended.
-    pub fn has_ended(&mut self) -> bool {
-        self.child.try_wait().expect("its state").is_some()
-    }
-
-    /// Waits until it has been killed by somebody else.
-    pub fn is_killed(&mut self) {
-        let ended = until("it has been killed", || self.child.try_wait().expect("its state"));
-        assert!(!ended.success(), "it was killed: {}", self.said());
-    }
-
-    /// What it has said.
-    pub fn said(&self) -> String {
-        std::fs::read_to_string(&self.log).unwrap_or_default()
-    }
-}
-
-impl Drop for Autoscaler {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        if std::thread::panicking() {
-            let said = self.said();
-            let from = said.char_indices().rev().nth(6000).map_or(0, |(at, _)| at);
-            eprintln!("the autoscaler said:\n{}", &said[from..]);
-        }
-    }
 }

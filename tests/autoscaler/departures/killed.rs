@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use sandbox::{KubernetesWeather, Weather, WhenToKill};
 use serde_json::json;
 
-use crate::arrivals::yard::{Autoscaler, CLASSES, POOLS, Yard, fine, on_demand};
+use crate::arrivals::yard::{CLASSES, POOLS, Yard, fine, on_demand};
+use crate::process::Autoscaler;
 use crate::stage::until;
 
 const DEPLOYMENTS: &str = "/apis/apps/v1/namespaces/default/deployments";

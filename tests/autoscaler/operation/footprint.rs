@@ -28,7 +28,7 @@ fn footprint_idle_and_with_a_thousand_nodes() {
     println!("idle: {idle:?} MiB");
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     runtime.block_on(fill(&post));
-    let counted = |autoscaler: &super::post::Autoscaler| {
+    let counted = |autoscaler: &crate::process::Autoscaler| {
         until("every node is known", || {
             autoscaler.metric("karpenter_cluster_state_node_count").filter(|nodes| *nodes >= NODES as f64)
         });

@@ -2,7 +2,7 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | `post` | a cluster without nodes, and autoscalers as processes |
+//! | `post` | a cluster without nodes, with and without the kinds |
 //! | `footprint` | how much memory it takes, measured by hand |
 //! | `health` | readiness, definitions that come later, metrics, an API server that is away |
 //! | `leadership` | of two processes one acts |
