@@ -45,7 +45,7 @@ const MOST_TOLD: usize = 3 * AT_A_TIME;
 const TOGETHER: Duration = Duration::from_millis(15);
 /// How often pods are told of a node to come, when kube-scheduler takes it back meanwhile.
 const ROUNDS: usize = 3;
-/// While running pods are yet to be told something, everything is looked at again after so long.
+/// While pods are yet to be told something, everything is looked at again after so long.
 const SOON: Duration = Duration::from_millis(500);
 /// After so long everything is looked at again.
 const AGAIN: Duration = Duration::from_secs(10);
@@ -127,7 +127,8 @@ pub async fn run(context: Context, stop: CancellationToken) -> anyhow::Result<()
         planned.borrow_and_update();
         let began = Instant::now();
         let (mut nodes, costs, again) = step(&context);
-        wake = if nodes.len() > MOST_TOLD { Duration::ZERO } else { again };
+        // Each one that has been told is a change, so that the others do not wait for this.
+        wake = if nodes.len() > MOST_TOLD { SOON } else { again };
         nodes.truncate(MOST_TOLD);
         // A look at a large cluster costs something: most of the time goes to others.
         let pause = began.elapsed() * 3;
