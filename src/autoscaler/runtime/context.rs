@@ -75,7 +75,6 @@ impl Context {
         Self {
             instances: Default::default(),
             plan: Default::default(),
-            market: Default::default(),
             launches: Default::default(),
             reserved: Default::default(),
             ..self.clone()

@@ -9,8 +9,18 @@ use crate::stage::until;
 fn pods_get_nodes_that_are_as_their_pool_says() {
     let mut spec = on_demand();
     spec["limits"] = json!({ "cpu": "16" });
-    let (yard, _autoscaler) = Yard::with_pool(&spec);
+    let (yard, autoscaler) = Yard::with_pool(&spec);
     twelve_pods_run(&yard);
+    let gauges = [
+        ("karpenter_cloudprovider_instance_type_cpu_cores{instance_type=\"m5.large\"}", 2.0),
+        (
+            "karpenter_cloudprovider_instance_type_offering_available{instance_type=\"m5.large\",capacity_type=\"on-demand\"",
+            1.0,
+        ),
+    ];
+    for (gauge, value) in gauges {
+        assert_eq!(autoscaler.metric(gauge), Some(value), "what can be bought is told while it acts: {gauge}");
+    }
     a_pod_that_no_pool_suits_is_told_why(&yard);
     limits_of_the_pool_are_kept(&yard);
 }
