@@ -15,6 +15,7 @@ from .ec2 import (  # noqa: F401
     nat,
     network,
     offers,
+    placement,
     reservations,
     rules,
     tags,

@@ -47,6 +47,7 @@ modules! {
     test_access_policies,
     test_ec2_launch,
     test_ec2_network,
+    test_ec2_placement,
     test_ec2_reservations,
     test_eks_access,
     test_eks_clusters,

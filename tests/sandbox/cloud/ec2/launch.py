@@ -20,7 +20,7 @@ from moto.ec2.utils import parse_user_data, random_reservation_id
 from .. import identity, trust
 from ..clock import after
 from ..weather import WEATHER
-from . import capacity, interfaces, reservations
+from . import capacity, interfaces, placement, reservations
 
 _USER_DATA_LIMIT = 16384
 
@@ -55,6 +55,8 @@ def with_template(ec2, asked):
     merged["TagSpecifications"] = _merged_tags(
         data.get("TagSpecifications", []), asked.get("TagSpecifications", [])
     )
+    if data.get("Placement") and asked.get("Placement"):
+        merged["Placement"] = {**data["Placement"], **asked["Placement"]}
     if (
         asked.get("SubnetId")
         and not asked.get("NetworkInterfaces")
@@ -94,6 +96,7 @@ class Plan:
         self.profile = _profile(ec2, self.asked)
         self.user_data = _user_data(self.asked)
         self.wish = reservations.Wish(ec2, self.asked, self.spot)
+        self.place = placement.Place(ec2, self.asked)
         self.tags = {
             entry["ResourceType"]: {tag["Key"]: tag.get("Value", "") for tag in entry["Tags"]}
             for entry in self.asked.get("TagSpecifications", [])
@@ -173,6 +176,7 @@ def launch(plan, count, client_token=None):
         )
         reservation.instances.append(instance)
         plan.wish.settle(instance, plan.zone)
+        plan.place.settle(instance)
         _dress(plan, instance)
     return reservation
 

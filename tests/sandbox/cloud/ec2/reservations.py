@@ -13,7 +13,7 @@ from moto.ec2.responses import EC2Response
 from moto.ec2.utils import generic_filter, random_id
 
 from ..mend import add
-from . import tokens
+from . import filters, tokens
 
 _USING = ("pending", "running", "stopping", "shutting-down")
 
@@ -78,9 +78,7 @@ class CapacityReservation:
             "state": self.state,
             "tenancy": self.asked.get("Tenancy") or "default",
         }
-        if name not in values:
-            raise EC2ClientError("InvalidParameterValue", f"The filter '{name}' is invalid")
-        return values[name]
+        return filters.value(values, name)
 
     def shown(self):
         """The reservation as answers have it."""
