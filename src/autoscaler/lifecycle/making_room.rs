@@ -31,6 +31,8 @@ const JUST_BOUND: SignedDuration = SignedDuration::from_secs(20);
 const LONGEST_GRACE: u32 = 30;
 /// How many pods make room for one at most; whether that is worth it is another matter.
 const MOST_MOVED: usize = 12;
+/// How often room is made for a pod: another one may be quicker to take it.
+const MOST_HELPED: u32 = 3;
 /// How many pods make room within a minute at most.
 const MOST_A_MINUTE: usize = 24;
 /// How many ways to make room are tried in one decision.
@@ -52,8 +54,8 @@ pub struct Guest {
 pub struct Memory {
     /// Pods that were asked to make room, and did not go.
     stayers: BTreeSet<Uid>,
-    /// Pods that room was made for: not twice.
-    helped: BTreeSet<Uid>,
+    /// Pods that room was made for, and how often.
+    helped: BTreeMap<Uid, u32>,
     /// When pods made room.
     moves: Vec<Timestamp>,
 }
@@ -67,19 +69,19 @@ impl Memory {
     /// Pods were asked to make room for others.
     pub fn asked(&mut self, pods: usize, helped: impl Iterator<Item = Uid>, now: Timestamp) {
         self.moves.extend(std::iter::repeat_n(now, pods));
-        self.helped.extend(helped);
+        helped.for_each(|uid| *self.helped.entry(uid).or_default() += 1);
     }
 
     /// Forgets pods that are gone.
     pub fn keep(&mut self, live: &Live, now: Timestamp) {
         self.stayers.retain(|uid| live.pod(*uid).is_some());
-        self.helped.retain(|uid| live.pod(*uid).is_some());
+        self.helped.retain(|uid, _| live.pod(*uid).is_some());
         self.moves.retain(|at| now.duration_since(*at) < SignedDuration::from_secs(60));
     }
 
     fn allows(&self, question: &Question) -> bool {
-        let helped = |pod: &u32| question.uid(*pod).is_some_and(|uid| self.helped.contains(&uid));
-        self.moves.len() < MOST_A_MINUTE && !question.pending.iter().any(helped)
+        let times = |pod: &u32| question.uid(*pod).and_then(|uid| self.helped.get(&uid)).copied().unwrap_or(0);
+        self.moves.len() < MOST_A_MINUTE && question.pending.iter().all(|pod| times(pod) < MOST_HELPED)
     }
 }
 
@@ -372,6 +374,17 @@ mod tests {
             let guests: Vec<Guest> = guests.iter().map(|(pod, cost)| Guest { pod: *pod, cost: *cost }).collect();
             instead(&self.0, &guests, Settings::default(), &self.bought())
         }
+    }
+
+    #[test]
+    fn room_is_made_for_a_pod_again_when_another_one_took_it_but_not_for_ever() {
+        let given = Given::new(&["n1"]);
+        let mut memory = Memory::default();
+        for _ in 0..MOST_HELPED {
+            assert!(memory.allows(&given.0));
+            memory.asked(1, given.0.uid(0).into_iter(), Timestamp::UNIX_EPOCH);
+        }
+        assert!(!memory.allows(&given.0));
     }
 
     #[test]
