@@ -271,6 +271,11 @@ fn what_cannot_be_placed_says_why() {
         (requests("100000"), "comes nearest"),
         (with("nodeSelector", json!({ "kubernetes.io/arch": "riscv64" })), "kubernetes.io/arch"),
         (with("nodeSelector", json!({ "team": "nobody" })), "`team`"),
+        (with("nodeSelector", json!({ "karpenter.k8s.aws/instance-tenancy": "host" })), "instance-tenancy"),
+        (
+            with("nodeSelector", json!({ "karpenter.k8s.aws/instance-tenancy": "dedicated", "zz/special": "yes" })),
+            "zz/special",
+        ),
         (with("affinity", near), "affinity"),
         (with("tolerations", json!([{ "operator": "Equal" }])), "`Exists`"),
         (

@@ -12,8 +12,8 @@ pub const RESERVATION_ID: &str = "karpenter.k8s.aws/capacity-reservation-id";
 pub const RESERVATION_TYPE: &str = "karpenter.k8s.aws/capacity-reservation-type";
 /// Whether EC2 may take the capacity back.
 pub const RESERVATION_INTERRUPTIBLE: &str = "karpenter.k8s.aws/capacity-reservation-interruptible";
-/// Whether the host is shared.
-pub const TENANCY: &str = "karpenter.k8s.aws/instance-tenancy";
+/// The placement group of a node.
+pub const PLACEMENT_GROUP_ID: &str = "karpenter.k8s.aws/placement-group-id";
 
 /// Keys under `karpenter.k8s.aws` that requirements may use.
 pub(super) const AWS_KEYS: [&str; 31] = [

@@ -1,7 +1,8 @@
 //! Node selector requirements with a minimum of values, as pools and claims have them.
 
-use super::labels::{CAPACITY_TYPE, CAPACITY_TYPES, NODE_POOL, TENANCY, key_fault, restriction, value_fault};
+use super::labels::{CAPACITY_TYPE, CAPACITY_TYPES, NODE_POOL, key_fault, restriction, value_fault};
 use super::validate::Faults;
+use crate::state::names::keys;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -120,7 +121,7 @@ fn check_known_values(requirement: &Requirement, faults: &mut Faults) {
     }
     let known: &[&str] = match requirement.key.as_str() {
         CAPACITY_TYPE => &CAPACITY_TYPES,
-        TENANCY => &["default", "dedicated"],
+        keys::TENANCY => &["default", "dedicated"],
         _ => return,
     };
     if !requirement.values.iter().any(|value| known.contains(&value.as_str())) {

@@ -134,6 +134,7 @@ fn read(shown: &Shown) -> Option<Instance> {
     let id = shown.instance_id()?.to_owned();
     let zone = shown.placement().and_then(|placement| placement.availability_zone()).unwrap_or_default().to_owned();
     let reservation = shown.capacity_reservation_id().filter(|id| !id.is_empty()).map(str::to_owned);
+    let group = shown.placement().and_then(|placement| placement.group_id()).filter(|id| !id.is_empty());
     let groups = shown.security_groups().iter().filter_map(|group| group.group_id().map(str::to_owned));
     Some(Instance {
         provider_id: provider_id(&zone, &id),
@@ -141,6 +142,7 @@ fn read(shown: &Shown) -> Option<Instance> {
         zone,
         capacity_type: capacity_type(shown),
         reservation,
+        placement_group: group.map(str::to_owned),
         image_id: shown.image_id().unwrap_or_default().to_owned(),
         state: match shown.state().and_then(|state| state.name()) {
             Some(InstanceStateName::Pending) | None => InstanceState::Pending,

@@ -14,8 +14,9 @@ use super::market::{self, Market, Sold};
 use super::template::ephemeral_storage;
 use super::unavailable::Unavailable;
 use crate::autoscaler::api::ec2_node_class::KubeletConfiguration;
-use crate::autoscaler::api::labels::{RESERVATION_ID, RESERVATION_INTERRUPTIBLE, RESERVATION_TYPE};
+use crate::autoscaler::api::labels::{PLACEMENT_GROUP_ID, RESERVATION_ID, RESERVATION_INTERRUPTIBLE, RESERVATION_TYPE};
 use crate::autoscaler::state::instance_types::{Catalogue, InstanceType, Offering, Price, describe};
+use crate::autoscaler::state::intern::Symbol;
 use crate::autoscaler::state::names::{Names, keys};
 use crate::autoscaler::state::overhead::KubeletReservation;
 use crate::autoscaler::state::quantity::Quantity;
@@ -203,14 +204,13 @@ fn type_of_class(
     let kubelet = class.spec.kubelet.clone().unwrap_or_default();
     let storage = (facts.ephemeral_storage_bytes - kept_storage(&kubelet, facts.ephemeral_storage_bytes)).max(0);
     described.allocatable.set(EPHEMERAL_STORAGE, storage);
-    if let Some(build) = class.family.windows_build() {
-        let os = (names.known.os, names.strings.intern(class.family.operating_system()));
-        let build = (names.key(WINDOWS_BUILD), names.strings.intern(build));
-        let kept = described.labels.iter().copied().filter(|(key, _)| *key != os.0);
-        let mut labels: Vec<_> = kept.chain([os, build]).collect();
-        labels.sort_unstable();
-        described.labels = labels.into();
-    }
+    let windows =
+        class.family.windows_build().map(|build| [(keys::OS, class.family.operating_system()), (WINDOWS_BUILD, build)]);
+    let group = class.placement_group.as_deref().map(|id| (PLACEMENT_GROUP_ID, id));
+    let own = windows.into_iter().flatten().chain(group);
+    let mut labels: BTreeMap<Symbol, Symbol> = described.labels.iter().copied().collect();
+    labels.extend(own.map(|(key, value)| (names.key(key), names.strings.intern(value))));
+    described.labels = labels.into_iter().collect();
     described
 }
 

@@ -36,6 +36,8 @@ pub struct Instance {
     pub capacity_type: CapacityType,
     /// The capacity reservation that it is in, by id.
     pub reservation: Option<String>,
+    /// The placement group that it is in, `pg-…`.
+    pub placement_group: Option<String>,
     /// `ami-…`
     pub image_id: String,
     /// What it is doing.

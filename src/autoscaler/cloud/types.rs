@@ -116,7 +116,6 @@ fn labels(described: &InstanceTypeInfo) -> Vec<(String, String)> {
     if let Some(clock) = described.processor_info().and_then(|info| info.sustained_clock_speed_in_ghz()) {
         add("cpu-sustained-clock-speed-mhz", format!("{:.0}", clock * 1000.0));
     }
-    add("tenancy", "default".to_owned());
     let family = described.instance_type().and_then(|name| name.as_str().split_once('.')).map_or("", |(name, _)| name);
     add("capability-flex", family.ends_with("-flex").to_string());
     let cards = described.network_info().map(|info| info.network_cards()).unwrap_or_default();

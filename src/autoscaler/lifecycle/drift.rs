@@ -123,6 +123,9 @@ fn judge(
     if !reserved {
         want.reservations = None;
     }
+    if instance.is_none() {
+        want.placement_group = None;
+    }
     // What has left its reservation is no part of it, whatever its labels still say.
     let left = instance.is_some_and(|one| one.reservation.is_none());
     let reservation = reservation_of(&claim.object).filter(|_| !left).map(str::to_owned);
@@ -135,7 +138,7 @@ fn judge(
         security_groups: instance.map(|one| one.security_groups.iter().cloned().collect()),
         subnet: instance.map(|one| one.subnet_id.clone()).filter(|id| !id.is_empty()),
         reservation,
-        placement_group: None,
+        placement_group: instance.and_then(|one| one.placement_group.clone()),
     };
     find(&have, &want)
 }
@@ -146,6 +149,7 @@ fn resolve(want: &mut Want, class: &ResolvedClass, labels: &BTreeMap<String, Str
     want.images = class.images.iter().filter(suits).map(|image| image.id.clone()).collect();
     want.security_groups = class.security_groups.iter().map(|group| group.id.clone()).collect();
     want.reservations = Some(class.reservations.iter().map(|reservation| reservation.id.clone()).collect());
+    want.placement_group = Some(class.placement_group.clone());
     want.subnets = class.subnets.iter().map(|subnet| subnet.id.clone()).collect();
 }
 

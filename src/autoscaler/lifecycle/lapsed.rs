@@ -120,6 +120,7 @@ mod tests {
             zone: "a".into(),
             capacity_type: CapacityType::Reserved,
             reservation: reservation.map(str::to_owned),
+            placement_group: None,
             image_id: String::new(),
             state,
             launched: Timestamp::UNIX_EPOCH,

@@ -501,6 +501,38 @@ mod tests {
     }
 
     #[test]
+    fn hardware_is_shared_unless_pool_or_pod_asks_for_its_own() {
+        let told = |given: &Given| -> Vec<String> {
+            let (claims, refused) = planned(given);
+            assert!(refused.is_empty(), "{refused:?}");
+            claims
+                .iter()
+                .for_each(|claim| assert_eq!(values(claim, keys::TENANCY), [claim.labels[keys::TENANCY].clone()]));
+            claims.iter().map(|claim| claim.labels[keys::TENANCY].clone()).collect()
+        };
+        let of_pool = |operator: &str, value: &str| {
+            let mut wanted = on_demand();
+            let own = json!({ "key": keys::TENANCY, "operator": operator, "values": [value] });
+            wanted.as_array_mut().expect("a list").push(own);
+            given(wanted, 2)
+        };
+        assert_eq!(told(&given(on_demand(), 2)), ["default"]);
+        assert_eq!(told(&of_pool("In", "dedicated")), ["dedicated"]);
+        assert_eq!(told(&of_pool("NotIn", "default")), ["dedicated"]);
+        assert_eq!(told(&of_pool("In", "default")), ["default"]);
+        let mut mixed = given(on_demand(), 0);
+        for (at, wanted) in ["default", "dedicated"].into_iter().enumerate() {
+            let pod = json!({ "metadata": { "name": format!("q{at}"), "namespace": "default" },
+                "spec": { "nodeSelector": { keys::TENANCY: wanted },
+                    "containers": [{ "name": "c", "resources": { "requests": { "cpu": "900m" } } }] } });
+            mixed.cluster.add_pod(&serde_json::from_value(pod).expect("a pod"));
+        }
+        let mut both = told(&mixed);
+        both.sort_unstable();
+        assert_eq!(both, ["dedicated", "default"]);
+    }
+
+    #[test]
     fn without_its_pool_a_planned_node_becomes_no_claim() {
         let mut given = given(on_demand(), 1);
         given.pool.metadata.name = Some("other".to_owned());

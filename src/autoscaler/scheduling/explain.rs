@@ -2,10 +2,12 @@
 
 use super::compile::Compiled;
 use super::variants::tolerates;
+use crate::state::instance_types::InstanceType;
 use crate::state::intern::Symbol;
+use crate::state::names::Names;
 use crate::state::pod_spec::{Effect, PodSpec, label};
 use crate::state::pools::Pool;
-use crate::state::resources::show_amount;
+use crate::state::resources::{ResourceId, show_amount};
 
 /// One sentence per pool on why a group cannot be placed there.
 pub fn explain(compiled: &Compiled<'_>, group: usize) -> String {
@@ -23,12 +25,10 @@ pub fn explain(compiled: &Compiled<'_>, group: usize) -> String {
     if compiled.fits_somewhere(group) {
         return terms_or_limits(compiled, spec);
     }
-    let reasons: Vec<String> = cluster
-        .pools
-        .iter()
-        .map(|pool| format!("pool `{}`: {}", cluster.names.text(pool.name), at_pool(compiled, spec, pool)))
-        .collect();
-    reasons.join("; ")
+    let reason = |(at, pool): (u32, &Pool)| {
+        format!("pool `{}`: {}", cluster.names.text(pool.name), at_pool(compiled, spec, at, pool))
+    };
+    (0_u32..).zip(&cluster.pools).map(reason).collect::<Vec<String>>().join("; ")
 }
 
 fn terms_or_limits(compiled: &Compiled<'_>, spec: &PodSpec) -> String {
@@ -51,7 +51,7 @@ fn terms_or_limits(compiled: &Compiled<'_>, spec: &PodSpec) -> String {
     format!("a node for it could be bought, but {}", causes.join(", or "))
 }
 
-fn at_pool(compiled: &Compiled<'_>, spec: &PodSpec, pool: &Pool) -> String {
+fn at_pool(compiled: &Compiled<'_>, spec: &PodSpec, at: u32, pool: &Pool) -> String {
     let cluster = compiled.problem.cluster;
     let names = &cluster.names;
     if !tolerates(names, spec, &pool.taints) {
@@ -66,15 +66,14 @@ fn at_pool(compiled: &Compiled<'_>, spec: &PodSpec, pool: &Pool) -> String {
     let mut nearest: Option<(usize, String)> = None;
     let mut missing_key: Option<Symbol> = None;
     let mut any_type = false;
-    for instance_type in &cluster.catalogue.types {
-        for offering in instance_type.offerings.iter().filter(|offering| offering.available) {
-            let label_of = |key: Symbol| {
-                if key == names.known.node_pool {
-                    Some(pool.name)
-                } else {
-                    label(&pool.labels, key).or_else(|| instance_type.label(names, offering, key))
-                }
-            };
+    let sold = cluster.catalogue.types.iter().flat_map(|instance_type| {
+        let offerings = instance_type.offerings.iter().filter(|offering| offering.available);
+        offerings.map(move |offering| (instance_type, offering))
+    });
+    for variant in compiled.shapes.variants.iter().filter(|variant| variant.pool == at) {
+        for (instance_type, offering) in sold.clone() {
+            let label_of =
+                |key: Symbol| label(&variant.labels, key).or_else(|| instance_type.label(names, offering, key));
             let decided = |key: Symbol| cluster.catalogue.decides(names, key);
             if pool.requirements.iter().any(|(key, set)| decided(key) && !set.allows(&names.strings, label_of(key))) {
                 continue;
@@ -85,39 +84,17 @@ fn at_pool(compiled: &Compiled<'_>, spec: &PodSpec, pool: &Pool) -> String {
             if let Some(Some(key)) =
                 failing.iter().find(|failure| failure.is_some()).filter(|_| failing.iter().all(Option::is_some))
             {
-                missing_key = missing_key.or(Some(*key));
+                // Another variant may have the label that this one lacks.
+                let may_differ = |key: &Symbol| label(&variant.labels, *key).is_some();
+                missing_key = missing_key.filter(|known| !may_differ(known)).or(Some(*key));
                 continue;
             }
-            let short: Vec<String> = spec
-                .requests
-                .iter()
-                .filter(|(id, amount)| *amount > instance_type.allocatable.get(*id))
-                .map(|(id, amount)| {
-                    let has = show_amount(id, instance_type.allocatable.get(id));
-                    format!("{} of `{}` (has {has})", show_amount(id, amount), names.resources.name(id))
-                })
-                .collect();
-            let text = if short.is_empty() && !pool.min_values.is_empty() {
-                format!(
-                    "`{}` would hold it, but there are fewer values to choose from than its `minValues` ask for",
-                    names.text(instance_type.name)
-                )
-            } else if short.is_empty() {
-                format!(
-                    "`{}` would hold it but for the daemons and host ports that every node has",
-                    names.text(instance_type.name)
-                )
-            } else {
-                format!(
-                    "`{}` comes nearest, but the pod asks for {}",
-                    names.text(instance_type.name),
-                    short.join(" and ")
-                )
-            };
-            let size = instance_type.allocatable.iter().map(|(_, amount)| i128::from(amount)).sum::<i128>();
+            let has = &instance_type.allocatable;
+            let short: Vec<_> = spec.requests.iter().filter(|(id, amount)| *amount > has.get(*id)).collect();
+            let size = has.iter().map(|(_, amount)| i128::from(amount)).sum::<i128>();
             let rank = short.len() * 1_000_000 + 999_999 - usize::try_from(size >> 30).unwrap_or(0).min(999_999);
             if nearest.as_ref().is_none_or(|(least, _)| rank < *least) {
-                nearest = Some((rank, text));
+                nearest = Some((rank, shortfall(names, pool, instance_type, &short)));
             }
         }
     }
@@ -127,4 +104,22 @@ fn at_pool(compiled: &Compiled<'_>, spec: &PodSpec, pool: &Pool) -> String {
         (None, None, true) => "none of its nodes suits the pod".to_owned(),
         (None, None, false) => "no instance type that can be had now meets its requirements".to_owned(),
     }
+}
+
+/// What keeps a pod from the type that comes nearest: what it asks for beyond what the type has, or something else.
+fn shortfall(names: &Names, pool: &Pool, instance_type: &InstanceType, short: &[(ResourceId, i64)]) -> String {
+    let name = names.text(instance_type.name);
+    if short.is_empty() && !pool.min_values.is_empty() {
+        return format!(
+            "`{name}` would hold it, but there are fewer values to choose from than its `minValues` ask for"
+        );
+    }
+    if short.is_empty() {
+        return format!("`{name}` would hold it but for the daemons and host ports that every node has");
+    }
+    let each = short.iter().map(|(id, amount)| {
+        let has = show_amount(*id, instance_type.allocatable.get(*id));
+        format!("{} of `{}` (has {has})", show_amount(*id, *amount), names.resources.name(*id))
+    });
+    format!("`{name}` comes nearest, but the pod asks for {}", each.collect::<Vec<_>>().join(" and "))
 }

@@ -1,7 +1,8 @@
 //! Pool variants: a pool with one value chosen for each label that it leaves open.
 //!
 //! A pool that requires `team In [a, b]`, or only that `team` exists, gives nodes of either kind, but
-//! each node is of one kind. Labels that no pod looks at are left alone.
+//! each node is of one kind. Labels that no pod looks at are left alone. Whether the hardware is shared is open too
+//! where a pool does not say: every type is sold either way.
 
 use super::groups::Groups;
 use super::problem::Problem;
@@ -64,10 +65,15 @@ pub fn variants(problem: &Problem<'_>, wanted: &Wanted) -> Vec<Variant> {
     let cluster = problem.cluster;
     let mut all = Vec::new();
     for (index, pool) in (0_u32..).zip(&cluster.pools) {
-        let mut chosen: Vec<Vec<(Symbol, Symbol)>> = vec![fixed_labels(&cluster.names, pool)];
+        let fixed = fixed_labels(&cluster.names, pool);
+        let with = |tenancy: Symbol| [fixed.as_slice(), &[(cluster.names.known.tenancy, tenancy)]].concat();
+        let mut chosen: Vec<Vec<(Symbol, Symbol)>> = match label(&pool.labels, cluster.names.known.tenancy) {
+            Some(_) => vec![fixed],
+            None => tenancies(&cluster.names, pool, wanted).into_iter().map(with).collect(),
+        };
         for (key, set) in pool.requirements.iter() {
             let open = !cluster.catalogue.decides(&cluster.names, key) && !is_cloud_key(&cluster.names, key);
-            if !open || chosen[0].iter().any(|(fixed, _)| *fixed == key) {
+            if !open || chosen.iter().flatten().any(|(fixed, _)| *fixed == key) {
                 continue;
             }
             let Some(asked) = wanted.values.get(&key) else {
@@ -92,6 +98,17 @@ pub fn variants(problem: &Problem<'_>, wanted: &Wanted) -> Vec<Variant> {
             labels.sort_unstable();
             Variant { pool: index, labels: labels.into() }
         }));
+    }
+    all
+}
+
+/// The tenancies of a pool's nodes: shared hardware unless pool or pods ask for other.
+fn tenancies(names: &Names, pool: &Pool, wanted: &Wanted) -> Vec<Symbol> {
+    let own = pool.requirements.get(names.known.tenancy);
+    let mut all = vec![names.known.shared, names.known.dedicated];
+    all.retain(|tenancy| own.is_none_or(|set| set.allows(&names.strings, Some(*tenancy))));
+    if !wanted.values.contains_key(&names.known.tenancy) {
+        all.truncate(1);
     }
     all
 }

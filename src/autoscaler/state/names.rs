@@ -23,6 +23,8 @@ pub mod keys {
     pub const CAPACITY_TYPE: &str = "karpenter.sh/capacity-type";
     /// The NodePool that a node belongs to.
     pub const NODE_POOL: &str = "karpenter.sh/nodepool";
+    /// Whether the hardware is shared: `default` or `dedicated`.
+    pub const TENANCY: &str = "karpenter.k8s.aws/instance-tenancy";
     /// Stands for the `metadata.name` field in node affinities with `matchFields`.
     pub const NODE_NAME_FIELD: &str = "metadata.name";
 
@@ -64,6 +66,12 @@ pub struct WellKnown {
     pub spot: Symbol,
     /// The value `reserved`.
     pub reserved: Symbol,
+    /// [`keys::TENANCY`]
+    pub tenancy: Symbol,
+    /// The tenancy `default`: on hardware that is shared.
+    pub shared: Symbol,
+    /// The tenancy `dedicated`.
+    pub dedicated: Symbol,
 }
 
 /// Strings, resources and well-known keys of one cluster state.
@@ -94,6 +102,9 @@ impl Default for Names {
             on_demand: strings.intern("on-demand"),
             spot: strings.intern("spot"),
             reserved: strings.intern("reserved"),
+            tenancy: strings.intern(keys::TENANCY),
+            shared: strings.intern("default"),
+            dedicated: strings.intern("dedicated"),
         };
         strings.pin(false);
         Self { strings, resources: ResourceTable::default(), known }

@@ -5,6 +5,7 @@
 //! | `yard` | a cluster without nodes |
 //! | `pods` | from a Deployment to pods that run; limits; pools that match nothing |
 //! | `reserved` | capacity reservations |
+//! | `placed` | hardware of their own, placement groups |
 //! | `lives` | pools and classes from beginning to end; a node is explained |
 //! | `scarcity` | what cannot be had; instances that never become nodes |
 //! | `restarts` | the process is killed at the worst moment |
@@ -13,6 +14,7 @@
 
 mod faults;
 mod lives;
+mod placed;
 mod pods;
 mod reserved;
 mod restarts;

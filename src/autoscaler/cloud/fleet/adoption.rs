@@ -138,6 +138,7 @@ mod tests {
             zone: "a".into(),
             capacity_type: CapacityType::OnDemand,
             reservation: None,
+            placement_group: None,
             image_id: String::new(),
             state: InstanceState::Running,
             launched: jiff::Timestamp::UNIX_EPOCH,

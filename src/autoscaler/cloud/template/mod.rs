@@ -25,7 +25,8 @@ use super::launch::{CapacityType, LaunchRequest};
 use super::tags;
 use super::user_data::{Node, UserDataFault, is_for_kubelets, user_data};
 use crate::autoscaler::api::EC2NodeClassSpec;
-use crate::autoscaler::api::labels::{CAPACITY_TYPE, NODE_POOL, TENANCY};
+use crate::autoscaler::api::labels::{CAPACITY_TYPE, NODE_POOL};
+use crate::autoscaler::state::names::keys;
 
 /// Says that nobody but the kubelet sets the node's taints.
 const KEEP_TAINTS: &str = "karpenter.sh/do-not-sync-taints";
@@ -68,7 +69,8 @@ pub fn blueprint(
         image: variant.image.clone(),
         user_data: user_data(class.family, &node)?,
         interfaces: interfaces(&class.spec, variant.fabric),
-        tenancy: request.labels.get(TENANCY).cloned(),
+        // What shares its hardware goes by what its VPC says.
+        tenancy: request.labels.get(keys::TENANCY).filter(|tenancy| *tenancy == "dedicated").cloned(),
         reservations: variant.reservations.clone(),
         ..common(cluster, class, tags)
     })
