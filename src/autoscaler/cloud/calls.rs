@@ -152,7 +152,6 @@ fn read(shown: &Shown) -> Option<Instance> {
             Some(_) => InstanceState::Terminated,
         },
         launched: moment(shown.launch_time()).unwrap_or(Timestamp::UNIX_EPOCH),
-        private_dns: shown.private_dns_name().filter(|name| !name.is_empty()).map(str::to_owned),
         subnet_id: shown.subnet_id().unwrap_or_default().to_owned(),
         security_groups: groups.collect(),
         tags: tagging::from_ec2(shown.tags()),

@@ -44,8 +44,6 @@ pub struct Instance {
     pub state: InstanceState,
     /// When it was launched.
     pub launched: Timestamp,
-    /// `ip-10-0-1-2.ec2.internal`, while it has an address.
-    pub private_dns: Option<String>,
     /// Its subnet.
     pub subnet_id: String,
     /// Its security groups, by id.

@@ -124,7 +124,6 @@ mod tests {
             image_id: String::new(),
             state,
             launched: Timestamp::UNIX_EPOCH,
-            private_dns: None,
             subnet_id: String::new(),
             security_groups: Vec::new(),
             tags: BTreeMap::new(),

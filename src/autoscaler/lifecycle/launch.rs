@@ -18,7 +18,7 @@ use super::plan_claims::{NODE_CLASS, PlannedClaim};
 use super::status::{self, give_up};
 use crate::autoscaler::api::NodeClaim;
 use crate::autoscaler::api::labels::NODE_POOL;
-use crate::autoscaler::cloud::{Instance, LaunchError, LaunchOption, LaunchRequest, Launched, instance_id};
+use crate::autoscaler::cloud::{LaunchError, LaunchOption, LaunchRequest, Launched, instance_id};
 use crate::autoscaler::runtime::Context;
 use crate::autoscaler::runtime::events::{Tone, about};
 use crate::autoscaler::state::live::Kind;
@@ -260,7 +260,6 @@ fn own_labels(claim: &NodeClaim) -> BTreeMap<String, String> {
 
 async fn record(context: &Context, stock: &Stock, order: Order, launched: Launched) {
     let name = order.name();
-    foretell(context, &name, &launched.instance_id);
     tracing::info!(
         claim = name,
         instance = launched.instance_id,
@@ -276,21 +275,6 @@ async fn record(context: &Context, stock: &Stock, order: Order, launched: Launch
         tracing::warn!(claim = name, %error, "an instance could not be written to its claim yet");
     }
     context.launches.release(&name);
-}
-
-/// Learns what the node of a new instance will be called, so that pods can be told of it while it starts.
-fn foretell(context: &Context, claim: &str, id: &str) {
-    if !context.version.steers() {
-        return;
-    }
-    let (context, claim, id) = (context.clone(), claim.to_owned(), id.to_owned());
-    tokio::spawn(async move {
-        // What cannot be learnt now is seen when the node comes.
-        if let Ok(Some(Instance { private_dns: Some(name), .. })) = context.cloud.instance(&id).await {
-            context.plan.lock().foretell(&claim, &name);
-            context.plan.notify();
-        }
-    });
 }
 
 /// The order for another attempt at once, if there is something else to try.

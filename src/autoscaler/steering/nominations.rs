@@ -1,5 +1,6 @@
 //! What pods have to be told now. Pure.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -20,72 +21,63 @@ pub struct Nomination {
     pub name: Arc<str>,
     /// The node that it is meant for; `None` takes back what it was told.
     pub node: Option<Arc<str>>,
-    /// Whether kube-scheduler has looked at it. What it was told before that is taken back by then.
-    pub judged: bool,
 }
 
 impl Nomination {
     fn of(pod: &LivePod, node: Option<Arc<str>>) -> Self {
-        Self { pod: pod.uid, name: Arc::clone(&pod.name), node, judged: pod.unschedulable }
+        Self { pod: pod.uid, name: Arc::clone(&pod.name), node }
     }
 }
 
-/// What pods were told, and are to be told.
+/// The pods that were told something.
 #[derive(Clone, Debug, Default)]
-pub struct Told(FastMap<Uid, (Arc<str>, bool)>);
+pub struct Told(BTreeSet<Uid>);
 
 impl Told {
     /// Remembers what a pod has been told.
     pub fn note(&mut self, nomination: &Nomination) {
         match &nomination.node {
-            Some(node) => drop(self.0.insert(nomination.pod, (Arc::clone(node), nomination.judged))),
-            None => drop(self.0.remove(&nomination.pod)),
-        }
-    }
-
-    /// Whether a pod knows that it is meant for a node, or kube-scheduler has taken that back in full knowledge.
-    fn holds(&self, pod: &LivePod, node: &Arc<str>) -> bool {
-        self.0.get(&pod.uid).is_some_and(|(known, judged)| known == node && (*judged || !pod.unschedulable))
+            Some(_) => self.0.insert(nomination.pod),
+            None => self.0.remove(&nomination.pod),
+        };
     }
 
     /// Takes over what another process has told: a pending pod that is nominated for a node that stands has its
     /// place there; one that is nominated for a node that is gone will hear so.
     pub fn adopt(&mut self, live: &Live, plan: &mut Plan, now: Timestamp) {
-        let unknown = live.pods().filter(|pod| waits(pod) && !self.0.contains_key(&pod.uid));
+        let unknown = live.pods().filter(|pod| waits(pod) && !self.0.contains(&pod.uid));
         let unknown: Vec<(Uid, Arc<str>)> =
             unknown.filter_map(|pod| Some((pod.uid, live.text(pod.nominated?).into()))).collect();
         for (pod, node) in unknown {
             if plan.place_of(pod).is_none() && live.node(&node).is_some_and(|node| node.deletion.is_none()) {
                 plan.place(live, pod, Target::Node(Arc::clone(&node)), now);
             }
-            self.0.insert(pod, (node, true));
+            self.0.insert(pod);
         }
     }
 
     /// Pods that were told something that the plan does not say any more.
     fn stale(&mut self, live: &Live, plan: &Plan) -> Vec<Nomination> {
-        self.0.retain(|pod, _| live.pod(*pod).is_some_and(waits));
-        let stale = self.0.keys().filter(|pod| plan.place_of(**pod).is_none()).filter_map(|pod| live.pod(*pod));
+        self.0.retain(|pod| live.pod(*pod).is_some_and(waits));
+        let stale = self.0.iter().filter(|pod| plan.place_of(**pod).is_none()).filter_map(|pod| live.pod(*pod));
         stale.map(|pod| Nomination::of(pod, None)).collect()
     }
 }
 
-/// What has to be told now: about the nodes `only`, or without any about all nodes that take pods or are yet to come.
+/// What has to be told now: about the nodes `only`, or without any about all nodes that take pods. Nobody is told of a
+/// node before it is there: kube-scheduler tries all pods when it comes, and takes back what they were told by then.
 pub fn due(live: &mut Live, plan: &Plan, told: &mut Told, only: &[&str], now: Timestamp) -> Vec<Nomination> {
     let open: Vec<(Uid, Arc<str>, bool)> = plan
         .places()
         .filter_map(|(uid, place)| {
             let pod = live.pod(uid).filter(|pod| waits(pod))?;
-            let node = place.target.node(live);
-            let name = node.map(|node| &node.name).or_else(|| plan.name_to_come(&place.target))?;
-            let said = pod.nominated.is_some_and(|known| live.text(known) == &**name);
-            let concerned = match node {
-                Some(node) if only.is_empty() => !node.has_taint(UNREGISTERED),
-                Some(node) => only.contains(&&*node.name),
-                // Once is enough until it is there: once more if kube-scheduler had yet to look at the pod.
-                None => only.is_empty() && !told.holds(pod, name),
+            let node = place.target.node(live)?;
+            let said = pod.nominated.is_some_and(|known| live.text(known) == &*node.name);
+            let concerned = match only {
+                [] => !node.has_taint(UNREGISTERED),
+                only => only.contains(&&*node.name),
             };
-            (said || concerned).then(|| (uid, Arc::clone(name), said))
+            (said || concerned).then(|| (uid, Arc::clone(&node.name), said))
         })
         .collect();
     let mut due = if only.is_empty() { told.stale(live, plan) } else { Vec::new() };
@@ -97,8 +89,11 @@ pub fn due(live: &mut Live, plan: &Plan, told: &mut Told, only: &[&str], now: Ti
     } else {
         open.into_iter().filter(|(_, _, said)| !said).map(|(uid, node, _)| (uid, node)).collect()
     };
-    due.extend(chosen.into_iter().filter_map(|(uid, node)| Some(Nomination::of(live.pod(uid)?, Some(node)))));
-    due.sort_unstable_by(|a, b| (!a.judged, &a.name).cmp(&(!b.judged, &b.name)));
+    let mut meant: Vec<(&LivePod, Arc<str>)> =
+        chosen.into_iter().filter_map(|(uid, node)| Some((live.pod(uid)?, node))).collect();
+    // kube-scheduler will take back what pods are told before it has looked at them.
+    meant.sort_unstable_by_key(|(pod, _)| (!pod.unschedulable, Arc::clone(&pod.name)));
+    due.extend(meant.into_iter().map(|(pod, node)| Nomination::of(pod, Some(node))));
     due
 }
 
@@ -156,40 +151,16 @@ mod tests {
     }
 
     #[test]
-    fn pods_are_told_once_of_a_node_whose_name_is_known_before_it_comes() {
-        let mut state = State::new();
-        state.claim("c1", None);
-        state.pod("p1", None);
-        let (mut plan, mut told) = (Plan::default(), Told::default());
-        plan.place(&state.live, state.uid("p1"), Target::Claim("c1".into()), at(0));
-        assert!(due(&mut state.live, &plan, &mut told, &[], at(0)).is_empty());
-        plan.foretell("c1", "n1");
-        let first = due(&mut state.live, &plan, &mut told, &[], at(0));
-        assert_eq!(names(&first), [to("p1", "n1")]);
-        told.note(&first[0]);
-        assert!(due(&mut state.live, &plan, &mut told, &[], at(0)).is_empty(), "kube-scheduler has not looked at it");
-        state.unschedulable_pod("p1");
-        let again = due(&mut state.live, &plan, &mut told, &[], at(0));
-        assert_eq!(names(&again), [to("p1", "n1")], "kube-scheduler took it back, and will not look at it again soon");
-        told.note(&again[0]);
-        assert!(due(&mut state.live, &plan, &mut told, &[], at(0)).is_empty(), "twice is enough");
-        state.claim("c1", Some("n1"));
-        state.node("n1", "4", false);
-        let again = due(&mut state.live, &plan, &mut told, &["n1"], at(0));
-        assert_eq!(names(&again), [to("p1", "n1")], "it is told again before the node takes pods");
-    }
-
-    #[test]
     fn pods_that_kube_scheduler_has_looked_at_are_told_first() {
         let mut state = State::new();
-        state.claim("c1", None);
+        state.claim("c1", Some("n1"));
+        state.node("n1", "4", true);
         let (mut plan, mut told) = (Plan::default(), Told::default());
         for name in ["p1", "p2"] {
             state.pod(name, None);
             plan.place(&state.live, state.uid(name), Target::Claim("c1".into()), at(0));
         }
         state.unschedulable_pod("p2");
-        plan.foretell("c1", "n1");
         assert_eq!(names(&due(&mut state.live, &plan, &mut told, &[], at(0))), [to("p2", "n1"), to("p1", "n1")]);
     }
 
@@ -200,8 +171,7 @@ mod tests {
         state.node("n1", "4", true);
         state.nominated_pod("p1", "n1");
         let (plan, mut told) = (Plan::default(), Told::default());
-        let known =
-            Nomination { pod: state.uid("p1"), name: "default/p1".into(), node: Some("n1".into()), judged: true };
+        let known = Nomination { pod: state.uid("p1"), name: "default/p1".into(), node: Some("n1".into()) };
         told.note(&known);
         let back = due(&mut state.live, &plan, &mut told, &[], at(0));
         assert_eq!(names(&back), [("default/p1".to_owned(), None)]);

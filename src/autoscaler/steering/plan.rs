@@ -109,8 +109,6 @@ pub struct Plan {
     heirs: BTreeSet<Uid>,
     /// Pods of workloads with places for pods to come that have been reckoned with.
     known: BTreeMap<Arc<str>, BTreeSet<Uid>>,
-    /// What the nodes of claims will be called, until they are there.
-    names: BTreeMap<Arc<str>, Arc<str>>,
     /// Until when it has been looked at which nodes pods have come to.
     looked: Timestamp,
 }
@@ -128,19 +126,6 @@ impl Plan {
                 known.insert(uid);
             }
             self.places.insert(uid, Place { target, leaves, since: now, workload });
-        }
-    }
-
-    /// Says what the node of a claim will be called.
-    pub fn foretell(&mut self, claim: &str, node: &str) {
-        self.names.insert(claim.into(), node.into());
-    }
-
-    /// What the node of a target that is not there yet will be called.
-    pub fn name_to_come(&self, target: &Target) -> Option<&Arc<str>> {
-        match target {
-            Target::Claim(claim) => self.names.get(claim),
-            Target::Node(_) => None,
         }
     }
 
@@ -251,7 +236,6 @@ impl Plan {
         }
         crowded.extend(self.take_arrived(live));
         crowded.extend(self.joined(live, now));
-        self.names.retain(|name, _| live.claim(name).is_some_and(|claim| live.node_of_claim(claim).is_none()));
         self.loose.retain(|uid, _| live.pod(*uid).is_some_and(|pod| pod.node.is_none() && !pod.leaving()));
         settled.freed += self.loosen(live, &crowded, now);
         self.vacancies.retain(|vacancy| vacancy.until > now && vacancy.target.stands(live));

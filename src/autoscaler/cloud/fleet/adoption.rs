@@ -142,7 +142,6 @@ mod tests {
             image_id: String::new(),
             state: InstanceState::Running,
             launched: jiff::Timestamp::UNIX_EPOCH,
-            private_dns: None,
             subnet_id: String::new(),
             security_groups: Vec::new(),
             tags: tags.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
