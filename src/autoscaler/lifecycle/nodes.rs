@@ -28,9 +28,14 @@ const TOGETHER: Duration = Duration::from_millis(10);
 /// After so long everything is looked at again.
 const AGAIN: Duration = Duration::from_secs(10);
 /// After so long it is looked again at nodes that wait for others, or for their pods to be made.
-const SOON: Duration = Duration::from_millis(100);
+const SOON: Duration = Duration::from_millis(50);
 /// For how long a node waits for others that were launched with it, so that they take pods at the same moment.
 const GATHER: Duration = Duration::from_millis(1200);
+/// For how long kube-scheduler has to be quiet before nodes that have come take pods: it tries all pods when one comes,
+/// and takes back what they were told by then.
+const QUIET: Duration = Duration::from_millis(120);
+/// For how long nodes wait for that, and for each other, at most.
+const PATIENCE: Duration = Duration::from_millis(2500);
 /// Claims that were launched within this time were launched together.
 const TOGETHER_LAUNCHED: SignedDuration = SignedDuration::from_secs(2);
 /// For how long a node waits for pods that have yet to be made.
@@ -100,26 +105,63 @@ fn look(context: &Context, busy: &Launches, seen: &mut BTreeMap<Arc<str>, Instan
     let live = context.live.lock();
     let awaited: Vec<Timestamp> = live.claims().filter_map(|claim| awaited(&live, claim)).collect();
     seen.retain(|node, _| live.node(node).is_some());
+    let calm = live.last_refusal().map_or(Duration::MAX, |at| now.duration_since(at).try_into().unwrap_or_default());
     let plan = context.plan.lock();
     let mut found = Found::default();
+    let mut come = Vec::new();
+    let mut gathering = Gathering { calm, ..Gathering::default() };
     for claim in live.claims().filter(|claim| claim.deletion().is_none()) {
         if let Some((node, waiting)) = next_step(&live, claim) {
-            let fresh = !claim.is(REGISTERED);
-            let early = |seen: Instant| {
-                is_early(&live, &plan, claim, &node, now) || (seen.elapsed() < GATHER && is_first(claim, &awaited))
-            };
-            let first = fresh.then(|| *seen.entry(Arc::clone(&node)).or_insert_with(Instant::now));
-            if context.version.steers() && first.is_some_and(early) {
+            let step = (Arc::clone(&claim.object), Arc::clone(&node), waiting);
+            if claim.is(REGISTERED) {
+                found.ready.extend(busy.hold(&claim.name).then_some(step));
+                continue;
+            }
+            if busy.holds(&claim.name) {
+                continue;
+            }
+            let since = seen.entry(Arc::clone(&node)).or_insert_with(Instant::now).elapsed();
+            if context.version.steers() && is_early(&live, &plan, claim, &node, now) {
                 found.held = true;
-            } else if !(fresh && opening) && busy.hold(&claim.name) {
-                let steps = if fresh { &mut found.come } else { &mut found.ready };
-                steps.push((Arc::clone(&claim.object), node, waiting));
+            } else {
+                gathering.add(since, is_first(claim, &awaited));
+                come.push((Arc::clone(&claim.name), step));
             }
         } else if let Verdict::Overdue { reason, message } = verdict(&claim.object, now) {
             found.overdue.push((Arc::clone(&claim.object), reason, message));
         }
     }
+    if context.version.steers() && gathering.goes_on() {
+        found.held = true;
+    } else if !opening {
+        found.come.extend(come.into_iter().filter(|(name, _)| busy.hold(name)).map(|(_, step)| step));
+    }
     found
+}
+
+/// Nodes that have come and do not take pods yet.
+#[derive(Clone, Copy, Debug, Default)]
+struct Gathering {
+    /// For how long they have been there: the one that came first, and the one that came last.
+    came: Option<(Duration, Duration)>,
+    /// Whether others are awaited that were launched with one of them.
+    awaits: bool,
+    /// For how long kube-scheduler has refused no pod.
+    calm: Duration,
+}
+
+impl Gathering {
+    fn add(&mut self, since: Duration, is_first: bool) {
+        let (first, last) = self.came.unwrap_or((since, since));
+        self.came = Some((first.max(since), last.min(since)));
+        self.awaits |= is_first && since < GATHER;
+    }
+
+    /// Whether they wait for each other, or for kube-scheduler to be done with the pods that it tries: all of them, so
+    /// that they take pods at the same moment.
+    fn goes_on(&self) -> bool {
+        self.came.is_some_and(|(first, last)| first < PATIENCE && (self.awaits || last.min(self.calm) < QUIET))
+    }
 }
 
 /// When a claim was launched whose node has not come yet.
@@ -259,4 +301,35 @@ async fn write_node(
         }
     }
     Ok(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn ms(count: u64) -> Duration {
+        Duration::from_millis(count)
+    }
+
+    fn gathering(nodes: &[(u64, bool)], calm: u64) -> bool {
+        let mut gathering = Gathering { calm: ms(calm), ..Gathering::default() };
+        nodes.iter().for_each(|(since, is_first)| gathering.add(ms(*since), *is_first));
+        gathering.goes_on()
+    }
+
+    #[test]
+    fn nodes_that_were_launched_together_wait_for_each_other_but_not_for_long() {
+        assert!(!gathering(&[], 0));
+        assert!(gathering(&[(500, true), (400, true)], 9000));
+        assert!(!gathering(&[(500, false), (400, false)], 9000), "all have come");
+        assert!(!gathering(&[(1300, true)], 9000));
+    }
+
+    #[test]
+    fn nodes_wait_until_kube_scheduler_is_quiet_but_not_for_ever() {
+        assert!(gathering(&[(1000, false), (50, false)], 9000), "it may just have begun to try pods on the last one");
+        assert!(gathering(&[(1000, false)], 50));
+        assert!(!gathering(&[(1000, false)], 200));
+        assert!(!gathering(&[(2600, false), (50, true)], 0));
+    }
 }

@@ -43,8 +43,8 @@ const AT_A_TIME: usize = 48;
 const MOST_TOLD: usize = 3 * AT_A_TIME;
 /// Changes that come within this time are looked at together.
 const TOGETHER: Duration = Duration::from_millis(15);
-/// How often pods are told of a node to come, when kube-scheduler takes it back meanwhile.
-const ROUNDS: usize = 3;
+/// For how long pods are told of nodes, at most, before these take pods: kube-scheduler may take it back again.
+const PREPARING: Duration = Duration::from_secs(4);
 /// While pods are yet to be told something, everything is looked at again after so long.
 const SOON: Duration = Duration::from_millis(500);
 /// After so long everything is looked at again.
@@ -174,9 +174,10 @@ pub async fn prepare(context: &Context, nodes: &[&str]) {
     if !context.version.steers() {
         return;
     }
-    for _ in 0..ROUNDS {
+    let began = Instant::now();
+    while began.elapsed() < PREPARING {
         let now = context.now();
-        let due = {
+        let mut due = {
             let mut live = context.live.lock();
             let mut held = context.plan.lock();
             let (plan, told) = &mut *held.0;
@@ -185,21 +186,29 @@ pub async fn prepare(context: &Context, nodes: &[&str]) {
         if due.is_empty() {
             return;
         }
-        tell(context, due).await;
+        due.truncate(AT_A_TIME);
+        // An API server that takes nothing is not asked again and again: what is left is told once the nodes take pods.
+        if tell(context, due).await == 0 {
+            return;
+        }
     }
 }
 
-async fn tell(context: &Context, due: Vec<Nomination>) {
+/// How many were told.
+async fn tell(context: &Context, due: Vec<Nomination>) -> usize {
     let each = due.into_iter().map(|nomination| tell_node(context, nomination));
-    futures::stream::iter(each).buffer_unordered(AT_A_TIME).collect::<()>().await;
+    let told = futures::stream::iter(each).buffer_unordered(AT_A_TIME);
+    told.filter(|told| std::future::ready(*told)).count().await
 }
 
-async fn tell_node(context: &Context, nomination: Nomination) {
+/// Whether it was told.
+async fn tell_node(context: &Context, nomination: Nomination) -> bool {
     let change = json!({ "status": { "nominatedNodeName": nomination.node.as_deref() } });
     let told = tell_one(context, nomination.pod, &nomination.name, change).await;
     if told {
         context.plan.inner.lock().unwrap_or_else(PoisonError::into_inner).1.nodes.note(&nomination);
     }
+    told
 }
 
 /// Tells running pods how dear it is to let them go. A status is written together with the annotations of its pod, so this

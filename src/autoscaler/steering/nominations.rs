@@ -1,5 +1,6 @@
 //! What pods have to be told now. Pure.
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -64,8 +65,9 @@ impl Told {
     }
 }
 
-/// What has to be told now: about the nodes `only`, or without any about all nodes that take pods. Nobody is told of a
-/// node before it is there: kube-scheduler tries all pods when it comes, and takes back what they were told by then.
+/// What has to be told now, large pods first: about the nodes `only`, or without any about all that are there. When a node
+/// comes, kube-scheduler tries all pods, and takes back what they were told by then: until it takes pods, only those are
+/// told of it that this has happened to.
 pub fn due(live: &mut Live, plan: &Plan, told: &mut Told, only: &[&str], now: Timestamp) -> Vec<Nomination> {
     let open: Vec<(Uid, Arc<str>, bool)> = plan
         .places()
@@ -74,7 +76,7 @@ pub fn due(live: &mut Live, plan: &Plan, told: &mut Told, only: &[&str], now: Ti
             let node = place.target.node(live)?;
             let said = pod.nominated.is_some_and(|known| live.text(known) == &*node.name);
             let concerned = match only {
-                [] => !node.has_taint(UNREGISTERED),
+                [] => !node.has_taint(UNREGISTERED) || pod.refused.is_some_and(|at| at >= node.created),
                 only => only.contains(&&*node.name),
             };
             (said || concerned).then(|| (uid, Arc::clone(&node.name), said))
@@ -91,8 +93,8 @@ pub fn due(live: &mut Live, plan: &Plan, told: &mut Told, only: &[&str], now: Ti
     };
     let mut meant: Vec<(&LivePod, Arc<str>)> =
         chosen.into_iter().filter_map(|(uid, node)| Some((live.pod(uid)?, node))).collect();
-    // kube-scheduler will take back what pods are told before it has looked at them.
-    meant.sort_unstable_by_key(|(pod, _)| (!pod.unschedulable, Arc::clone(&pod.name)));
+    // What pods are told before kube-scheduler has looked at them is taken back, and small ones find room anyway.
+    meant.sort_by_cached_key(|(pod, _)| (!pod.unschedulable, Reverse(size(live, pod)), Arc::clone(&pod.name)));
     due.extend(meant.into_iter().map(|(pod, node)| Nomination::of(pod, Some(node))));
     due
 }
@@ -100,6 +102,11 @@ pub fn due(live: &mut Live, plan: &Plan, told: &mut Told, only: &[&str], now: Ti
 /// Whether a pod has yet to be bound.
 fn waits(pod: &LivePod) -> bool {
     pod.node.is_none() && !pod.leaving()
+}
+
+/// What it asks for.
+fn size(live: &Live, pod: &LivePod) -> Vec<i64> {
+    live.spec(pod).into_iter().flat_map(|spec| spec.requests.iter()).map(|(_, amount)| amount).collect()
 }
 
 fn is_spread(live: &Live, uid: Uid) -> bool {
@@ -136,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_node_that_takes_no_pods_yet_is_told_of_only_when_it_is_asked_about() {
+    fn a_node_that_takes_no_pods_yet_is_told_of_when_it_is_asked_about_or_kube_scheduler_has_tried_them() {
         let mut state = State::new();
         state.claim("c1", Some("n1"));
         state.pod("p1", None);
@@ -148,6 +155,23 @@ mod tests {
         assert_eq!(names(&due(&mut state.live, &plan, &mut told, &["n1"], at(0))), [to("p1", "n1")]);
         state.nominated_pod("p1", "n1");
         assert!(due(&mut state.live, &plan, &mut told, &["n1"], at(0)).is_empty(), "it has been told");
+        state.unschedulable_pod("p1");
+        let again = due(&mut state.live, &plan, &mut told, &[], at(0));
+        assert_eq!(names(&again), [to("p1", "n1")], "kube-scheduler has tried it since the node came");
+    }
+
+    #[test]
+    fn large_pods_are_told_first() {
+        let mut state = State::new();
+        state.claim("c1", Some("n1"));
+        state.node("n1", "4", true);
+        let (mut plan, mut told) = (Plan::default(), Told::default());
+        for (name, cpu) in [("p1", "100m"), ("p2", "2"), ("p3", "500m")] {
+            state.sized_pod(name, None, cpu);
+            plan.place(&state.live, state.uid(name), Target::Claim("c1".into()), at(0));
+        }
+        let due = due(&mut state.live, &plan, &mut told, &[], at(0));
+        assert_eq!(names(&due), [to("p2", "n1"), to("p3", "n1"), to("p1", "n1")]);
     }
 
     #[test]

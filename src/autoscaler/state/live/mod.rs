@@ -81,6 +81,8 @@ pub struct Live {
     claims_by_provider: FastMap<Arc<str>, Arc<str>>,
     /// When a pod last came to or went from a node.
     pod_events: FastMap<Arc<str>, Timestamp>,
+    /// When kube-scheduler last found no node for a pod.
+    refused: Option<Timestamp>,
     quarantine: BTreeMap<(Kind, String), String>,
     /// How often something was quarantined, or for another reason.
     quarantines: u64,
@@ -192,6 +194,11 @@ impl Live {
     /// When a pod last came to or went from a node, daemons apart.
     pub fn last_pod_event(&self, node: &str) -> Option<Timestamp> {
         self.pod_events.get(node).copied()
+    }
+
+    /// When kube-scheduler last found no node for a pod, or took back what the pod had been told.
+    pub fn last_refusal(&self) -> Option<Timestamp> {
+        self.refused
     }
 
     /// All claims, by name.

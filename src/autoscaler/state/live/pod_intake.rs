@@ -45,6 +45,7 @@ impl Live {
         let limits = self.limits.take(limits);
         let standing = standing(pod);
         let time = |time: Option<&k8s_openapi::apimachinery::pkg::apis::meta::v1::Time>| time.map(|time| time.0);
+        let is_refused = standing.unschedulable && nominated.is_none();
         let read = LivePod {
             uid,
             name: match self.pods.get(uid) {
@@ -65,6 +66,7 @@ impl Live {
             owner: standing.owner,
             phase: standing.phase,
             unschedulable: standing.unschedulable,
+            refused: is_refused.then_some(now),
             gated: spec.scheduling_gates.as_ref().is_some_and(|gates| !gates.is_empty()),
             ready: standing.ready,
             do_not_disrupt: standing.do_not_disrupt,
@@ -75,6 +77,7 @@ impl Live {
             round,
             version,
         };
+        self.refused = self.refused.max(read.refused);
         self.put_pod(read, Aside { raw, fault: fault.map(Into::into) }, now)
     }
 

@@ -117,6 +117,8 @@ pub struct LivePod {
     pub phase: Phase,
     /// Whether kube-scheduler has looked for a node and found none.
     pub unschedulable: bool,
+    /// When kube-scheduler last found no node for it, as far as that was seen, unless it was told one since.
+    pub refused: Option<Timestamp>,
     /// Whether somebody keeps it from being scheduled.
     pub gated: bool,
     /// Whether it serves.

@@ -398,6 +398,26 @@ fn pods_that_come_and_go_are_remembered_daemons_apart() {
 }
 
 #[test]
+fn it_is_known_when_kube_scheduler_last_found_no_node_for_a_pod() {
+    let mut live = Live::default();
+    let at = |second| Timestamp::from_second(second).expect("a time");
+    live.apply(observed(&pod("a", None)), at(10));
+    assert_eq!(live.last_refusal(), None, "it has not looked at it yet");
+    let refused = |version: &str, nominated: Option<&str>| {
+        let mut pod = pod("a", None);
+        pod["metadata"]["resourceVersion"] = version.into();
+        pod["status"] = json!({ "nominatedNodeName": nominated,
+            "conditions": [{ "type": "PodScheduled", "status": "False", "reason": "Unschedulable" }] });
+        observed(&pod)
+    };
+    live.apply(refused("1", None), at(20));
+    live.apply(refused("2", Some("n1")), at(30));
+    assert_eq!(live.last_refusal(), Some(at(20)), "to tell it something is no refusal");
+    live.apply(refused("3", None), at(40));
+    assert_eq!(live.last_refusal(), Some(at(40)), "what it was told was taken back");
+}
+
+#[test]
 fn a_catalogue_of_other_names_is_taken_over() {
     let mut other = Live::default();
     apply(&mut other, pod("shifts-symbols", None));
