@@ -8,7 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures::future::join_all;
 use jiff::SignedDuration;
+use k8s_openapi::api::core::v1::ObjectReference;
 use tokio_util::sync::CancellationToken;
 
 use super::claims::{NotMade, create_claims};
@@ -368,16 +370,11 @@ async fn make_room(
     let nodes = moving.iter().filter_map(|pod| cluster.nodes.get(cluster.pods[*pod as usize].node? as usize));
     let nodes: BTreeSet<&str> = nodes.map(|node| &*node.name).collect();
     steering::prepare(context, &nodes.into_iter().collect::<Vec<_>>()).await;
-    for pod in moving {
-        let Some((uid, name, about)) = ({
-            let live = context.live.lock();
-            question.uid(*pod).and_then(|uid| live.pod(uid)).map(|pod| (pod.uid, Arc::clone(&pod.name), about_pod(pod)))
-        }) else {
-            continue;
-        };
-        let (namespace, own_name) = name.split_once('/').unwrap_or_default();
-        let asked = evict(&context.client, namespace, own_name, &uid.to_string()).await;
-        let asked = asked.unwrap_or_else(|error| Asked::Refused(error.to_string()));
+    // All at once: kube-scheduler tries the pods that wait whenever one has gone, and takes back what they were told when
+    // the room is not enough yet.
+    let asked = join_all(moving.iter().map(|pod| ask_to_go(context, question, *pod))).await;
+    for (pod, asked) in moving.iter().zip(asked) {
+        let Some((uid, name, about, asked)) = asked else { continue };
         context.metrics.evictions.count([asked.code()]);
         match asked {
             Asked::Going => {
@@ -398,6 +395,22 @@ async fn make_room(
         }
     }
     stay
+}
+
+/// Asks a pod to go: who that is, and what became of it; nothing if it is gone.
+async fn ask_to_go(
+    context: &Context,
+    question: &Question,
+    pod: u32,
+) -> Option<(Uid, Arc<str>, ObjectReference, Asked)> {
+    let (uid, name, about) = {
+        let live = context.live.lock();
+        let pod = live.pod(question.uid(pod)?)?;
+        (pod.uid, Arc::clone(&pod.name), about_pod(pod))
+    };
+    let (namespace, own_name) = name.split_once('/').unwrap_or_default();
+    let asked = evict(&context.client, namespace, own_name, &uid.to_string()).await;
+    Some((uid, name, about, asked.unwrap_or_else(|error| Asked::Refused(error.to_string()))))
 }
 
 fn tell(context: &Context, question: &Question, pods: &[u32], reason: &str, hopeless: &mut Hopeless) {
