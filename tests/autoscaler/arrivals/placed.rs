@@ -39,7 +39,8 @@ fn machines_are_where_pods_and_classes_ask_for_them() {
             let labelled = claim["metadata"]["labels"]["karpenter.k8s.aws/placement-group-id"] == json!(group);
             labelled && condition(claim, "Ready").is_some_and(|one| one["status"] == "True")
         };
-        (claims.len() == 2 && claims.iter().all(inside)).then_some(())
+        // The pod that may be anywhere may take the other one's place as both move; that one gets a third node.
+        (claims.len() >= 2 && claims.iter().all(inside)).then_some(())
     });
     for claim in yard.claims() {
         let instance = machine_of(&yard, &claim);

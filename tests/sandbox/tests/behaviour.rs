@@ -57,6 +57,7 @@ modules! {
     test_kubernetes,
     test_kubernetes_nodes,
     test_nodes,
+    test_processes,
     test_rds,
     test_reads,
     test_stacks,
