@@ -107,34 +107,39 @@ fn look(context: &Context, busy: &Launches, seen: &mut BTreeMap<Arc<str>, Instan
     seen.retain(|node, _| live.node(node).is_some());
     let calm = live.last_refusal().map_or(Duration::MAX, |at| now.duration_since(at).try_into().unwrap_or_default());
     let plan = context.plan.lock();
+    let steers = context.version.steers();
     let mut found = Found::default();
     let mut come = Vec::new();
     let mut gathering = Gathering { calm, ..Gathering::default() };
     for claim in live.claims().filter(|claim| claim.deletion().is_none()) {
-        if let Some((node, waiting)) = next_step(&live, claim) {
-            let step = (Arc::clone(&claim.object), Arc::clone(&node), waiting);
-            if claim.is(REGISTERED) {
-                found.ready.extend(busy.hold(&claim.name).then_some(step));
-                continue;
+        let Some((node, waiting)) = next_step(&live, claim) else {
+            if let Verdict::Overdue { reason, message } = verdict(&claim.object, now) {
+                found.overdue.push((Arc::clone(&claim.object), reason, message));
             }
-            if busy.holds(&claim.name) {
-                continue;
-            }
-            let since = seen.entry(Arc::clone(&node)).or_insert_with(Instant::now).elapsed();
-            if context.version.steers() && is_early(&live, &plan, claim, &node, now) {
-                found.held = true;
-            } else {
-                gathering.add(since, is_first(claim, &awaited));
-                come.push((Arc::clone(&claim.name), step));
-            }
-        } else if let Verdict::Overdue { reason, message } = verdict(&claim.object, now) {
-            found.overdue.push((Arc::clone(&claim.object), reason, message));
+            continue;
+        };
+        if busy.holds(&claim.name) {
+            continue;
+        }
+        if claim.is(REGISTERED) {
+            found.ready.push((Arc::clone(&claim.object), node, waiting));
+            continue;
+        }
+        let since = seen.entry(Arc::clone(&node)).or_insert_with(Instant::now).elapsed();
+        if steers && is_early(&live, &plan, claim, &node, now) {
+            found.held = true;
+        } else {
+            gathering.add(since, is_first(claim, &awaited));
+            come.push((Arc::clone(&claim.object), node, waiting));
         }
     }
-    if context.version.steers() && gathering.goes_on() {
+    if steers && gathering.goes_on() {
         found.held = true;
     } else if !opening {
-        found.come.extend(come.into_iter().filter(|(name, _)| busy.hold(name)).map(|(_, step)| step));
+        found.come = come;
+    }
+    for (claim, ..) in found.come.iter().chain(&found.ready) {
+        busy.hold(claim.metadata.name.as_deref().unwrap_or_default());
     }
     found
 }

@@ -94,7 +94,8 @@ pub fn due(live: &mut Live, plan: &Plan, told: &mut Told, only: &[&str], now: Ti
     let mut meant: Vec<(&LivePod, Arc<str>)> =
         chosen.into_iter().filter_map(|(uid, node)| Some((live.pod(uid)?, node))).collect();
     // What pods are told before kube-scheduler has looked at them is taken back, and small ones find room anyway.
-    meant.sort_by_cached_key(|(pod, _)| (!pod.unschedulable, Reverse(size(live, pod)), Arc::clone(&pod.name)));
+    let size = |pod| live.spec(pod).map(|spec| spec.requests.size());
+    meant.sort_by_cached_key(|(pod, _)| (!pod.unschedulable, Reverse(size(pod)), Arc::clone(&pod.name)));
     due.extend(meant.into_iter().map(|(pod, node)| Nomination::of(pod, Some(node))));
     due
 }
@@ -102,11 +103,6 @@ pub fn due(live: &mut Live, plan: &Plan, told: &mut Told, only: &[&str], now: Ti
 /// Whether a pod has yet to be bound.
 fn waits(pod: &LivePod) -> bool {
     pod.node.is_none() && !pod.leaving()
-}
-
-/// What it asks for.
-fn size(live: &Live, pod: &LivePod) -> Vec<i64> {
-    live.spec(pod).into_iter().flat_map(|spec| spec.requests.iter()).map(|(_, amount)| amount).collect()
 }
 
 fn is_spread(live: &Live, uid: Uid) -> bool {

@@ -30,10 +30,7 @@ pub fn next_wave(cluster: &Cluster, meant: &[Meant]) -> Vec<Meant> {
         spreads.count(one);
     }
     let mut open: Vec<&Meant> = meant.iter().filter(|one| !one.nominated).collect();
-    let size = |one: &Meant| {
-        let requests = &cluster.spec(cluster.pods[one.pod as usize].spec).requests;
-        requests.iter().map(|(_, amount)| amount).collect::<Vec<_>>()
-    };
+    let size = |one: &Meant| cluster.spec(cluster.pods[one.pod as usize].spec).requests.size();
     open.sort_by_cached_key(|one| (std::cmp::Reverse(size(one)), one.node, one.pod));
     let mut wave = Vec::new();
     for one in open {

@@ -87,7 +87,10 @@ def api_server(setup, inside):
         f"--audit-policy-file={inside('audit.json')}",
         f"--audit-log-path={inside(REQUESTS_LOG)}",
         "--audit-log-maxsize=100",
+        # Requests wait for a processor, as they wait for their turn on EKS: none is refused for being too many.
         "--enable-priority-and-fairness=false",
+        "--max-requests-inflight=0",
+        "--max-mutating-requests-inflight=0",
         "--profiling=false",
         "--allow-privileged=true",
         *_behaviour(setup),
