@@ -254,7 +254,7 @@ class ControlPlane:
 
 
 # Processors are what a cluster here is short of, not memory: garbage is collected less often.
-_PLENTY_OF_MEMORY = {"GOGC": "200"}
+_PLENTY_OF_MEMORY = {"GOGC": "800", "GOMEMLIMIT": "1GiB"}
 
 # As on EKS: who brings nothing may ask how the server is, and nothing else.
 _AUTHENTICATION = {
