@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::conditions::{INITIALIZED, LAUNCHED, REGISTERED};
+use super::initialization::Waiting;
 use super::launch::Launches;
 use super::liveness::{Verdict, verdict};
 use super::{initialization, registration, status};
@@ -70,7 +71,7 @@ pub async fn run(context: Context, stop: CancellationToken) -> anyhow::Result<()
         for (claim, node, waiting) in ready {
             let (context, busy) = (context.clone(), busy.clone());
             tokio::spawn(async move {
-                advance(&context, &claim, &node, waiting, None).await;
+                advance(&context, &claim, &node, waiting.as_ref()).await;
                 busy.release(claim.metadata.name.as_deref().unwrap_or_default());
                 context.live.notify(Kind::Claim);
             });
@@ -83,8 +84,8 @@ pub async fn run(context: Context, stop: CancellationToken) -> anyhow::Result<()
     }
 }
 
-type Waiting = Option<initialization::Waiting>;
-type Step = (Arc<NodeClaim>, Arc<str>, Waiting);
+/// A claim, its node, and what that waits for.
+type Step = (Arc<NodeClaim>, Arc<str>, Option<Waiting>);
 
 /// Claims with something to do.
 #[derive(Default)]
@@ -195,7 +196,7 @@ fn is_early(live: &Live, plan: &Plan, claim: &LiveClaim, node: &str, now: Timest
 }
 
 /// The node of a claim and what it still waits for, if something has to be written.
-fn next_step(live: &Live, claim: &LiveClaim) -> Option<(Arc<str>, Waiting)> {
+fn next_step(live: &Live, claim: &LiveClaim) -> Option<(Arc<str>, Option<Waiting>)> {
     if !claim.is(LAUNCHED) || (claim.is(REGISTERED) && claim.is(INITIALIZED)) {
         return None;
     }
@@ -229,28 +230,42 @@ async fn open_together(context: &Context, come: &[Step]) {
     let each = come
         .iter()
         .zip(read)
-        .map(|((claim, node, waiting), read)| advance(context, claim, node, waiting.clone(), read.ok().flatten()));
+        .map(|((claim, node, waiting), read)| write_node(context, claim, node, waiting.is_none(), read.ok().flatten()));
+    let written = join_all(each).await;
+    let each = come
+        .iter()
+        .zip(written)
+        .map(|((claim, node, waiting), written)| conclude(context, claim, node, waiting.as_ref(), written));
     join_all(each).await;
 }
 
-/// Takes a node a step further: it is registered, and if nothing is left to wait for initialised. `read` is the node as
-/// it was a moment ago, if that is known.
-async fn advance(context: &Context, claim: &NodeClaim, node: &str, waiting: Waiting, read: Option<Node>) {
+/// Takes a node a step further: it is registered, and if nothing is left to wait for initialised.
+async fn advance(context: &Context, claim: &NodeClaim, node: &str, waiting: Option<&Waiting>) {
+    let written = write_node(context, claim, node, waiting.is_none(), None).await;
+    conclude(context, claim, node, waiting, written).await;
+}
+
+/// Tells the claim of a node what has become of it, once that is `written` on the node.
+async fn conclude(
+    context: &Context,
+    claim: &NodeClaim,
+    node: &str,
+    waiting: Option<&Waiting>,
+    written: kube::Result<bool>,
+) {
     let name = claim.metadata.name.clone().unwrap_or_default();
     let fresh = !super::conditions::holds(claim, REGISTERED);
-    let written = match write_node(context, claim, node, waiting.is_none(), read).await {
-        Ok(written) => written,
+    match written {
+        Ok(true) => {}
+        Ok(false) => return,
         Err(error) => {
             tracing::warn!(claim = name, node, %error, "a node could not be registered yet");
             tokio::time::sleep(Duration::from_millis(500)).await;
             return;
         }
-    };
-    if !written {
-        return;
     }
     let now = context.now();
-    let initialized = match &waiting {
+    let initialized = match waiting {
         None => (INITIALIZED, Truth::True, INITIALIZED, ""),
         Some(waiting) => (INITIALIZED, Truth::Unknown, waiting.reason, waiting.message.as_str()),
     };
