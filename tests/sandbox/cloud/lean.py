@@ -218,7 +218,7 @@ class _Form(dict):
     """A form that knows under which names it has something."""
 
     def __init__(self, values):
-        super().__init__(values.to_dict() if hasattr(values, "to_dict") else values)
+        super().__init__(values.to_dict())
         self._branches = set()
         for name in self:
             while name not in self._branches:
