@@ -10,11 +10,13 @@
 //! | `plan` | which pod is meant for which claim or node |
 //! | `waves` | which pods may be nominated at a time |
 //! | `nominations` | which nodes pods have to be told now |
+//! | `stalled` | whom kube-scheduler has to be made to look at once more |
 //! | `deletion_costs` | how dear it is to let a pod go, so that a scale-in empties nodes |
 
 pub mod deletion_costs;
 pub mod nominations;
 pub mod plan;
+pub mod stalled;
 #[cfg(test)]
 pub(in crate::autoscaler) mod testing;
 pub mod waves;
@@ -36,6 +38,7 @@ use crate::autoscaler::state::live::{DELETION_COST, Kind, OWN_DELETION_COST, Obs
 use deletion_costs::{DeletionCost, DeletionCosts};
 use nominations::Nomination;
 pub use plan::{Place, Plan, Settled, Target};
+use stalled::Stalled;
 
 /// How many pods are told at a time.
 const AT_A_TIME: usize = 48;
@@ -54,6 +57,7 @@ const AGAIN: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug, Default)]
 struct Told {
     nodes: nominations::Told,
+    stalled: Stalled,
     costs: DeletionCosts,
 }
 
@@ -148,14 +152,18 @@ fn step(context: &Context) -> (Vec<Nomination>, Vec<DeletionCost>, Duration) {
     plan.inherit(&live, now);
     let settled = plan.settle(&live, now);
     let nodes = match context.version.steers() {
-        true => nominations::due(&mut live, plan, &mut told.nodes, &[], now),
+        true => {
+            let stalled = told.stalled.due(&live, plan, now);
+            stalled.into_iter().chain(nominations::due(&mut live, plan, &mut told.nodes, &[], now)).collect()
+        }
         false => Vec::new(),
     };
     let costs = match context.settings.pod_deletion_cost {
         true => told.costs.due(&live, plan, now),
         false => Vec::new(),
     };
-    let again = if told.costs.waits(now) || !costs.is_empty() { SOON } else { AGAIN };
+    let soon = told.stalled.waits() || told.costs.waits(now) || !costs.is_empty();
+    let again = if soon { SOON } else { AGAIN };
     drop(held);
     drop(live);
     if settled.freed > 0 {

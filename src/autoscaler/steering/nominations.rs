@@ -25,7 +25,8 @@ pub struct Nomination {
 }
 
 impl Nomination {
-    fn of(pod: &LivePod, node: Option<Arc<str>>) -> Self {
+    /// What a pod is told.
+    pub(super) fn of(pod: &LivePod, node: Option<Arc<str>>) -> Self {
         Self { pod: pod.uid, name: Arc::clone(&pod.name), node }
     }
 }
@@ -101,7 +102,7 @@ pub fn due(live: &mut Live, plan: &Plan, told: &mut Told, only: &[&str], now: Ti
 }
 
 /// Whether a pod has yet to be bound.
-fn waits(pod: &LivePod) -> bool {
+pub(super) fn waits(pod: &LivePod) -> bool {
     pod.node.is_none() && !pod.leaving()
 }
 
