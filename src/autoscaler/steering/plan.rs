@@ -17,8 +17,6 @@ use crate::autoscaler::state::resources::Amounts;
 const INHERITANCE: SignedDuration = SignedDuration::from_secs(30);
 /// The news that a pod is gone may come so much later than its successor was made.
 const LATE: SignedDuration = SignedDuration::from_secs(5);
-/// When a pod was bound is known in whole seconds, and a moment later.
-const BOUND_WITHIN: SignedDuration = SignedDuration::from_secs(2);
 /// How long a pod may wait for a node that has room for it and takes pods, before it is planned anew.
 const PATIENCE: SignedDuration = SignedDuration::from_secs(60);
 
@@ -109,8 +107,6 @@ pub struct Plan {
     heirs: BTreeSet<Uid>,
     /// Pods of workloads with places for pods to come that have been reckoned with.
     known: BTreeMap<Arc<str>, BTreeSet<Uid>>,
-    /// Until when it has been looked at which nodes pods have come to.
-    looked: Timestamp,
 }
 
 impl Plan {
@@ -226,27 +222,25 @@ impl Plan {
                 self.places.remove(&uid);
             }
         }
-        let mut crowded = BTreeSet::new();
+        let mut is_at_work = !settled.landed.is_empty() || !strays.is_empty();
         for (uid, node) in strays {
             let Some(place) = self.places.remove(&uid) else { continue };
-            if !self.change_places(live, uid, &place, node) {
-                settled.strayed += 1;
-                crowded.insert(live.text(node).to_owned());
-            }
+            settled.strayed += u64::from(!self.change_places(live, uid, &place, node));
         }
-        crowded.extend(self.take_arrived(live));
-        crowded.extend(self.joined(live, now));
+        is_at_work |= self.take_arrived(live);
+        let loose = self.loose.len();
         self.loose.retain(|uid, _| live.pod(*uid).is_some_and(|pod| pod.node.is_none() && !pod.leaving()));
-        settled.freed += self.loosen(live, &crowded, now);
+        is_at_work |= self.loose.len() < loose;
+        settled.freed += self.loosen(live, is_at_work, now);
         self.vacancies.retain(|vacancy| vacancy.until > now && vacancy.target.stands(live));
         self.drop_surplus(live);
         settled
     }
 
     /// Pods that were foreseen and had been bound when they were first seen: each takes one of the places of its
-    /// workload, that on its node if there is one. The nodes of those that took another one.
-    fn take_arrived(&mut self, live: &Live) -> BTreeSet<String> {
-        let mut strayed = BTreeSet::new();
+    /// workload, that on its node if there is one. Whether there are any.
+    fn take_arrived(&mut self, live: &Live) -> bool {
+        let mut arrived = false;
         let (known, vacancies) = (&mut self.known, &mut self.vacancies);
         for (workload, known) in known {
             let own = live.symbol(workload).into_iter().flat_map(|workload| live.pods_of(workload));
@@ -254,27 +248,16 @@ impl Plan {
                 if !known.insert(pod.uid) {
                     continue;
                 }
+                arrived = true;
                 let of_it = |open: &Vacancy| open.foreseen && open.workload == *workload;
                 let there = |open: &Vacancy| open.target.node(live).is_some_and(|node| *node.name == *bound);
                 let found = vacancies.iter().position(|open| of_it(open) && there(open));
-                if found.is_none() {
-                    strayed.insert(bound.to_owned());
-                }
                 if let Some(at) = found.or_else(|| vacancies.iter().position(of_it)) {
                     vacancies.swap_remove(at);
                 }
             }
         }
-        strayed
-    }
-
-    /// Nodes that pods are still to come to, and that others have come to since the last look.
-    fn joined(&mut self, live: &Live, now: Timestamp) -> BTreeSet<String> {
-        let since = std::mem::replace(&mut self.looked, now).checked_sub(BOUND_WITHIN).unwrap_or(now);
-        let nodes: BTreeSet<&str> =
-            self.places.values().filter_map(|place| place.target.node(live)).map(|node| &*node.name).collect();
-        let joined = |node: &&str| live.last_pod_event(node).is_some_and(|at| at >= since);
-        nodes.into_iter().filter(joined).map(str::to_owned).collect()
+        arrived
     }
 
     /// Keeps no more places for pods to come than pods will come.
@@ -333,14 +316,14 @@ impl Plan {
         true
     }
 
-    /// Gives up the places on nodes that have become too full for them. Pods of spreads are told one after the other
-    /// where they are meant to be, so kube-scheduler is at work on the others: when it has begun to take places of
-    /// its own choice, all of them are planned anew at once, when it has come to an end. How many.
-    fn loosen(&mut self, live: &Live, crowded: &BTreeSet<String>, now: Timestamp) -> u64 {
+    /// Gives up the places on nodes that have become too full for them, whoever has come there. Pods of spreads are told one
+    /// after the other where they are meant to be, so kube-scheduler is at work on the others: when it has begun to take
+    /// places of its own choice, all of them are planned anew at once, when it has come to an end. How many.
+    fn loosen(&mut self, live: &Live, is_at_work: bool, now: Timestamp) -> u64 {
         let mut meant: BTreeMap<&str, Vec<Uid>> = BTreeMap::new();
         for (uid, place) in &self.places {
-            if let Some(name) = place.target.node(live).and_then(|node| crowded.get(&*node.name)) {
-                meant.entry(name).or_default().push(*uid);
+            if let Some(node) = place.target.node(live) {
+                meant.entry(&node.name).or_default().push(*uid);
             }
         }
         let mut freed: Vec<Uid> =
@@ -349,12 +332,12 @@ impl Plan {
             freed.extend(self.untold(live));
         }
         let before = self.places.len();
-        crowded.iter().for_each(|node| self.drop_without_room(live, node));
+        self.drop_without_room(live);
         for uid in freed {
             self.places.remove(&uid);
             self.loose.entry(uid).or_insert(Loose { since: now, until: now });
         }
-        if !crowded.is_empty() {
+        if is_at_work {
             let later = |time: Timestamp, by| time.saturating_add(by).unwrap_or(time);
             for loose in self.loose.values_mut().filter(|loose| loose.until >= now) {
                 loose.until = later(now, SETTLING.0).min(later(loose.since, SETTLING.1));
@@ -374,16 +357,20 @@ impl Plan {
         untold.map(|(uid, _)| *uid).collect()
     }
 
-    /// Gives up places for pods to come on a node that has no room for them any more.
-    fn drop_without_room(&mut self, live: &Live, name: &str) {
-        let Some(node) = live.node(name) else { return };
-        let on_it = |target: &Target| target.node(live).is_some_and(|other| other.name == node.name);
-        let mut free = self.room_on(live, node);
-        let meant = self.places.iter().filter(|(_, place)| on_it(&place.target));
-        meant.filter_map(|(uid, _)| live.pod(*uid)).for_each(|pod| take(&mut free, live, pod));
+    /// Gives up places for pods to come on nodes that have no room for them any more.
+    fn drop_without_room(&mut self, live: &Live) {
+        let on = |open: &Vacancy| open.target.node(live).filter(|_| open.foreseen);
+        let mut free: BTreeMap<&str, Amounts> = BTreeMap::new();
+        for node in self.vacancies.iter().filter_map(on) {
+            free.entry(&node.name).or_insert_with(|| self.room_on(live, node));
+        }
+        for (uid, place) in &self.places {
+            let free = place.target.node(live).and_then(|node| free.get_mut(&*node.name));
+            free.zip(live.pod(*uid)).into_iter().for_each(|(free, pod)| take(free, live, pod));
+        }
         self.vacancies.retain(|open| {
-            let requests = live.requests_of(&open.workload).filter(|_| open.foreseen && on_it(&open.target));
-            requests.is_none_or(|requests| takes(&mut free, requests))
+            let free = on(open).and_then(|node| free.get_mut(&*node.name));
+            free.zip(live.requests_of(&open.workload)).is_none_or(|(free, requests)| takes(free, requests))
         });
     }
 
@@ -411,7 +398,7 @@ impl Plan {
         let leaves = |pod: &LivePod| {
             pod.leaving() || self.places.get(&pod.uid).is_some_and(|place| place.leaves.as_ref() == Some(&node.name))
         };
-        let mut free = node.allocatable.clone();
+        let mut free = live.promised(node);
         live.pods_on(&node.name).filter(|pod| !leaves(pod)).for_each(|pod| take(&mut free, live, pod));
         free
     }
@@ -522,6 +509,7 @@ pub(super) fn is_open(node: &LiveNode) -> bool {
 mod tests {
     use super::super::testing::{State, at};
     use super::*;
+    use serde_json::json;
 
     fn claim(name: &str) -> Target {
         Target::Claim(name.into())
@@ -543,6 +531,31 @@ mod tests {
             Settled { landed: vec![SignedDuration::from_secs(2)], ..Settled::default() }
         );
         assert!(plan.place_of(state.uid("p1")).is_none());
+    }
+
+    #[test]
+    fn places_on_a_node_that_is_full_are_freed_however_late_it_is_seen_who_came_there() {
+        let mut state = State::new();
+        state.claim("c1", Some("n1"));
+        state.node("n1", "1", true);
+        state.pod("p1", None);
+        state.sized_pod("other", Some("n1"), "700m");
+        let mut plan = Plan::default();
+        assert_eq!(plan.settle(&state.live, at(60)), Settled::default());
+        // It was decided by what was so before.
+        plan.place(&state.live, state.uid("p1"), claim("c1"), at(61));
+        assert_eq!(plan.settle(&state.live, at(62)), Settled { freed: 1, ..Settled::default() });
+    }
+
+    #[test]
+    fn devices_that_have_yet_to_be_told_are_reckoned_with() {
+        let mut state = State::new();
+        state.promised_claim("c1", "n1", &json!({ "cpu": "4", "pods": "10", "nvidia.com/gpu": "1" }));
+        state.node_with("n1", &json!({ "cpu": "4", "pods": "10", "nvidia.com/gpu": "0" }), true);
+        state.asking_pod("p1", &json!({ "cpu": "1", "nvidia.com/gpu": "1" }));
+        let mut plan = Plan::default();
+        plan.place(&state.live, state.uid("p1"), claim("c1"), at(0));
+        assert_eq!(plan.settle(&state.live, at(1)), Settled::default());
     }
 
     #[test]

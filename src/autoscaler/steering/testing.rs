@@ -32,7 +32,15 @@ impl State {
 
     /// A claim, launched if it has a node.
     pub fn claim(&mut self, name: &str, node: Option<&str>) {
-        let status = node.map_or(json!({}), |node| json!({ "providerID": format!("aws:///a/i-{node}") }));
+        self.claim_with(name, node.map_or(json!({}), |node| json!({ "providerID": format!("aws:///a/i-{node}") })));
+    }
+
+    /// A claim that is launched, with what its node will give to pods.
+    pub fn promised_claim(&mut self, name: &str, node: &str, allocatable: &Value) {
+        self.claim_with(name, json!({ "providerID": format!("aws:///a/i-{node}"), "allocatable": allocatable }));
+    }
+
+    fn claim_with(&mut self, name: &str, status: Value) {
         let claim = json!({
             "apiVersion": "karpenter.sh/v1", "kind": "NodeClaim", "metadata": { "name": name, "uid": name },
             "spec": { "requirements": [], "nodeClassRef": { "group": "g", "kind": "k", "name": "n" } }, "status": status,
@@ -89,11 +97,16 @@ impl State {
 
     /// A node, with the taint that keeps pods away unless it is open.
     pub fn node(&mut self, name: &str, cpu: &str, open: bool) {
+        self.node_with(name, &json!({ "cpu": cpu, "pods": "10" }), open);
+    }
+
+    /// The same, with all that it gives to pods.
+    pub fn node_with(&mut self, name: &str, allocatable: &Value, open: bool) {
         let taints = if open { json!([]) } else { json!([{ "key": UNREGISTERED, "effect": "NoExecute" }]) };
         let node = json!({
             "metadata": { "name": name, "uid": name },
             "spec": { "providerID": format!("aws:///a/i-{name}"), "taints": taints },
-            "status": { "allocatable": { "cpu": cpu, "pods": "10" }, "conditions": [{ "type": "Ready", "status": "True" }] },
+            "status": { "allocatable": allocatable, "conditions": [{ "type": "Ready", "status": "True" }] },
         });
         self.live.apply(Observed::Node(read(node)), at(0));
     }
@@ -105,6 +118,16 @@ impl State {
 
     pub fn sized_pod(&mut self, name: &str, node: Option<&str>, cpu: &str) {
         self.put(name, json!(node), json!({}), cpu);
+    }
+
+    /// A pending pod that asks for this.
+    pub fn asking_pod(&mut self, name: &str, requests: &Value) {
+        let pod = json!({
+            "metadata": { "name": name, "namespace": "default", "uid": name },
+            "spec": { "containers": [{ "name": "c", "resources": { "requests": requests, "limits": requests } }] },
+            "status": { "phase": "Pending" },
+        });
+        self.live.apply(Observed::Pod(read(pod)), at(0));
     }
 
     pub fn nominated_pod(&mut self, name: &str, node: &str) {

@@ -5,6 +5,7 @@ use crate::state::cluster::{Cluster, DaemonEntry, NodeEntry, PodEntry, TRANSIENT
 use crate::state::instance_types::Catalogue;
 use crate::state::names::Names;
 use crate::state::pod_spec::{Taint, label};
+use crate::state::resources::Amounts;
 use jiff::Timestamp;
 use std::sync::Arc;
 
@@ -110,19 +111,21 @@ impl Live {
         uids
     }
 
+    /// What a node gives to pods. Devices are told late: until it is initialised it has what its claim says.
+    pub fn promised(&self, node: &LiveNode) -> Amounts {
+        let mut allocatable = node.allocatable.clone();
+        let claim = self.claim_of_node(node).filter(|claim| !is_initialized(&self.base.names, node, Some(claim)));
+        claim.into_iter().for_each(|claim| raise_missing(&mut allocatable, &claim.allocatable));
+        allocatable
+    }
+
     fn entry(&self, names: &mut Names, node: &LiveNode, claim: Option<&LiveClaim>, leaving: bool) -> NodeEntry {
-        let find = |key: &str| names.strings.find(key);
-        let has = |key: &str| find(key).is_some_and(|key| label(&node.labels, key).is_some());
         let pool = label(&node.labels, names.known.node_pool);
-        let initialized = match claim {
-            Some(claim) => has(INITIALIZED) || claim.is("Initialized"),
-            // Nobody will take the taints of a node of no pool away.
-            None => pool.is_none() || has(INITIALIZED),
-        };
+        let initialized = is_initialized(names, node, claim);
         let mut labels = node.labels.clone();
         let mut taints: Vec<Taint> = node.read_taints.to_vec();
-        let (mut capacity, mut allocatable) = (node.capacity.clone(), node.allocatable.clone());
-        if let Some(claim) = claim.filter(|_| !has(REGISTERED)) {
+        let (mut capacity, mut allocatable) = (node.capacity.clone(), self.promised(node));
+        if let Some(claim) = claim.filter(|_| !has(names, node, REGISTERED)) {
             let mut all: Vec<_> = labels.to_vec();
             for (key, value) in on_the_way::labels_of(names, claim) {
                 if !all.iter().any(|(known, _)| *known == key) {
@@ -138,9 +141,7 @@ impl Live {
         if !initialized {
             taints.retain(|taint| !self.goes_at_start(names, claim, pool, taint));
             if let Some(claim) = claim {
-                // Devices are told late: until then the node has what its claim says.
                 raise_missing(&mut capacity, &claim.capacity);
-                raise_missing(&mut allocatable, &claim.allocatable);
             }
         }
         if let Some((_, limits)) = self.storage.limits.get(&*node.name) {
@@ -174,7 +175,19 @@ fn leaves(node: &LiveNode, claim: Option<&LiveClaim>) -> bool {
     node.deletion.is_some() || claim.is_some_and(|claim| claim.deletion().is_some()) || node.has_taint(DISRUPTED)
 }
 
-fn raise_missing(amounts: &mut crate::state::resources::Amounts, expected: &crate::state::resources::Amounts) {
+fn has(names: &Names, node: &LiveNode, key: &str) -> bool {
+    names.strings.find(key).is_some_and(|key| label(&node.labels, key).is_some())
+}
+
+fn is_initialized(names: &Names, node: &LiveNode, claim: Option<&LiveClaim>) -> bool {
+    match claim {
+        Some(claim) => has(names, node, INITIALIZED) || claim.is("Initialized"),
+        // Nobody will take the taints of a node of no pool away.
+        None => label(&node.labels, names.known.node_pool).is_none() || has(names, node, INITIALIZED),
+    }
+}
+
+fn raise_missing(amounts: &mut Amounts, expected: &Amounts) {
     for (id, amount) in expected.iter() {
         if amounts.get(id) == 0 {
             amounts.set(id, amount);
