@@ -32,10 +32,7 @@ const AGAIN: Duration = Duration::from_secs(10);
 const SOON: Duration = Duration::from_millis(50);
 /// For how long a node waits for others that were launched with it, so that they take pods at the same moment.
 const GATHER: Duration = Duration::from_millis(1200);
-/// For how long kube-scheduler has to be quiet before nodes that have come take pods: it tries all pods when one comes,
-/// and takes back what they were told by then.
-const QUIET: Duration = Duration::from_millis(120);
-/// For how long nodes wait for that, and for each other, at most.
+/// For how long nodes wait for each other at most, when others keep coming.
 const PATIENCE: Duration = Duration::from_millis(2500);
 /// Claims that were launched within this time were launched together.
 const TOGETHER_LAUNCHED: SignedDuration = SignedDuration::from_secs(2);
@@ -106,12 +103,11 @@ fn look(context: &Context, busy: &Launches, seen: &mut BTreeMap<Arc<str>, Instan
     let live = context.live.lock();
     let awaited: Vec<Timestamp> = live.claims().filter_map(|claim| awaited(&live, claim)).collect();
     seen.retain(|node, _| live.node(node).is_some());
-    let calm = live.last_refusal().map_or(Duration::MAX, |at| now.duration_since(at).try_into().unwrap_or_default());
     let plan = context.plan.lock();
     let steers = context.version.steers();
     let mut found = Found::default();
     let mut come = Vec::new();
-    let mut gathering = Gathering { calm, ..Gathering::default() };
+    let mut gathering = Gathering::default();
     for claim in live.claims().filter(|claim| claim.deletion().is_none()) {
         let Some((node, waiting)) = next_step(&live, claim) else {
             if let Verdict::Overdue { reason, message } = verdict(&claim.object, now) {
@@ -148,25 +144,21 @@ fn look(context: &Context, busy: &Launches, seen: &mut BTreeMap<Arc<str>, Instan
 /// Nodes that have come and do not take pods yet.
 #[derive(Clone, Copy, Debug, Default)]
 struct Gathering {
-    /// For how long they have been there: the one that came first, and the one that came last.
-    came: Option<(Duration, Duration)>,
+    /// For how long the one that came first has been there.
+    first: Duration,
     /// Whether others are awaited that were launched with one of them.
     awaits: bool,
-    /// For how long kube-scheduler has refused no pod.
-    calm: Duration,
 }
 
 impl Gathering {
     fn add(&mut self, since: Duration, is_first: bool) {
-        let (first, last) = self.came.unwrap_or((since, since));
-        self.came = Some((first.max(since), last.min(since)));
+        self.first = self.first.max(since);
         self.awaits |= is_first && since < GATHER;
     }
 
-    /// Whether they wait for each other, or for kube-scheduler to be done with the pods that it tries: all of them, so
-    /// that they take pods at the same moment.
+    /// Whether all of them wait for others, so that they take pods at the same moment.
     fn goes_on(&self) -> bool {
-        self.came.is_some_and(|(first, last)| first < PATIENCE && (self.awaits || last.min(self.calm) < QUIET))
+        self.awaits && self.first < PATIENCE
     }
 }
 
@@ -226,7 +218,13 @@ async fn open_together(context: &Context, come: &[Step]) {
     // They are read before, so that nothing but the openings themselves lies between the first and the last.
     let api: Api<Node> = Api::all(context.client.clone());
     let read = join_all(nodes.iter().map(|node| api.get_opt(node))).await;
+    let began = Instant::now();
     steering::prepare(context, &nodes).await;
+    tracing::debug!(
+        nodes = nodes.len(),
+        milliseconds = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+        "told their pods"
+    );
     let each = come
         .iter()
         .zip(read)
@@ -331,25 +329,18 @@ mod tests {
         Duration::from_millis(count)
     }
 
-    fn gathering(nodes: &[(u64, bool)], calm: u64) -> bool {
-        let mut gathering = Gathering { calm: ms(calm), ..Gathering::default() };
+    fn gathering(nodes: &[(u64, bool)]) -> bool {
+        let mut gathering = Gathering::default();
         nodes.iter().for_each(|(since, is_first)| gathering.add(ms(*since), *is_first));
         gathering.goes_on()
     }
 
     #[test]
     fn nodes_that_were_launched_together_wait_for_each_other_but_not_for_long() {
-        assert!(!gathering(&[], 0));
-        assert!(gathering(&[(500, true), (400, true)], 9000));
-        assert!(!gathering(&[(500, false), (400, false)], 9000), "all have come");
-        assert!(!gathering(&[(1300, true)], 9000));
-    }
-
-    #[test]
-    fn nodes_wait_until_kube_scheduler_is_quiet_but_not_for_ever() {
-        assert!(gathering(&[(1000, false), (50, false)], 9000), "it may just have begun to try pods on the last one");
-        assert!(gathering(&[(1000, false)], 50));
-        assert!(!gathering(&[(1000, false)], 200));
-        assert!(!gathering(&[(2600, false), (50, true)], 0));
+        assert!(!gathering(&[]));
+        assert!(gathering(&[(500, true), (400, true)]));
+        assert!(!gathering(&[(500, false), (400, false)]), "all have come");
+        assert!(!gathering(&[(1300, true)]));
+        assert!(!gathering(&[(2600, false), (50, true)]));
     }
 }

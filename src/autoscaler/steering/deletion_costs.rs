@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::plan::{Plan, Target};
 use crate::autoscaler::disruption::scale_in::{Berth, Seat, complete, rank, rank_of};
 use crate::autoscaler::state::intern::{FastMap, Symbol};
-use crate::autoscaler::state::live::{Live, LiveClaim, LiveNode, LivePod, Uid};
+use crate::autoscaler::state::live::{Live, LiveClaim, LiveNode, LivePod, Phase, Uid};
 use crate::autoscaler::state::names::keys::ZONE;
 
 /// How many pods are told in one round, and how many beside what matters more.
@@ -16,6 +16,8 @@ const AT_A_TIME: usize = 100;
 const AT_A_TIME_BESIDE: usize = 10;
 /// So long after the last pod came or went it is calm.
 const CALM: SignedDuration = SignedDuration::from_secs(2);
+/// So long after it was bound a pod may take to start before nobody waits for it any more.
+const STARTING: SignedDuration = SignedDuration::from_secs(20);
 /// How long that is waited for at most.
 const PATIENCE: SignedDuration = SignedDuration::from_secs(60);
 /// A pod that does not remember what it was told is told again after so long.
@@ -50,9 +52,13 @@ impl DeletionCosts {
         self.waits_since.is_some_and(|since| now.duration_since(since) < PATIENCE)
     }
 
-    /// What has to be told now to pods of ReplicaSets that run. While pods find their nodes there is better to do.
+    /// What has to be told now to pods of ReplicaSets that run. While pods find their nodes, or
+    /// start there, there is better to do.
     pub fn due(&mut self, live: &Live, plan: &Plan, now: Timestamp) -> Vec<DeletionCost> {
-        let waiting = || live.pods().any(|pod| pod.node.is_none() && !pod.leaving());
+        let starts = |pod: &LivePod| {
+            pod.phase == Phase::Pending && pod.bound.is_some_and(|at| now.duration_since(at) < STARTING)
+        };
+        let waiting = || live.pods().any(|pod| !pod.leaving() && (pod.node.is_none() || starts(pod)));
         let lately = |node: &LiveNode| live.last_pod_event(&node.name).is_some_and(|at| now.duration_since(at) < CALM);
         let mut most = AT_A_TIME;
         if !waiting() && !live.nodes().any(lately) {
@@ -321,5 +327,14 @@ mod tests {
         state.pod("p9", None);
         assert!(told(&mut costs, &state, 60).is_empty());
         assert_eq!(told(&mut costs, &state, 61).len(), 3);
+    }
+
+    #[test]
+    fn while_pods_start_nobody_is_told_for_a_while() {
+        let (mut state, mut costs) = (two_nodes("30s"), DeletionCosts::default());
+        state.starting_pod("p9", "n2", 10);
+        assert!(told(&mut costs, &state, 15).is_empty() && costs.waits(at(15)));
+        assert!(told(&mut costs, &state, 29).is_empty());
+        assert_eq!(told(&mut costs, &state, 30).len(), 4, "it takes too long");
     }
 }

@@ -48,6 +48,10 @@ const MOST_TOLD: usize = 3 * AT_A_TIME;
 const TOGETHER: Duration = Duration::from_millis(15);
 /// For how long pods are told of nodes, at most, before these take pods: kube-scheduler may take it back again.
 const PREPARING: Duration = Duration::from_secs(4);
+/// For how long kube-scheduler has to have refused nobody before that, and for how long this is waited for at most: it tries
+/// all pods when a node comes, and takes back what they were told by then.
+const QUIET: Duration = Duration::from_millis(120);
+const UNTIL_QUIET: Duration = Duration::from_millis(1000);
 /// While pods are yet to be told something, everything is looked at again after so long.
 const SOON: Duration = Duration::from_millis(500);
 /// After so long everything is looked at again.
@@ -185,14 +189,19 @@ pub async fn prepare(context: &Context, nodes: &[&str]) {
     let began = Instant::now();
     while began.elapsed() < PREPARING {
         let now = context.now();
-        let mut due = {
+        let (mut due, refused) = {
             let mut live = context.live.lock();
             let mut held = context.plan.lock();
             let (plan, told) = &mut *held.0;
-            nominations::due(&mut live, plan, &mut told.nodes, nodes, now)
+            (nominations::due(&mut live, plan, &mut told.nodes, nodes, now), live.last_refusal())
         };
         if due.is_empty() {
-            return;
+            let calm = refused.map_or(Duration::MAX, |at| now.duration_since(at).try_into().unwrap_or_default());
+            if calm.min(began.elapsed()) >= QUIET || began.elapsed() >= UNTIL_QUIET {
+                return;
+            }
+            tokio::time::sleep(TOGETHER).await;
+            continue;
         }
         due.truncate(MOST_TOLD);
         // An API server that takes nothing is not asked again and again: what is left is told once the nodes take pods.

@@ -134,6 +134,13 @@ impl State {
         self.put(name, Value::Null, json!({ "nominatedNodeName": node }), "500m");
     }
 
+    /// A pod that was bound at a time and has not begun.
+    pub fn starting_pod(&mut self, name: &str, node: &str, bound: i64) {
+        let condition =
+            json!({ "type": "PodScheduled", "status": "True", "lastTransitionTime": at(bound).to_string() });
+        self.put(name, json!(node), json!({ "conditions": [condition] }), "500m");
+    }
+
     /// A pod that kube-scheduler has found no node for.
     pub fn unschedulable_pod(&mut self, name: &str) {
         let condition = json!({ "type": "PodScheduled", "status": "False", "reason": "Unschedulable" });

@@ -244,17 +244,19 @@ class ControlPlane:
 
     def _start(self, name, arguments, descriptors=()):
         program = [PROGRAMS["control-plane"], name, *arguments]
-        return self._launch(name, program, descriptors, _PLENTY_OF_MEMORY)
+        return self._launch(name, program, descriptors, {})
 
-    def _launch(self, name, arguments, descriptors=(), environment=None):
+    def _launch(self, name, arguments, descriptors, environment):
         log = f"{self._folder}/{name}.log"
-        process = self._place.start(arguments, log, descriptors, environment)
+        process = self._place.start(arguments, log, descriptors, _FRUGAL | environment)
         self._processes[name] = process
         return process
 
 
-# Processors are what a cluster here is short of, not memory: garbage is collected less often.
-_PLENTY_OF_MEMORY = {"GOGC": "800", "GOMEMLIMIT": "1GiB"}
+# Processors are what a cluster here is short of, neither memory nor connections: garbage is collected less often; and
+# every watch has a connection of its own. With HTTP/2 all that a component asks for shares one, on which the API server
+# writes piece by piece and in turn: while processors are short, watches fall behind, are ended, and begin anew.
+_FRUGAL = {"GOGC": "800", "GOMEMLIMIT": "1GiB", "DISABLE_HTTP2": "true"}
 
 # As on EKS: who brings nothing may ask how the server is, and nothing else.
 _AUTHENTICATION = {

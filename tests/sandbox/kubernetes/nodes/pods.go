@@ -13,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/resourceversion"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
@@ -45,6 +46,7 @@ type entry struct {
 	began    time.Time
 	runner   runner
 	written  string // The status that was written last.
+	version  string // The pod's version with it.
 	deleted  bool
 	workload string
 	ready    bool
@@ -253,8 +255,11 @@ func (p *pods) entryOf(pod *corev1.Pod, machine *machine) (*entry, error) {
 	return made, nil
 }
 
-// write tells the API server where the pod is, if that is news.
+// write tells the API server where the pod is, if that is news. What was written last is to be seen first: its event comes.
 func (p *pods) write(ctx context.Context, pod *corev1.Pod, entry *entry, state podState) error {
+	if !entry.isSeen(pod) {
+		return nil
+	}
 	status := state.status(pod)
 	ready := false
 	for _, condition := range status.Conditions {
@@ -265,14 +270,14 @@ func (p *pods) write(ctx context.Context, pod *corev1.Pod, entry *entry, state p
 		return err
 	}
 	if string(patch) != entry.written || saysOtherwise(pod, status.Conditions) {
-		_, err = p.client.CoreV1().Pods(pod.Namespace).Patch(ctx, pod.Name, types.StrategicMergePatchType, patch, metav1.PatchOptions{}, "status")
+		told, err := p.client.CoreV1().Pods(pod.Namespace).Patch(ctx, pod.Name, types.StrategicMergePatchType, patch, metav1.PatchOptions{}, "status")
 		if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
 			return nil // It is gone, or another of the same name is there: its event comes.
 		}
 		if err != nil {
 			return err
 		}
-		entry.written = string(patch)
+		entry.written, entry.version = string(patch), told.ResourceVersion
 	}
 	p.mutex.Lock()
 	entry.ready = ready
@@ -281,6 +286,12 @@ func (p *pods) write(ctx context.Context, pod *corev1.Pod, entry *entry, state p
 		p.release(pod.UID)
 	}
 	return nil
+}
+
+// isSeen tells whether a pod is as new as what was written of it last.
+func (e *entry) isSeen(pod *corev1.Pod) bool {
+	order, err := resourceversion.CompareResourceVersion(pod.ResourceVersion, e.version)
+	return err != nil || order >= 0
 }
 
 // saysOtherwise tells whether somebody has written another condition over ours since: the controller of nodes does so

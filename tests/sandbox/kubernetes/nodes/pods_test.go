@@ -4,7 +4,20 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
+
+func TestAPodThatIsOlderThanWhatWasWrittenOfItSaysNothing(t *testing.T) {
+	for version, seen := range map[string]bool{"99": false, "100": true, "101": true} {
+		pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{ResourceVersion: version}}
+		if (&entry{version: "100"}).isSeen(pod) != seen {
+			t.Errorf("version %s", version)
+		}
+	}
+	if !(&entry{}).isSeen(&corev1.Pod{ObjectMeta: metav1.ObjectMeta{ResourceVersion: "1"}}) {
+		t.Error("nothing was written")
+	}
+}
 
 func TestAConditionThatSomebodyHasWrittenOverIsNoticed(t *testing.T) {
 	ready := func(status corev1.ConditionStatus) []corev1.PodCondition {

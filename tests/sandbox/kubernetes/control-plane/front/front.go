@@ -159,11 +159,12 @@ func newProxy(o options) (http.Handler, error) {
 	}, nil
 }
 
+// transport has a connection for every request that is under way. With HTTP/2 all of them would share one, on which the
+// API server writes piece by piece and in turn: while it is busy, watches fall behind and are ended.
 func transport(authorities *x509.CertPool, certificates []tls.Certificate) *http.Transport {
 	return &http.Transport{
 		TLSClientConfig:     &tls.Config{RootCAs: authorities, Certificates: certificates},
-		ForceAttemptHTTP2:   true,
-		MaxIdleConnsPerHost: 64,
+		MaxIdleConnsPerHost: 512,
 	}
 }
 
