@@ -139,7 +139,7 @@ pub async fn run(context: Context, stop: CancellationToken) -> anyhow::Result<()
         wake = if nodes.len() > MOST_TOLD { SOON } else { again };
         nodes.truncate(MOST_TOLD);
         // A look at a large cluster costs something: most of the time goes to others.
-        let pause = began.elapsed() * 3;
+        let pause = began.elapsed() * 6;
         tell(&context, nodes).await;
         tell_costs(&context, costs).await;
         tokio::time::sleep(pause).await;
