@@ -197,7 +197,7 @@ pub async fn prepare(context: &Context, nodes: &[&str]) {
         };
         if due.is_empty() {
             let calm = refused.map_or(Duration::MAX, |at| now.duration_since(at).try_into().unwrap_or_default());
-            if calm.min(began.elapsed()) >= QUIET || began.elapsed() >= UNTIL_QUIET {
+            if may_open(calm, began.elapsed()) {
                 return;
             }
             tokio::time::sleep(TOGETHER).await;
@@ -209,6 +209,12 @@ pub async fn prepare(context: &Context, nodes: &[&str]) {
             return;
         }
     }
+}
+
+/// Whether nodes whose pods have been told need not wait for kube-scheduler, which has refused nobody for so long: it may just
+/// have begun to try pods on the last one that came.
+fn may_open(calm: Duration, waited: Duration) -> bool {
+    calm.min(waited) >= QUIET || waited >= UNTIL_QUIET
 }
 
 /// How many were told.
@@ -263,4 +269,18 @@ async fn tell_one(context: &Context, pod: Uid, full_name: &str, mut change: serd
 /// Whether the API server finds that the change makes no sense, as for a pod that has been bound.
 fn is_invalid(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.code == 422)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nodes_wait_until_kube_scheduler_is_quiet_but_not_for_ever() {
+        let may_open = |calm, waited| may_open(Duration::from_millis(calm), Duration::from_millis(waited));
+        assert!(!may_open(9000, 50), "it may just have begun to try pods on the last one");
+        assert!(!may_open(50, 900));
+        assert!(may_open(200, 900));
+        assert!(may_open(0, 1000));
+    }
 }

@@ -501,7 +501,7 @@ fn take(free: &mut Amounts, live: &Live, pod: &LivePod) {
 }
 
 /// Whether a node takes pods as far as its own state goes.
-pub(super) fn is_open(node: &LiveNode) -> bool {
+fn is_open(node: &LiveNode) -> bool {
     node.ready() && !node.unschedulable && !node.has_taint(crate::autoscaler::lifecycle::registration::UNREGISTERED)
 }
 

@@ -6,10 +6,12 @@
 //! priority or less that found no room (1.35, `eventhandlers.go`, `hasNominatedNodeNameChanged`). So where pods wait for
 //! room that is theirs, and kube-scheduler has come to rest, one of them has its nomination taken back, and is told again.
 
+use std::collections::BTreeSet;
+
 use jiff::{SignedDuration, Timestamp};
 
 use super::nominations::{Nomination, waits};
-use super::plan::{Plan, is_open};
+use super::plan::Plan;
 use crate::autoscaler::state::intern::FastMap;
 use crate::autoscaler::state::live::{Live, LivePod, Uid};
 
@@ -72,9 +74,9 @@ impl Stalled {
         if self.waits.keys().any(is_bound) {
             self.bound = Some(now);
         }
-        let open = |uid: Uid| plan.place_of(uid).and_then(|place| place.target.node(live)).is_some_and(is_open);
-        self.waits.retain(|uid, _| live.pod(*uid).is_some_and(waits) && open(*uid));
-        for (uid, _) in plan.places().filter(|(uid, _)| live.pod(*uid).is_some_and(waits) && open(*uid)) {
+        let waiting: BTreeSet<Uid> = plan.on_the_way(live).filter(|pod| waits(pod)).map(|pod| pod.uid).collect();
+        self.waits.retain(|uid, _| waiting.contains(uid));
+        for uid in waiting {
             self.waits.entry(uid).or_insert(Wait { since: now, times: 0 });
         }
     }
